@@ -1,0 +1,229 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DTYPE_UNSPECIFIED: _ClassVar[DType]
+    DTYPE_BOOL: _ClassVar[DType]
+    DTYPE_U8: _ClassVar[DType]
+    DTYPE_I8: _ClassVar[DType]
+    DTYPE_I16: _ClassVar[DType]
+    DTYPE_I32: _ClassVar[DType]
+    DTYPE_I64: _ClassVar[DType]
+    DTYPE_F16: _ClassVar[DType]
+    DTYPE_BF16: _ClassVar[DType]
+    DTYPE_F32: _ClassVar[DType]
+    DTYPE_F64: _ClassVar[DType]
+DTYPE_UNSPECIFIED: DType
+DTYPE_BOOL: DType
+DTYPE_U8: DType
+DTYPE_I8: DType
+DTYPE_I16: DType
+DTYPE_I32: DType
+DTYPE_I64: DType
+DTYPE_F16: DType
+DTYPE_BF16: DType
+DTYPE_F32: DType
+DTYPE_F64: DType
+
+class TensorSpec(_message.Message):
+    __slots__ = ("name", "dtype", "shape")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: DType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[DType, str]] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Schema(_message.Message):
+    __slots__ = ("inputs", "label", "named_inputs")
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    NAMED_INPUTS_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[TensorSpec]
+    label: TensorSpec
+    named_inputs: bool
+    def __init__(self, inputs: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., label: _Optional[_Union[TensorSpec, _Mapping]] = ..., named_inputs: _Optional[bool] = ...) -> None: ...
+
+class PublicFacts(_message.Message):
+    __slots__ = ("classes", "ranges")
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    classes: int
+    ranges: _containers.RepeatedCompositeFieldContainer[PublicRange]
+    def __init__(self, classes: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[PublicRange, _Mapping]]] = ...) -> None: ...
+
+class PublicRange(_message.Message):
+    __slots__ = ("tensor", "low", "high")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    tensor: str
+    low: float
+    high: float
+    def __init__(self, tensor: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class UploadDatasetRequest(_message.Message):
+    __slots__ = ("header", "batch", "trailer")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    TRAILER_FIELD_NUMBER: _ClassVar[int]
+    header: UploadDatasetHeader
+    batch: RecordBatch
+    trailer: UploadDatasetTrailer
+    def __init__(self, header: _Optional[_Union[UploadDatasetHeader, _Mapping]] = ..., batch: _Optional[_Union[RecordBatch, _Mapping]] = ..., trailer: _Optional[_Union[UploadDatasetTrailer, _Mapping]] = ...) -> None: ...
+
+class UploadDatasetHeader(_message.Message):
+    __slots__ = ("name", "description", "schema", "records", "declared_samples", "privacy_limit", "delta", "public", "test_of")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    DECLARED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_FIELD_NUMBER: _ClassVar[int]
+    TEST_OF_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    schema: Schema
+    records: int
+    declared_samples: int
+    privacy_limit: float
+    delta: float
+    public: PublicFacts
+    test_of: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., records: _Optional[int] = ..., declared_samples: _Optional[int] = ..., privacy_limit: _Optional[float] = ..., delta: _Optional[float] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., test_of: _Optional[str] = ...) -> None: ...
+
+class RecordBatch(_message.Message):
+    __slots__ = ("count", "safetensors", "sha256")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SAFETENSORS_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    safetensors: bytes
+    sha256: bytes
+    def __init__(self, count: _Optional[int] = ..., safetensors: _Optional[bytes] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+
+class UploadDatasetTrailer(_message.Message):
+    __slots__ = ("records", "sha256")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    sha256: bytes
+    def __init__(self, records: _Optional[int] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+
+class UploadDatasetResponse(_message.Message):
+    __slots__ = ("dataset",)
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    dataset: Dataset
+    def __init__(self, dataset: _Optional[_Union[Dataset, _Mapping]] = ...) -> None: ...
+
+class Dataset(_message.Message):
+    __slots__ = ("id", "name", "description", "schema", "declared_samples", "privacy_limit_nano", "delta_atto", "public", "owner", "created_unix_ms", "test_id", "mine")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    DECLARED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_LIMIT_NANO_FIELD_NUMBER: _ClassVar[int]
+    DELTA_ATTO_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    TEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MINE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    description: str
+    schema: Schema
+    declared_samples: int
+    privacy_limit_nano: int
+    delta_atto: int
+    public: PublicFacts
+    owner: str
+    created_unix_ms: int
+    test_id: str
+    mine: bool
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., declared_samples: _Optional[int] = ..., privacy_limit_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., owner: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., test_id: _Optional[str] = ..., mine: _Optional[bool] = ...) -> None: ...
+
+class ListDatasetsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDatasetsResponse(_message.Message):
+    __slots__ = ("datasets",)
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    datasets: _containers.RepeatedCompositeFieldContainer[Dataset]
+    def __init__(self, datasets: _Optional[_Iterable[_Union[Dataset, _Mapping]]] = ...) -> None: ...
+
+class GetDatasetRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetBudgetRequest(_message.Message):
+    __slots__ = ("dataset_id",)
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    def __init__(self, dataset_id: _Optional[str] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("dataset_id", "limit_nano", "spent_nano", "spent_infinite", "remaining_nano", "delta_atto", "runs")
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_NANO_FIELD_NUMBER: _ClassVar[int]
+    SPENT_NANO_FIELD_NUMBER: _ClassVar[int]
+    SPENT_INFINITE_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_NANO_FIELD_NUMBER: _ClassVar[int]
+    DELTA_ATTO_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    limit_nano: int
+    spent_nano: int
+    spent_infinite: bool
+    remaining_nano: int
+    delta_atto: int
+    runs: _containers.RepeatedCompositeFieldContainer[BudgetEntry]
+    def __init__(self, dataset_id: _Optional[str] = ..., limit_nano: _Optional[int] = ..., spent_nano: _Optional[int] = ..., spent_infinite: _Optional[bool] = ..., remaining_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[BudgetEntry, _Mapping]]] = ...) -> None: ...
+
+class BudgetEntry(_message.Message):
+    __slots__ = ("run_id", "epsilon_nano", "delta_atto", "infinite", "status", "created_unix_ms")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_NANO_FIELD_NUMBER: _ClassVar[int]
+    DELTA_ATTO_FIELD_NUMBER: _ClassVar[int]
+    INFINITE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    epsilon_nano: int
+    delta_atto: int
+    infinite: bool
+    status: str
+    created_unix_ms: int
+    def __init__(self, run_id: _Optional[str] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., infinite: _Optional[bool] = ..., status: _Optional[str] = ..., created_unix_ms: _Optional[int] = ...) -> None: ...
+
+class LowerLimitRequest(_message.Message):
+    __slots__ = ("dataset_id", "privacy_limit")
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    privacy_limit: float
+    def __init__(self, dataset_id: _Optional[str] = ..., privacy_limit: _Optional[float] = ...) -> None: ...
+
+class DeleteDatasetRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeleteDatasetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

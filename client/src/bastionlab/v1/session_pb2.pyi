@@ -1,0 +1,62 @@
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class HelloRequest(_message.Message):
+    __slots__ = ("client_version",)
+    CLIENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    client_version: str
+    def __init__(self, client_version: _Optional[str] = ...) -> None: ...
+
+class HelloResponse(_message.Message):
+    __slots__ = ("server_version", "protocol", "challenge", "info")
+    SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    server_version: str
+    protocol: int
+    challenge: bytes
+    info: ServerInfo
+    def __init__(self, server_version: _Optional[str] = ..., protocol: _Optional[int] = ..., challenge: _Optional[bytes] = ..., info: _Optional[_Union[ServerInfo, _Mapping]] = ...) -> None: ...
+
+class ServerInfo(_message.Message):
+    __slots__ = ("version", "platform", "simulated", "development", "measurement", "binding", "storage_level")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    SIMULATED_FIELD_NUMBER: _ClassVar[int]
+    DEVELOPMENT_FIELD_NUMBER: _ClassVar[int]
+    MEASUREMENT_FIELD_NUMBER: _ClassVar[int]
+    BINDING_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    platform: str
+    simulated: bool
+    development: bool
+    measurement: str
+    binding: str
+    storage_level: str
+    def __init__(self, version: _Optional[str] = ..., platform: _Optional[str] = ..., simulated: _Optional[bool] = ..., development: _Optional[bool] = ..., measurement: _Optional[str] = ..., binding: _Optional[str] = ..., storage_level: _Optional[str] = ...) -> None: ...
+
+class SignInRequest(_message.Message):
+    __slots__ = ("public_key", "signature", "challenge")
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    public_key: bytes
+    signature: bytes
+    challenge: bytes
+    def __init__(self, public_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., challenge: _Optional[bytes] = ...) -> None: ...
+
+class SignInResponse(_message.Message):
+    __slots__ = ("token", "expires_in_seconds", "user")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    expires_in_seconds: int
+    user: str
+    def __init__(self, token: _Optional[str] = ..., expires_in_seconds: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...

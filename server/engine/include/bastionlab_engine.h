@@ -1,0 +1,148 @@
+/* The C ABI of the private engine: what libtorch does for BastionLab, and nothing else.
+ *
+ * Purpose: read a TorchScript archive, refuse what cannot be trained privately, compute clipped per-record gradients in fixed-shape
+ * passes, add noise once per step, update the parameters. The caller samples, counts steps and owns the randomness.
+ *
+ * Invariants: no C++ exception crosses this boundary; every function that can fail returns a bl_status and fills the caller's
+ * bl_error; a bl_error text is about the model and never about records. A handle is used by one OS thread at a time, and a pass
+ * stays within one call (libtorch's vmap stack and autograd modes are thread-local).
+ */
+#ifndef BASTIONLAB_ENGINE_H_
+#define BASTIONLAB_ENGINE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BL_ENGINE_ABI 1
+#define BL_API __attribute__((visibility("default")))
+
+typedef enum bl_status {
+  BL_OK = 0,
+  BL_INVALID_ARGUMENT = 1,
+  BL_BAD_ARCHIVE = 2,        /* libtorch cannot read it */
+  BL_INCOMPATIBLE_MODEL = 3, /* operator, layer and reason say what cannot be trained privately */
+  BL_FORWARD_FAILED = 4,     /* the model does not run on inputs of the schema */
+  BL_LOSS_MISMATCH = 5,      /* its output and the label do not fit the loss */
+  BL_OUT_OF_MEMORY = 6,
+  BL_INTERNAL = 7,
+} bl_status;
+
+/* Caller-owned; always NUL-terminated, empty where not known. */
+typedef struct bl_error {
+  char op[128];      /* "aten::batch_norm" */
+  char layer[256];   /* "encoder.0.norm" */
+  char reason[1024]; /* one sentence, lower case */
+} bl_error;
+
+/* Numbers equal bastionlab.v1.DType. */
+typedef enum bl_dtype {
+  BL_BOOL = 1,
+  BL_U8 = 2,
+  BL_I8 = 3,
+  BL_I16 = 4,
+  BL_I32 = 5,
+  BL_I64 = 6,
+  BL_F16 = 7,
+  BL_BF16 = 8,
+  BL_F32 = 9,
+  BL_F64 = 10,
+} bl_dtype;
+
+/* One tensor of one record: rank and shape without a batch dimension; offset in bytes from the start of the record. */
+typedef struct bl_tensor_spec {
+  const char* name;
+  int32_t dtype;
+  int32_t rank;
+  const int64_t* shape;
+  int64_t offset;
+} bl_tensor_spec;
+
+/* Records lie one after the other, record_bytes apart: inputs in order, then the label, without padding. */
+typedef struct bl_schema {
+  const bl_tensor_spec* inputs;
+  int64_t n_inputs;
+  bl_tensor_spec label;
+  int64_t record_bytes;
+  int32_t named_inputs; /* pass inputs to forward by name, else by position */
+} bl_schema;
+
+/* ---- process ---- */
+BL_API int32_t bl_abi_version(void);
+BL_API const char* bl_torch_version(void); /* static */
+/* Once per process, before any other call and before the sandbox is closed: starts libtorch's thread pools, touches every lazily
+ * initialised part (CPU detection, oneDNN, interpreter), flushes subnormals to zero, turns graph optimisations off. */
+BL_API bl_status bl_start(int32_t threads, bl_error* err);
+
+/* ---- program: an archive, judged and rewritten ---- */
+typedef struct bl_program bl_program;
+/* allowed: the names of the operators that may occur ("aten::linear"); all others are refused. The archive's bytes are not kept.
+ * loss: "cross_entropy", "bce_with_logits", "l2", "mse", "l1". */
+BL_API bl_status bl_program_load(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss,
+                                 const char* const* allowed, size_t n_allowed, bl_program** out, bl_error* err);
+/* Forward, loss, backward and norms on records made from the schema (zeros), in passes of pass_size slots. */
+BL_API bl_status bl_program_rehearse(bl_program*, int64_t pass_size, bl_error* err);
+/* JSON of bastionlab.v1.CapabilityReport in protobuf's JSON mapping (without program_sha256); owned by the program. */
+BL_API const char* bl_program_report(bl_program*);
+BL_API void bl_program_free(bl_program*);
+
+/* ---- trainer ---- */
+typedef enum bl_optimizer_kind { BL_SGD = 1, BL_ADAM = 2, BL_ADAMW = 3 } bl_optimizer_kind;
+typedef struct bl_optimizer {
+  int32_t kind;
+  double lr, weight_decay;
+  double momentum, dampening; /* SGD */
+  double beta1, beta2, eps;   /* Adam, AdamW */
+  int32_t nesterov, amsgrad;
+} bl_optimizer;
+
+typedef struct bl_training {
+  int64_t pass_size;     /* slots of every pass, > 0 */
+  int32_t is_private;    /* 0: no clipping and no noise (dataset without a limit) */
+  double clipping_norm;  /* C > 0 */
+  double noise_stddev;   /* noise multiplier times C; > 0 when private */
+  double normalizer;     /* the public expected batch size, > 0 */
+  bl_optimizer optimizer;
+} bl_training;
+
+typedef struct bl_trainer bl_trainer;
+/* The program stays the caller's and must outlive the trainer; its parameters are the starting point. */
+BL_API bl_status bl_trainer_create(bl_program*, const bl_training*, bl_trainer** out, bl_error* err);
+BL_API void bl_trainer_free(bl_trainer*);
+
+/* One pass: adds the clipped gradients of records[slots[i]], i < n_slots <= pass_size, to the step's sum. A slot of -1 is empty and
+ * contributes zero. What is not finite, and a record on which the model fails, contributes zero; no status tells of it. */
+BL_API bl_status bl_trainer_pass(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots,
+                                 bl_error* err);
+
+/* Fills n bytes from a cryptographically secure generator. Called on the thread that called bl_trainer_step. */
+typedef void (*bl_random)(void* context, uint8_t* out, size_t n);
+/* Ends the step: noise once, division by the normalizer, optimizer, sum back to zero. */
+BL_API bl_status bl_trainer_step(bl_trainer*, bl_random random, void* context, bl_error* err);
+
+/* The trainable parameters, contiguous, valid until the next call on the trainer. */
+typedef struct bl_tensor_view {
+  const char* name; /* as in the scientist's module */
+  int32_t dtype;
+  int32_t rank;
+  const int64_t* shape;
+  const void* data;
+  size_t bytes;
+} bl_tensor_view;
+BL_API int64_t bl_trainer_parameter_count(const bl_trainer*);
+BL_API bl_status bl_trainer_parameter(bl_trainer*, int64_t index, bl_tensor_view* out, bl_error* err);
+/* Overwrites one trainable parameter: the weights of an earlier run. Name, dtype and size must fit. */
+BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t dtype, const void* data, size_t bytes, bl_error* err);
+
+#ifdef BL_TESTING
+/* Only in builds for tests: the step's sum so far, before noise, as float64. */
+BL_API bl_status bl_testing_clipped_sum(bl_trainer*, int64_t index, double* out, size_t count, bl_error* err);
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif
