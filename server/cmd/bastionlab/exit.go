@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// exitStatuses is the documented meaning of every exit status. Scripts rely on the numbers: never renumber.
+var exitStatuses = []struct {
+	status  int
+	kind    refusal.Kind
+	meaning string
+}{
+	{1, refusal.Internal, "something failed that should not; the message says what is known"},
+	{2, refusal.InvalidArgument, "the command line or a value in it is wrong"},
+	{3, refusal.BudgetExceeded, "the privacy limit of a dataset would be passed"},
+	{4, refusal.IncompatibleModel, "the model does what cannot be trained privately"},
+	{5, refusal.PermissionDenied, "this identity may not do that"},
+	{6, refusal.Attestation, "the server's evidence does not hold"},
+	{7, refusal.NotFound, "there is no such dataset, model, run or file"},
+	{8, refusal.Unavailable, "the server cannot be reached or cannot serve now"},
+	{9, refusal.VersionMismatch, "client and server speak different versions"},
+	{10, refusal.TrainingFailed, "a run ended without weights"},
+	{11, refusal.Unauthenticated, "the identity could not be proved"},
+}
+
+func exitStatus(err error) int {
+	if err == nil {
+		return 0
+	}
+	kind := refusal.KindOf(err)
+	for _, entry := range exitStatuses {
+		if entry.kind == kind {
+			return entry.status
+		}
+	}
+	return 1
+}
+
+func exitStatusHelp() string {
+	var text strings.Builder
+	text.WriteString("Exit status:\n   0  done\n")
+	for _, entry := range exitStatuses {
+		fmt.Fprintf(&text, "  %2d  %s\n", entry.status, entry.meaning)
+	}
+	return strings.TrimRight(text.String(), "\n")
+}
+
+// report prints a refusal as what was wrong, what it cost where it cost anything, and what to do next.
+func report(stderr io.Writer, err error) {
+	var refused *refusal.Error
+	if !errors.As(err, &refused) {
+		fmt.Fprintf(stderr, "bastionlab: %s\n", err)
+		return
+	}
+	fmt.Fprintf(stderr, "bastionlab: %s\n", refused.What)
+	if refused.Spent != "" && refused.Spent != refusal.Nothing {
+		fmt.Fprintf(stderr, "  spent: %s\n", refused.Spent)
+	}
+	if refused.Next != "" {
+		fmt.Fprintf(stderr, "  next: %s\n", refused.Next)
+	}
+}
