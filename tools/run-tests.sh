@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs every test of the checkout, each kind by its own runner; stops at the first that fails. --all adds the long ones.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-.venv/bin/python}
+all=""
+[ "${1:-}" = "--all" ] && all=1
+
+step() { printf '\n== %s\n' "$*"; }
+
+step lint
+PYTHON=$python tools/lint.sh
+step "go: accounting, ledger, storage, protocol, server"
+(cd server && CGO_ENABLED=0 go test ./...)
+step "engine: clipped sums against the slow oracle, hostile models"
+make --no-print-directory -C server/engine testing LIBTORCH="${LIBTORCH:-$("$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)')}"
+(cd server/engine/tests && "$python" -m pytest -q ${all:+--all})
+step "client"
+(cd client && "$python" -m pytest -q)
+step "the whole: server, sandboxed trainer and client together"
+make --no-print-directory -C server replay
+"$python" -m pytest -q tests ${all:+--all}
