@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"io"
+	"time"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+)
+
+// The domain as the handlers call it. `user` is always the caller, in hex, or LocalOperator; who may do what is judged behind these.
+
+// Sessions turns keys into callers.
+type Sessions interface {
+	Challenge(ctx context.Context) ([]byte, error)
+	// SignIn checks the request's signature over the challenge and the digest of the certificate that the caller saw.
+	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (Session, error)
+	Authenticate(ctx context.Context, token string) (user string, err error)
+}
+
+// Session is what a proved key is given.
+type Session struct {
+	Token    string
+	Lifetime time.Duration
+	User     string
+}
+
+// Datasets is the catalogue.
+type Datasets interface {
+	Begin(ctx context.Context, user string, header *bastionlabv1.UploadDatasetHeader) (DatasetUpload, error)
+	List(ctx context.Context, user string) ([]*bastionlabv1.Dataset, error)
+	Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error)
+	Budget(ctx context.Context, user, id string) (*bastionlabv1.Budget, error)
+	LowerLimit(ctx context.Context, user, id string, limit float64) (*bastionlabv1.Budget, error)
+	Delete(ctx context.Context, user, id string) error
+}
+
+// DatasetUpload is one upload. Abort is always called, and does nothing after Finish succeeded.
+type DatasetUpload interface {
+	Add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
+	Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.Dataset, error)
+	Abort()
+}
+
+// Models takes models in.
+type Models interface {
+	Begin(ctx context.Context, user string, header *bastionlabv1.UploadModelHeader) (ModelUpload, error)
+}
+
+// ModelUpload is one upload. Abort is always called, and does nothing after Finish succeeded.
+type ModelUpload interface {
+	Add(ctx context.Context, chunk []byte) error
+	Finish(ctx context.Context, trailer *bastionlabv1.UploadModelTrailer) (*bastionlabv1.UploadModelResponse, error)
+	Abort()
+}
+
+// Training prices, starts and follows runs.
+type Training interface {
+	Plan(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (*bastionlabv1.Plan, error)
+	Start(ctx context.Context, user string, request *bastionlabv1.StartTrainingRequest) (*bastionlabv1.Run, error)
+	Get(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
+	List(ctx context.Context, user string) ([]*bastionlabv1.Run, error)
+	// Watch sends the run as it is now and at every change until it has ended or ctx is done.
+	Watch(ctx context.Context, user, id string, send func(*bastionlabv1.Run) error) error
+	Cancel(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
+	Weights(ctx context.Context, user, id string) (Weights, error)
+}
+
+// Weights is a safetensors file on its way to its author.
+type Weights struct {
+	File      io.ReadCloser
+	SizeBytes int64
+	SHA256    []byte
+}

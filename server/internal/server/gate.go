@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+)
+
+// requestIDTrailer names the log lines of a call to the person who asks about it.
+const requestIDTrailer = "bastionlab-request-id"
+
+// gate is what every call passes, unary or stream: protocol number, caller, handler, answer, one line in the log.
+type gate struct {
+	log      *slog.Logger
+	identify func(ctx context.Context, md metadata.MD) (user string, err error)
+}
+
+// call is what the log learns of one call.
+type call struct {
+	id, method, user, client string
+	started                  time.Time
+}
+
+func (g *gate) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	var response any
+	err := g.pass(ctx, info.FullMethod, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) }, func(ctx context.Context) (err error) {
+		response, err = handler(ctx, request)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return g.pass(stream.Context(), info.FullMethod, stream.SetTrailer, func(ctx context.Context) error {
+		return handler(service, identifiedStream{stream, ctx})
+	})
+}
+
+// identifiedStream is a stream whose context knows the caller.
+type identifiedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s identifiedStream) Context() context.Context { return s.ctx }
+
+func (g *gate) pass(ctx context.Context, method string, setTrailer func(metadata.MD), handle func(context.Context) error) error {
+	this := call{id: newRequestID(), method: method, started: time.Now()}
+	err := g.handle(ctx, &this, handle)
+	if err == nil {
+		g.write(ctx, this, codes.OK, nil)
+		return nil
+	}
+	code, detail := answer(ctx, err)
+	g.write(ctx, this, code, err)
+	setTrailer(metadata.Pairs(requestIDTrailer, this.id))
+	if detail != nil {
+		trailer, err := trailerOf(detail)
+		if err != nil {
+			g.log.ErrorContext(ctx, "cannot encode an error detail", "request", this.id)
+		}
+		setTrailer(trailer)
+	}
+	return statusOf(code, detail)
+}
+
+func (g *gate) handle(ctx context.Context, this *call, handle func(context.Context) error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicError{text: panicText(value), stack: debug.Stack()}
+		}
+	}()
+	// A health probe of an orchestrator knows neither our protocol nor a token, and learns one bit.
+	if serviceOf(this.method) == grpc_health_v1.Health_ServiceDesc.ServiceName {
+		return handle(ctx)
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	this.client = clientVersion(md)
+	if err := checkProtocol(md); err != nil {
+		return err
+	}
+	if openMethods[this.method] {
+		return handle(ctx)
+	}
+	user, err := g.identify(ctx, md)
+	if err != nil {
+		return err
+	}
+	this.user = user
+	return handle(withUser(ctx, user))
+}
+
+// openMethods need no token: they are how one gets it.
+var openMethods = map[string]bool{
+	bastionlabv1.SessionService_Hello_FullMethodName:  true,
+	bastionlabv1.SessionService_SignIn_FullMethodName: true,
+}
+
+func (g *gate) write(ctx context.Context, this call, code codes.Code, err error) {
+	level := slog.LevelInfo
+	if serviceOf(this.method) == grpc_health_v1.Health_ServiceDesc.ServiceName {
+		level = slog.LevelDebug
+	}
+	attributes := []slog.Attr{
+		slog.String("request", this.id),
+		slog.String("method", printable(this.method, maxNameBytes)),
+		slog.String("user", this.user),
+		slog.String("client", this.client),
+		slog.String("code", code.String()),
+		slog.Duration("duration", time.Since(this.started)),
+	}
+	if code == codes.Internal {
+		level = slog.LevelError
+		attributes = append(attributes, slog.String("error", err.Error()))
+		var panicked panicError
+		if errors.As(err, &panicked) {
+			attributes = append(attributes, slog.String("stack", string(panicked.stack)))
+		}
+	}
+	g.log.LogAttrs(ctx, level, "call", attributes...)
+}
+
+// panicError is a panic of a handler. It ends that call only.
+type panicError struct {
+	text  string
+	stack []byte
+}
+
+func (e panicError) Error() string { return "panic: " + e.text }
+
+// panicText keeps a panic's value out of the log unless the runtime made it.
+// PRIVACY: the runtime's texts hold indices and type names; any other value may hold what the handler was working on.
+func panicText(value any) string {
+	if err, ok := value.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("a value of type %T", value)
+}
+
+func serviceOf(method string) string {
+	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return service
+}
+
+func newRequestID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,27 @@
+package server
+
+import "time"
+
+// What one client may ask of the transport. None of it is a setting: each only bounds what a hostile client can hold.
+const (
+	// maxMessageBytes holds one batch of records, of which a single one may have 64 MiB, and what is around them.
+	maxMessageBytes = 66 << 20
+	// maxSendBytes bounds what the server sends in one message: listings, not weights, which travel in chunks.
+	maxSendBytes = 16 << 20
+	// downloadChunkBytes stays well under the 4 MiB that gRPC clients take by default.
+	downloadChunkBytes = 1 << 20
+
+	maxHeaderBytes       = 16 << 10
+	maxStreams           = 64 // of one connection
+	maxConnections       = 1024
+	maxUploads           = 8 // datasets and models together, of all clients
+	maxTokenBytes        = 512
+	maxClientVersionText = 64
+
+	handshakeTimeout = 10 * time.Second
+	pingAfter        = 60 * time.Second // of silence: finds clients that vanished without a word
+	pingTimeout      = 20 * time.Second
+	minClientPing    = 10 * time.Second
+	// uploadIdle is how long an upload may pause between two messages before it is dropped.
+	uploadIdle = 2 * time.Minute
+)

@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+)
+
+type modelService struct {
+	bastionlabv1.UnimplementedModelServiceServer
+	models  Models
+	uploads places
+}
+
+type modelStream = grpc.ClientStreamingServer[bastionlabv1.UploadModelRequest, bastionlabv1.UploadModelResponse]
+
+func (s *modelService) UploadModel(stream modelStream) error {
+	if err := s.uploads.take(); err != nil {
+		return err
+	}
+	defer s.uploads.leave()
+	ctx := stream.Context()
+	first, err := receive(ctx, uploadIdle, stream.Recv)
+	if err != nil {
+		return err
+	}
+	if first.GetHeader() == nil {
+		return outOfOrder("a model upload starts with its header")
+	}
+	upload, err := s.models.Begin(ctx, userOf(ctx), first.GetHeader())
+	if err != nil {
+		return err
+	}
+	defer upload.Abort()
+	response, err := receiveModel(ctx, stream, upload)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(response)
+}
+
+func receiveModel(ctx context.Context, stream modelStream, upload ModelUpload) (*bastionlabv1.UploadModelResponse, error) {
+	for {
+		message, err := receive(ctx, uploadIdle, stream.Recv)
+		if err != nil {
+			return nil, err
+		}
+		switch part := message.GetPart().(type) {
+		case *bastionlabv1.UploadModelRequest_Chunk:
+			if err := upload.Add(ctx, part.Chunk); err != nil {
+				return nil, err
+			}
+		case *bastionlabv1.UploadModelRequest_Trailer:
+			return upload.Finish(ctx, part.Trailer)
+		default:
+			return nil, outOfOrder("after the header of a model come chunks, then one trailer")
+		}
+	}
+}

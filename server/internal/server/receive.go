@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// receive takes the next message of an upload, or gives up after a pause of idle: a client that falls silent must not hold its place.
+// The waiting goroutine ends with the call's context, at the latest when the handler returns.
+func receive[Message any](ctx context.Context, idle time.Duration, next func() (Message, error)) (Message, error) {
+	type arrival struct {
+		message Message
+		err     error
+	}
+	arrived := make(chan arrival, 1)
+	go func() {
+		message, err := next()
+		arrived <- arrival{message, err}
+	}()
+	pause := time.NewTimer(idle)
+	defer pause.Stop()
+	var none Message
+	select {
+	case got := <-arrived:
+		switch {
+		case errors.Is(got.err, io.EOF):
+			return none, refusal.New(refusal.InvalidArgument, "upload it again", "the upload ended before its trailer; nothing of it was kept")
+		case got.err != nil:
+			return none, transportError{got.err}
+		}
+		return got.message, nil
+	case <-ctx.Done():
+		return none, ctx.Err()
+	case <-pause.C:
+		return none, refusal.New(refusal.Unavailable, "upload it again", "the upload paused for longer than %s; nothing of it was kept", idle)
+	}
+}
+
+// places bounds how many uploads are under way.
+type places chan struct{}
+
+func newPlaces(count int) places { return make(places, count) }
+
+func (p places) take() error {
+	select {
+	case p <- struct{}{}:
+		return nil
+	default:
+		return refusal.New(refusal.Unavailable, "try again in a minute", "%d uploads are under way, and the server takes no more at once", cap(p))
+	}
+}
+
+func (p places) leave() { <-p }

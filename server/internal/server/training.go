@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+)
+
+type trainingService struct {
+	bastionlabv1.UnimplementedTrainingServiceServer
+	training Training
+	stopping <-chan struct{} // closed when the server stops: a watcher must not hold it up
+}
+
+func (s *trainingService) PlanTraining(ctx context.Context, request *bastionlabv1.TrainingRequest) (*bastionlabv1.Plan, error) {
+	return s.training.Plan(ctx, userOf(ctx), request)
+}
+
+func (s *trainingService) StartTraining(ctx context.Context, request *bastionlabv1.StartTrainingRequest) (*bastionlabv1.Run, error) {
+	return s.training.Start(ctx, userOf(ctx), request)
+}
+
+func (s *trainingService) GetRun(ctx context.Context, request *bastionlabv1.GetRunRequest) (*bastionlabv1.Run, error) {
+	return s.training.Get(ctx, userOf(ctx), request.GetId())
+}
+
+func (s *trainingService) ListRuns(ctx context.Context, _ *bastionlabv1.ListRunsRequest) (*bastionlabv1.ListRunsResponse, error) {
+	runs, err := s.training.List(ctx, userOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &bastionlabv1.ListRunsResponse{Runs: runs}, nil
+}
+
+func (s *trainingService) WatchRun(request *bastionlabv1.WatchRunRequest, stream grpc.ServerStreamingServer[bastionlabv1.Run]) error {
+	ctx, release := endWith(stream.Context(), s.stopping)
+	defer release()
+	err := s.training.Watch(ctx, userOf(ctx), request.GetId(), stream.Send)
+	if context.Cause(ctx) == error(errStopping) {
+		return errStopping
+	}
+	return err
+}
+
+func (s *trainingService) CancelRun(ctx context.Context, request *bastionlabv1.CancelRunRequest) (*bastionlabv1.Run, error) {
+	return s.training.Cancel(ctx, userOf(ctx), request.GetId())
+}
+
+type weightsStream = grpc.ServerStreamingServer[bastionlabv1.DownloadWeightsResponse]
+
+func (s *trainingService) DownloadWeights(request *bastionlabv1.DownloadWeightsRequest, stream weightsStream) error {
+	weights, err := s.training.Weights(stream.Context(), userOf(stream.Context()), request.GetRunId())
+	if err != nil {
+		return err
+	}
+	defer weights.File.Close()
+	header := &bastionlabv1.DownloadHeader{SizeBytes: weights.SizeBytes, Sha256: weights.SHA256}
+	if err := stream.Send(&bastionlabv1.DownloadWeightsResponse{Part: &bastionlabv1.DownloadWeightsResponse_Header{Header: header}}); err != nil {
+		return transportError{err}
+	}
+	return sendChunks(stream, weights.File)
+}
+
+func sendChunks(stream weightsStream, file io.Reader) error {
+	for {
+		chunk, err := fill(file, make([]byte, downloadChunkBytes))
+		if len(chunk) > 0 {
+			part := &bastionlabv1.DownloadWeightsResponse_Chunk{Chunk: chunk}
+			if err := stream.Send(&bastionlabv1.DownloadWeightsResponse{Part: part}); err != nil {
+				return transportError{err}
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the weights: %w", err)
+		}
+	}
+}
+
+// fill is io.ReadFull without its io.ErrUnexpectedEOF: a sealed file says exactly that when its end was cut off, and a short last chunk must
+// not look the same.
+func fill(file io.Reader, chunk []byte) ([]byte, error) {
+	filled := 0
+	for filled < len(chunk) {
+		n, err := file.Read(chunk[filled:])
+		filled += n
+		if err != nil {
+			return chunk[:filled], err
+		}
+	}
+	return chunk, nil
+}
