@@ -48,6 +48,8 @@ func newRoot() *cobra.Command {
 		Long:          "BastionLab trains PyTorch models on data that nobody may see, within a differential-privacy budget.\n\n" + exitStatusHelp(),
 		SilenceErrors: true, // report prints them, once and in one form
 		SilenceUsage:  true, // a refusal says what to do next; a page of flags would bury it
+		Version:       version.Number,
+		Args:          cobra.ArbitraryArgs, // refuseUnknownCommand judges them
 		RunE:          refuseUnknownCommand,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -70,7 +72,15 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
+// newGroup makes a command that only groups others.
+func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{Use: name, Short: short, Args: cobra.ArbitraryArgs, RunE: refuseUnknownCommand}
+	group.AddCommand(commands...)
+	return group
+}
+
 // refuseUnknownCommand is what a command that only groups others does when it is called itself: without an argument it explains itself.
+// An unknown command is a wrong command line, with its exit status; cobra on its own would report it like a failure of the program.
 func refuseUnknownCommand(command *cobra.Command, arguments []string) error {
 	if len(arguments) == 0 {
 		return command.Help()
