@@ -12,6 +12,7 @@ LIBTORCH ?= $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/torch))
 CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') client/pyproject.toml client/README.md client/src/bastionlab/py.typed
 
 DATA ?=
+DEMO_ARGUMENTS ?=
 DEMO_DIR := $(CURDIR)/build/demo
 
 .DEFAULT_GOAL := build
@@ -29,7 +30,7 @@ run: server
 
 ## make demo       the walk-through on real data, from nothing (DATA=FILE: the SMS Spam Collection, if you have it)
 demo: build $(STAMPS)/demo
-	@$(PY) examples/demo.py --server bin/bastionlab --work-dir $(DEMO_DIR) $(if $(DATA),--data $(abspath $(DATA)))
+	@$(PY) examples/demo.py --server bin/bastionlab --work-dir $(DEMO_DIR) $(DEMO_ARGUMENTS) $(if $(DATA),--data $(abspath $(DATA)))
 
 server: $(STAMPS)/run
 	@$(MAKE) --no-print-directory -C server LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"

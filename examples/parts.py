@@ -52,9 +52,9 @@ def choose(options: argparse.Namespace) -> Part:
         split=spam.tokenised(content, tokenizer, options.seed),
         make_model=encoder.minilm if options.encoder == "minilm" else encoder.distilbert,
         model_name={"minilm": "MiniLM", "distilbert": "DistilBERT"}[options.encoder],
-        lr=0.05,
-        nb_epochs=8,
-        batch_size=256,
+        lr=0.02,
+        nb_epochs=10,
+        batch_size=512,
         max_batch_size=32,
     )
 

@@ -1,0 +1,48 @@
+"""`make demo`, as a newcomer types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from server_process import ROOT
+
+COLLECTION = os.environ.get("BASTIONLAB_SMS_DATA", "")
+
+
+def demo(*arguments: str) -> dict[str, object]:
+    done = subprocess.run(["make", "demo", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check(outcome: dict[str, object], data: str) -> None:
+    assert set(outcome) == {"data", "accuracy", "majority", "epsilon_spent", "epsilon_remaining", "refused", "seconds"}
+    assert outcome["data"] == data
+    assert (outcome["epsilon_spent"], outcome["epsilon_remaining"]) == (2.0, 4.0)
+    assert outcome["refused"] is True
+
+
+@pytest.mark.skipif(not COLLECTION, reason="needs BASTIONLAB_SMS_DATA=FILE, the SMS Spam Collection")
+def test_the_messages() -> None:
+    outcome = demo(f"DATA={COLLECTION}")
+    check(outcome, "SMSSpamCollection")
+    assert outcome["accuracy"] > 0.96
+    assert outcome["seconds"] < 600
+
+
+def test_the_digits_stand_in() -> None:
+    outcome = demo("DEMO_ARGUMENTS=--digits")
+    check(outcome, "digits")
+    assert outcome["accuracy"] > 0.6
+
+
+def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+    wrong = tmp_path / "messages.txt"
+    wrong.write_text("ham\thello\n")
+    done = subprocess.run(["make", "demo", f"DATA={wrong}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "is not the SMS Spam Collection" in done.stderr

@@ -1,0 +1,82 @@
+"""SGD with lr = 1 through the whole product equals an obviously right loop over records.
+
+The trainer is the one of the test build (`-tags replay`): it samples every record and adds no noise. The release trainer has no
+such switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import small
+import torch
+from server_process import REPLAY_TRAINER, ServerProcess
+from torch import nn
+
+from bastionlab import Connection
+from bastionlab.torch import SGD
+
+RECORDS = 60
+CLIP = 0.7
+
+
+def conv() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(
+        nn.Unflatten(1, (2, 4)), nn.Conv1d(2, 3, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(12, small.CLASSES)
+    )
+
+
+def normed() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(small.FEATURES, 6), nn.LayerNorm(6), nn.GELU(), nn.Linear(6, small.CLASSES))
+
+
+def clipped_sum(model: nn.Module, data: torch.utils.data.Dataset, factor: float = 1.0) -> tuple[list[torch.Tensor], int]:
+    """One record at a time, in float64: the sum of clipped gradients, and how many records were clipped."""
+    model = model.double()
+    total = [torch.zeros_like(p) for p in model.parameters()]
+    clipped = 0
+    for x, y in data:  # type: ignore[attr-defined]
+        model.zero_grad()
+        nn.functional.cross_entropy(model(x[None].double()), y[None]).backward()
+        gradients = [p.grad for p in model.parameters()]
+        norm = torch.sqrt(sum((g**2).sum() for g in gradients))  # type: ignore[arg-type, union-attr]
+        clipped += int(norm > CLIP)
+        scale = factor * min(1.0, CLIP / float(norm))
+        for sum_, gradient in zip(total, gradients, strict=True):
+            sum_ += scale * gradient  # type: ignore[operator]
+    return total, clipped
+
+
+@pytest.mark.parametrize("make", [small.linear, conv, normed])
+def test_one_step_of_sgd_moves_by_the_clipped_sum(
+    make: Callable[[], nn.Module], new_server: Callable[..., ServerProcess], connect: Callable[..., Connection]
+) -> None:
+    server = new_server(trainer=REPLAY_TRAINER, environment={"BASTIONLAB_REPLAY_NOISE": "0"})
+    data = small.dataset(RECORDS)
+    with connect(server) as connection:
+        client = connection.client.torch
+        client.RemoteDataset(data, privacy_limit=6.0, name="d", progress=False)
+        model = make()
+        before = [p.detach().double().clone() for p in model.parameters()]
+        learner = client.RemoteLearner(
+            model,
+            client.list_remote_datasets()[0],
+            max_batch_size=7,
+            loss="cross_entropy",
+            optimizer=SGD(lr=1.0),
+            max_grad_norm=CLIP,
+            metrics=False,
+            progress=False,
+        )
+        learner.fit(nb_epochs=1, eps=2.0, batch_size=RECORDS)
+        after = [p.detach().double() for p in learner.get_model().parameters()]
+    expected, clipped = clipped_sum(make(), data)
+    assert 0 < clipped < RECORDS, "some records must be clipped and some not"
+    moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)])
+    wanted = torch.cat([-e.flatten() / RECORDS for e in expected])
+    assert torch.linalg.norm(moved - wanted) <= 1e-4 * torch.linalg.norm(wanted)
+    off = torch.cat([-e.flatten() / RECORDS for e in clipped_sum(make(), data, factor=1.01)[0]])
+    assert torch.linalg.norm(moved - off) > 1e-4 * torch.linalg.norm(off), "the comparison must notice 1%"
