@@ -12,18 +12,18 @@ import (
 type datasetService struct {
 	bastionlabv1.UnimplementedDatasetServiceServer
 	datasets Datasets
-	uploads  places
+	uploads  *uploads
 }
 
 type datasetStream = grpc.ClientStreamingServer[bastionlabv1.UploadDatasetRequest, bastionlabv1.UploadDatasetResponse]
 
 func (s *datasetService) UploadDataset(stream datasetStream) error {
-	if err := s.uploads.take(); err != nil {
+	if err := s.uploads.enter(); err != nil {
 		return err
 	}
 	defer s.uploads.leave()
 	ctx := stream.Context()
-	first, err := receive(ctx, uploadIdle, stream.Recv)
+	first, err := receive(ctx, s.uploads.idle, stream.Recv)
 	if err != nil {
 		return err
 	}
@@ -35,16 +35,16 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 		return err
 	}
 	defer upload.Abort()
-	dataset, err := receiveDataset(ctx, stream, upload)
+	dataset, err := s.receive(ctx, stream, upload)
 	if err != nil {
 		return err
 	}
 	return stream.SendAndClose(&bastionlabv1.UploadDatasetResponse{Dataset: dataset})
 }
 
-func receiveDataset(ctx context.Context, stream datasetStream, upload DatasetUpload) (*bastionlabv1.Dataset, error) {
+func (s *datasetService) receive(ctx context.Context, stream datasetStream, upload DatasetUpload) (*bastionlabv1.Dataset, error) {
 	for {
-		message, err := receive(ctx, uploadIdle, stream.Recv)
+		message, err := receive(ctx, s.uploads.idle, stream.Recv)
 		if err != nil {
 			return nil, err
 		}

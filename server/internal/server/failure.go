@@ -47,7 +47,7 @@ func (e transportError) Unwrap() error { return e.cause }
 func answer(ctx context.Context, err error) (code codes.Code, detail *bastionlabv1.ErrorDetail) {
 	var transport transportError
 	if errors.As(err, &transport) {
-		return answerTransport(transport)
+		return status.Code(transport.cause), nil // gRPC has answered already, and what it said cannot be changed
 	}
 	var refused *refusal.Error
 	if errors.As(err, &refused) {
@@ -58,19 +58,6 @@ func answer(ctx context.Context, err error) (code codes.Code, detail *bastionlab
 	}
 	// PRIVACY: an error that is no refusal may quote anything, so its text stays here.
 	return codes.Internal, detailOf(&refusal.Error{Kind: refusal.Internal, What: internalText})
-}
-
-func answerTransport(err transportError) (codes.Code, *bastionlabv1.ErrorDetail) {
-	switch code := status.Code(err.cause); code {
-	case codes.ResourceExhausted:
-		return codes.InvalidArgument, detailOf(refusal.New(refusal.InvalidArgument, "send smaller messages",
-			"a message is larger than the %d MiB that the server takes", maxMessageBytes>>20))
-	case codes.Internal:
-		return codes.InvalidArgument, detailOf(refusal.New(refusal.InvalidArgument, "use the client of this server's release",
-			"a message could not be decoded"))
-	default:
-		return code, nil
-	}
 }
 
 // Bounds of the texts in an ErrorDetail. A Python client takes 8 KiB of trailing metadata in all, and binary values grow by a third.

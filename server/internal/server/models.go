@@ -11,18 +11,18 @@ import (
 type modelService struct {
 	bastionlabv1.UnimplementedModelServiceServer
 	models  Models
-	uploads places
+	uploads *uploads
 }
 
 type modelStream = grpc.ClientStreamingServer[bastionlabv1.UploadModelRequest, bastionlabv1.UploadModelResponse]
 
 func (s *modelService) UploadModel(stream modelStream) error {
-	if err := s.uploads.take(); err != nil {
+	if err := s.uploads.enter(); err != nil {
 		return err
 	}
 	defer s.uploads.leave()
 	ctx := stream.Context()
-	first, err := receive(ctx, uploadIdle, stream.Recv)
+	first, err := receive(ctx, s.uploads.idle, stream.Recv)
 	if err != nil {
 		return err
 	}
@@ -34,16 +34,16 @@ func (s *modelService) UploadModel(stream modelStream) error {
 		return err
 	}
 	defer upload.Abort()
-	response, err := receiveModel(ctx, stream, upload)
+	response, err := s.receive(ctx, stream, upload)
 	if err != nil {
 		return err
 	}
 	return stream.SendAndClose(response)
 }
 
-func receiveModel(ctx context.Context, stream modelStream, upload ModelUpload) (*bastionlabv1.UploadModelResponse, error) {
+func (s *modelService) receive(ctx context.Context, stream modelStream, upload ModelUpload) (*bastionlabv1.UploadModelResponse, error) {
 	for {
-		message, err := receive(ctx, uploadIdle, stream.Recv)
+		message, err := receive(ctx, s.uploads.idle, stream.Recv)
 		if err != nil {
 			return nil, err
 		}

@@ -40,18 +40,23 @@ func receive[Message any](ctx context.Context, idle time.Duration, next func() (
 	}
 }
 
-// places bounds how many uploads are under way.
-type places chan struct{}
+// uploads bounds how many uploads are under way, and how long each may pause.
+type uploads struct {
+	places chan struct{}
+	idle   time.Duration
+}
 
-func newPlaces(count int) places { return make(places, count) }
+func newUploads(places int, idle time.Duration) *uploads {
+	return &uploads{places: make(chan struct{}, places), idle: idle}
+}
 
-func (p places) take() error {
+func (u *uploads) enter() error {
 	select {
-	case p <- struct{}{}:
+	case u.places <- struct{}{}:
 		return nil
 	default:
-		return refusal.New(refusal.Unavailable, "try again in a minute", "%d uploads are under way, and the server takes no more at once", cap(p))
+		return refusal.New(refusal.Unavailable, "try again in a minute", "%d uploads are under way, and the server takes no more at once", cap(u.places))
 	}
 }
 
-func (p places) leave() { <-p }
+func (u *uploads) leave() { <-u.places }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
@@ -39,6 +40,7 @@ type Server struct {
 	network, local *grpc.Server
 	health         *health.Server
 	stopping       chan struct{}
+	stop           sync.Once
 }
 
 var errStopping = refusal.New(refusal.Unavailable, "connect again when it is back", "the server is stopping")
@@ -51,13 +53,13 @@ func New(config Config) (*Server, error) {
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
-	uploads := newPlaces(maxUploads)
+	uploads := newUploads(maxUploads, uploadIdle)
 	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
 	s.network = newTransport(credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{config.Certificate},
-		MinVersion:   tls.VersionTLS13, // SECURITY: what a sign-in signs is bound to a certificate only a 1.3 handshake keeps from the wire
+		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
 	}), &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
 	bastionlabv1.RegisterSessionServiceServer(s.network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
 	bastionlabv1.RegisterDatasetServiceServer(s.network, datasets)
@@ -124,7 +126,7 @@ func serve(transport *grpc.Server, listener net.Listener) error {
 // runs any more.
 func (s *Server) Stop(ctx context.Context) {
 	s.health.Shutdown()
-	close(s.stopping)
+	s.stop.Do(func() { close(s.stopping) })
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)

@@ -1,0 +1,253 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const goodToken = "token-of-alice"
+
+// fakes stand for the whole domain. A nil function means that the call must not arrive.
+type fakes struct {
+	datasets func(user string) ([]*bastionlabv1.Dataset, error)
+	upload   *fakeUpload
+	watch    func(ctx context.Context, user string, send func(*bastionlabv1.Run) error) error
+	weights  func(user string) (Weights, error)
+}
+
+type fakeSessions struct{}
+
+func (fakeSessions) Challenge(context.Context) ([]byte, error) { return make([]byte, 32), nil }
+func (fakeSessions) SignIn(_ context.Context, request *bastionlabv1.SignInRequest, leaf []byte) (Session, error) {
+	if !bytes.Equal(request.GetSignature(), leaf) {
+		return Session{}, unauthenticated("the signature does not hold")
+	}
+	return Session{Token: goodToken, Lifetime: time.Hour, User: "alice"}, nil
+}
+func (fakeSessions) Authenticate(_ context.Context, token string) (string, error) {
+	if token != goodToken {
+		return "", unauthenticated("the token is unknown or has expired")
+	}
+	return "alice", nil
+}
+
+type fakeDatasets struct {
+	Datasets
+	fakes *fakes
+}
+
+func (f fakeDatasets) List(_ context.Context, user string) ([]*bastionlabv1.Dataset, error) {
+	return f.fakes.datasets(user)
+}
+func (f fakeDatasets) Begin(context.Context, string, *bastionlabv1.UploadDatasetHeader) (DatasetUpload, error) {
+	return f.fakes.upload, nil
+}
+
+type fakeModels struct{ fakes *fakes }
+
+func (f fakeModels) Begin(context.Context, string, *bastionlabv1.UploadModelHeader) (ModelUpload, error) {
+	return fakeModelUpload{f.fakes.upload}, nil
+}
+
+// fakeUpload notes what happened to it.
+type fakeUpload struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (u *fakeUpload) note(what string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.seen = append(u.seen, what)
+}
+
+func (u *fakeUpload) story() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return strings.Join(u.seen, " ")
+}
+
+func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error { u.note("add"); return nil }
+func (u *fakeUpload) Abort()                                               { u.note("abort") }
+func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.Dataset, error) {
+	u.note("finish")
+	return &bastionlabv1.Dataset{Id: "d1"}, nil
+}
+
+type fakeModelUpload struct{ *fakeUpload }
+
+func (u fakeModelUpload) Add(context.Context, []byte) error { u.note("add"); return nil }
+func (u fakeModelUpload) Finish(context.Context, *bastionlabv1.UploadModelTrailer) (*bastionlabv1.UploadModelResponse, error) {
+	u.note("finish")
+	return &bastionlabv1.UploadModelResponse{ModelId: "m1"}, nil
+}
+
+type fakeTraining struct {
+	Training
+	fakes *fakes
+}
+
+func (f fakeTraining) Watch(ctx context.Context, user, _ string, send func(*bastionlabv1.Run) error) error {
+	return f.fakes.watch(ctx, user, send)
+}
+func (f fakeTraining) Weights(_ context.Context, user, _ string) (Weights, error) {
+	return f.fakes.weights(user)
+}
+func (f fakeTraining) Cancel(_ context.Context, user, id string) (*bastionlabv1.Run, error) {
+	return &bastionlabv1.Run{Id: id, Scientist: user}, nil
+}
+
+// running is a server under test, a client connection to it and what it wrote to its log.
+type running struct {
+	*Server
+	conn, local *grpc.ClientConn
+	address     string
+	leaf        *x509.Certificate
+	log         *lockedBuffer
+	stop        func()
+}
+
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+func start(t *testing.T, domain *fakes) *running {
+	t.Helper()
+	dir := t.TempDir()
+	certificate, err := LoadCertificate(dir, "", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	server, err := New(Config{
+		Certificate: certificate,
+		Development: true,
+		Sessions:    fakeSessions{},
+		Datasets:    fakeDatasets{fakes: domain},
+		Models:      fakeModels{domain},
+		Training:    fakeTraining{fakes: domain},
+		Log:         slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	local, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve([]net.Listener{network}, local) }()
+	stop := sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		server.Stop(ctx)
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return &running{
+		Server: server, address: network.Addr().String(), leaf: certificate.Leaf, log: log, stop: stop,
+		conn:  dial(t, network.Addr().String(), credentials.NewTLS(trusting(certificate.Leaf))),
+		local: dial(t, "unix:"+socket, insecure.NewCredentials()),
+	}
+}
+
+func trusting(leaf *x509.Certificate) *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return &tls.Config{RootCAs: roots, ServerName: "localhost"}
+}
+
+func dial(t *testing.T, address string, with credentials.TransportCredentials) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(with))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// as is the metadata of a good client, with or without a token.
+func as(ctx context.Context, token string) context.Context {
+	ctx = metadata.AppendToOutgoingContext(ctx, protocolKey, "1", clientVersionKey, "1.0.0")
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
+	return ctx
+}
+
+// invoke makes one call of any method, unary or stream, with one empty message, and returns its error and what came in the trailer.
+func invoke(ctx context.Context, conn *grpc.ClientConn, method string) (*bastionlabv1.ErrorDetail, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+	if err != nil {
+		return nil, err
+	}
+	// A refusal may arrive before the message is sent; then the answer is what counts.
+	if err := stream.SendMsg(&bastionlabv1.ListRunsRequest{}); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	_ = stream.CloseSend()
+	for err = nil; err == nil; {
+		err = stream.RecvMsg(&bastionlabv1.ListRunsRequest{})
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return detailIn(stream.Trailer()), err
+}
+
+func detailIn(trailer metadata.MD) *bastionlabv1.ErrorDetail {
+	values := trailer.Get(errorTrailer)
+	if len(values) != 1 {
+		return nil
+	}
+	detail := &bastionlabv1.ErrorDetail{}
+	if err := proto.Unmarshal([]byte(values[0]), detail); err != nil {
+		return nil
+	}
+	return detail
+}
