@@ -1,0 +1,56 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+)
+
+// DatasetRow is a dataset that can be listed and trained on. Its limit and what was spent are the ledger's.
+type DatasetRow struct {
+	ID            string
+	Owner         string
+	TestOf        string // the training set that this is the test set of, or empty
+	CreatedUnixMS int64
+	Card          []byte // bastionlab.v1.Dataset: what others see, without the figures that can change
+	Records       int64  // PRIVACY: the true count, which never leaves the server
+	RecordBytes   int64
+	BlobSHA256    []byte
+	BlobBytes     int64
+}
+
+// InsertDataset makes the dataset visible.
+func (s *Store) InsertDataset(ctx context.Context, d DatasetRow) error {
+	return s.exec(ctx, "insert dataset", 1, `INSERT INTO datasets
+		(id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		d.ID, d.Owner, sql.NullString{String: d.TestOf, Valid: d.TestOf != ""}, d.CreatedUnixMS, notNull(d.Card),
+		d.Records, d.RecordBytes, notNull(d.BlobSHA256), d.BlobBytes)
+}
+
+// Dataset returns one row, or an error that wraps ErrNoRow.
+func (s *Store) Dataset(ctx context.Context, id string) (DatasetRow, error) {
+	return queryRow(ctx, s, "read dataset", scanDataset, datasetColumns+" WHERE id = ?", id)
+}
+
+// TestSetOf returns the row of a training set's test set, or an error that wraps ErrNoRow.
+func (s *Store) TestSetOf(ctx context.Context, id string) (DatasetRow, error) {
+	return queryRow(ctx, s, "read test set", scanDataset, datasetColumns+" WHERE test_of = ?", id)
+}
+
+// Datasets lists all rows, newest first, test sets included.
+func (s *Store) Datasets(ctx context.Context) ([]DatasetRow, error) {
+	return queryRows(ctx, s, "list datasets", scanDataset, datasetColumns+" ORDER BY number DESC")
+}
+
+// DeleteDataset deletes the row, and with a training set its test set's.
+func (s *Store) DeleteDataset(ctx context.Context, id string) error {
+	return s.exec(ctx, "delete dataset", 1, "DELETE FROM datasets WHERE id = ?", id)
+}
+
+const datasetColumns = "SELECT id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes FROM datasets"
+
+func scanDataset(row scanner) (d DatasetRow, err error) {
+	var testOf sql.NullString
+	err = row.Scan(&d.ID, &d.Owner, &testOf, &d.CreatedUnixMS, &d.Card, &d.Records, &d.RecordBytes, &d.BlobSHA256, &d.BlobBytes)
+	d.TestOf = testOf.String
+	return d, err
+}

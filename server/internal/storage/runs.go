@@ -1,0 +1,70 @@
+package storage
+
+import "context"
+
+// RunRow is a run as it is told to people. What it was charged is the ledger's.
+type RunRow struct {
+	ID            string
+	ModelID       string
+	DatasetID     string
+	DatasetOwner  string // of the time of the start: the dataset may be deleted since
+	Scientist     string
+	Name          string
+	Description   string
+	CreatedUnixMS int64
+	EndedUnixMS   int64 // 0 while it has not ended
+	Status        int32 // bastionlab.v1.RunStatus
+	Failure       string
+	Spent         string
+	Request       []byte // bastionlab.v1.TrainingRequest
+	Plan          []byte // bastionlab.v1.Plan
+	StepsDone     int64
+	EpochsDone    int64
+	WeightsSHA256 []byte // of the blob of kind "weights" under the run's identifier; empty while there is none
+	WeightsBytes  int64
+}
+
+// InsertRun makes the run known.
+func (s *Store) InsertRun(ctx context.Context, r RunRow) error {
+	return s.exec(ctx, "insert run", 1, `INSERT INTO runs
+		(id, model_id, dataset_id, dataset_owner, scientist, name, description, created_unix_ms, ended_unix_ms, status, failure, spent,
+		request, plan, steps_done, epochs_done, weights_sha256, weights_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.ModelID, r.DatasetID, r.DatasetOwner, r.Scientist, r.Name, r.Description, r.CreatedUnixMS, r.EndedUnixMS, r.Status, r.Failure,
+		r.Spent, notNull(r.Request), notNull(r.Plan), r.StepsDone, r.EpochsDone, notNull(r.WeightsSHA256), r.WeightsBytes)
+}
+
+// UpdateRun writes what changes in a run's life: its end, status, failure, spent, progress and weights. A run that has ended stays as it
+// is; updating it is an error that wraps ErrNoRow.
+func (s *Store) UpdateRun(ctx context.Context, r RunRow) error {
+	return s.exec(ctx, "update run", 1, `UPDATE runs SET ended_unix_ms = ?, status = ?, failure = ?, spent = ?, steps_done = ?, epochs_done = ?,
+		weights_sha256 = ?, weights_bytes = ? WHERE id = ? AND ended_unix_ms = 0`,
+		r.EndedUnixMS, r.Status, r.Failure, r.Spent, r.StepsDone, r.EpochsDone, notNull(r.WeightsSHA256), r.WeightsBytes, r.ID)
+}
+
+// Run returns one row, or an error that wraps ErrNoRow.
+func (s *Store) Run(ctx context.Context, id string) (RunRow, error) {
+	return queryRow(ctx, s, "read run", scanRun, runColumns+" WHERE id = ?", id)
+}
+
+// RunsOf lists the runs that the user started and those on the user's datasets, newest first.
+func (s *Store) RunsOf(ctx context.Context, user string) ([]RunRow, error) {
+	return queryRows(ctx, s, "list runs", scanRun, runColumns+" WHERE scientist = ? OR dataset_owner = ? ORDER BY number DESC", user, user)
+}
+
+// Runs lists all runs, newest first.
+func (s *Store) Runs(ctx context.Context) ([]RunRow, error) {
+	return queryRows(ctx, s, "list runs", scanRun, runColumns+" ORDER BY number DESC")
+}
+
+// UnfinishedRuns lists the runs that have not ended, oldest first: after a start, those that the last server did not finish.
+func (s *Store) UnfinishedRuns(ctx context.Context) ([]RunRow, error) {
+	return queryRows(ctx, s, "list unfinished runs", scanRun, runColumns+" WHERE ended_unix_ms = 0 ORDER BY number")
+}
+
+const runColumns = `SELECT id, model_id, dataset_id, dataset_owner, scientist, name, description, created_unix_ms, ended_unix_ms, status, failure,
+	spent, request, plan, steps_done, epochs_done, weights_sha256, weights_bytes FROM runs`
+
+func scanRun(row scanner) (r RunRow, err error) {
+	return r, row.Scan(&r.ID, &r.ModelID, &r.DatasetID, &r.DatasetOwner, &r.Scientist, &r.Name, &r.Description, &r.CreatedUnixMS, &r.EndedUnixMS,
+		&r.Status, &r.Failure, &r.Spent, &r.Request, &r.Plan, &r.StepsDone, &r.EpochsDone, &r.WeightsSHA256, &r.WeightsBytes)
+}
