@@ -1,0 +1,115 @@
+package accounting
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/dsp/fourier"
+)
+
+// composed is the tilted law of the sum of all losses, on the grid indices first, first+1, ...:
+//
+//	mass[i] = exp(order*loss - cumulant) * P(sum of losses = loss),   loss = (first+i)*step
+type composed struct {
+	step     float64
+	first    int64
+	mass     []float64
+	order    float64
+	cumulant float64
+	infinite float64 // probability that any step's loss is infinite
+	above    float64 // bound on the tilted probability of losses above the window
+	floor    float64 // bound on what rounding in the transforms can have done to each entry of mass
+	doubt    float64 // bound on what rounding in the steps' masses can have done, in units of exp(cumulant - order*eps)
+}
+
+// compose convolves all steps by characteristic functions, circularly on n >= high-low+1 points: low and high are grid indices that
+// hold all but a probability tail of the tilted sum on either side.
+//
+// What wraps around is added to entries of the window, which only makes losses look larger or leaves them.
+func (c composition) compose(order float64, low, high int64, tail float64) composed {
+	n := fastLength(int(high - low + 1))
+	transform := fourier.NewFFT(n)
+	logSize, angle := make([]float64, n/2+1), make([]float64, n/2+1)
+	folded, spectrum := make([]float64, n), make([]complex128, n/2+1)
+	out := composed{step: c[0].step, first: low, order: order, above: tail}
+	finite, total := 0.0, 0.0
+	for i := range c {
+		k, _ := c[i].cumulant(order)
+		out.cumulant += c[i].count * k
+		out.doubt += c[i].count * c[i].fold(folded, order, k)
+		finite += c[i].count * math.Log1p(-c[i].infinite)
+		total += c[i].count
+		spectrum = transform.Coefficients(spectrum, folded)
+		for j, value := range spectrum {
+			re, im := real(value), imag(value)
+			logSize[j] += c[i].count * 0.5 * math.Log(re*re+im*im)
+			angle[j] += c[i].count * math.Atan2(im, re)
+		}
+	}
+	out.infinite = -math.Expm1(finite)
+	size := 0.0
+	for j := range spectrum {
+		r := math.Exp(logSize[j])
+		size += r
+		sin, cos := math.Sincos(angle[j])
+		spectrum[j] = complex(r*cos, r*sin)
+	}
+	circular := transform.Sequence(folded, spectrum)
+	lowest := 0.0
+	out.mass = make([]float64, n)
+	at := int(modulo(low, int64(n)))
+	for i := range out.mass {
+		out.mass[i] = circular[at] / float64(n)
+		lowest = min(lowest, out.mass[i])
+		if at++; at == n {
+			at = 0
+		}
+	}
+	// Two views of the same error, of which the larger counts. What is negative shows it: the true value is not. And each coefficient of
+	// absolute error unit becomes, raised to the power, wrong by about total*unit*|power|, which the inverse averages.
+	unit := 8 * math.Log2(float64(n)) * 0x1p-53
+	out.floor = max(-lowest, total*unit*2*size/float64(n))
+	return out
+}
+
+// fold writes the tilted law of one step into folded, circularly, and returns what rounding in its masses can amount to.
+//
+// That bound: a probability v moved from loss e to e+h changes delta(eps) by at most h*exp(cumulant of the other steps)*exp(-order*(eps-e-h)),
+// because the slope of delta at u is at most exp(cumulant - order*u) in size.
+func (p *phase) fold(folded []float64, order, cumulant float64) (doubt float64) {
+	clear(folded)
+	ratio := math.Exp(order * p.step)
+	n := len(folded)
+	at := int(modulo(p.first, int64(n)))
+	weight := 0.0
+	for i, mass := range p.mass {
+		if i%resync == 0 {
+			weight = math.Exp(order*p.step*(float64(p.first)+float64(i)) - cumulant)
+		}
+		folded[at] += mass * weight
+		if i > 0 {
+			doubt += p.doubt[i-1] * weight * p.step
+		}
+		weight *= ratio
+		if at++; at == n {
+			at = 0
+		}
+	}
+	return doubt
+}
+
+func modulo(k, n int64) int64 { return ((k % n) + n) % n }
+
+// fastLength is the next even length, from 64 on, whose prime factors the transform has fast passes for.
+func fastLength(least int) int {
+	for n := max(least+least%2, 64); ; n += 2 {
+		rest := n
+		for _, factor := range [...]int{2, 3, 5} {
+			for rest%factor == 0 {
+				rest /= factor
+			}
+		}
+		if rest == 1 {
+			return n
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package accounting
+
+// Method names how a figure was computed.
+type Method string
+
+const (
+	// PLD is the privacy loss distribution: tight to a few parts in ten thousand.
+	PLD Method = "pld"
+	// RDP is the Renyi bound: safe, and coarser by 5% to several times.
+	RDP Method = "rdp"
+)
+
+// Bound is an epsilon that a plan does not exceed.
+type Bound struct {
+	Epsilon float64
+	Method  Method
+}
+
+// EpsilonOf is the epsilon of a plan at delta: never below the true one.
+func EpsilonOf(plan []Steps, delta float64) (float64, error) {
+	bound, err := Evaluate(plan, delta)
+	return bound.Epsilon, err
+}
+
+// Evaluate is EpsilonOf, and says by which method.
+func Evaluate(plan []Steps, delta float64) (Bound, error) {
+	plan, err := canonical(plan)
+	if err != nil {
+		return Bound{}, err
+	}
+	if err := checkDelta(delta); err != nil {
+		return Bound{}, err
+	}
+	return evaluate(plan, delta)
+}
+
+// evaluate takes a canonical plan.
+func evaluate(plan []Steps, delta float64) (Bound, error) {
+	// Removal costs more as a rule, so it goes first: a bound for addition need only be fine enough to lie below it.
+	removed, ok := epsilonInDirection(plan, delta, removal, 0)
+	if !ok {
+		return renyiBound(plan, delta)
+	}
+	added, ok := epsilonInDirection(plan, delta, addition, removed)
+	if !ok {
+		return renyiBound(plan, delta)
+	}
+	return Bound{max(removed, added), PLD}, nil
+}
