@@ -1,0 +1,99 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// insideArgument makes the test binary close its own system calls and print what a table of calls then answers.
+const insideArgument = "inside-the-filter"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == insideArgument {
+		os.Exit(inside())
+	}
+	os.Exit(m.Run())
+}
+
+// calls that pass or fail by their arguments, and a few that no list of names would show to be missing.
+var calls = []struct {
+	name string
+	want error
+	call func() error
+}{
+	{"a process by clone", unix.EPERM, func() error { return raw(unix.SYS_CLONE, uintptr(unix.SIGCHLD)) }},
+	{"a thread in a namespace of its own", unix.EPERM, func() error { return raw(unix.SYS_CLONE, threadFlags|unix.CLONE_NEWUSER) }},
+	{"clone3", unix.ENOSYS, func() error { return raw(unix.SYS_CLONE3, 0, 0) }},
+	{"a signal to a thread of this process", nil, func() error { return unix.Tgkill(os.Getpid(), unix.Gettid(), 0) }},
+	{"a signal to a thread of another process", unix.EPERM, func() error { return unix.Tgkill(os.Getppid(), os.Getppid(), 0) }},
+	{"a signal to this process", unix.EPERM, func() error { return unix.Kill(os.Getpid(), 0) }},
+	{"receiving on another socket than the seam", unix.EPERM, func() error { return raw(unix.SYS_RECVMSG, 2, 0, 0) }},
+	{"receiving on the seam", unix.EFAULT, func() error { return raw(unix.SYS_RECVMSG, seamDescriptor, 0, 0) }},
+	{"sending descriptors", unix.EPERM, func() error { return raw(unix.SYS_SENDMSG, seamDescriptor, 0, 0) }},
+	{"reading a descriptor's flags", nil, func() error { return raw(unix.SYS_FCNTL, 2, unix.F_GETFL) }},
+	{"signals from a descriptor", unix.EPERM, func() error { return raw(unix.SYS_FCNTL, 2, unix.F_SETOWN, 1) }},
+	{"a thread's name", nil, func() error {
+		return unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("x\x00")[0])), 0, 0, 0)
+	}},
+	{"becoming dumpable again", unix.EPERM, func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) }},
+	{"outliving the server", unix.EPERM, func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) }},
+	{"a memfd", unix.EPERM, func() error { _, err := unix.MemfdCreate("x", 0); return err }},
+	{"a pipe", unix.EPERM, func() error { return unix.Pipe2(make([]int, 2), 0) }},
+	{"another limit", unix.EPERM, func() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }},
+	{"another filter", unix.EPERM, func() error { return raw(unix.SYS_SECCOMP, 0, 0, 0) }},
+	{"facts about a file", unix.EPERM, func() error { return unix.Fstatat(unix.AT_FDCWD, "/", &unix.Stat_t{}, 0) }},
+	{"a namespace", unix.EPERM, func() error { return unix.Unshare(unix.CLONE_NEWNET) }},
+	{"a mount", unix.EPERM, func() error { return unix.Mount("none", "/", "tmpfs", 0, "") }},
+	{"a kernel program", unix.EPERM, func() error { return raw(unix.SYS_BPF, 0, 0, 0) }},
+	{"page faults by hand", unix.EPERM, func() error { return raw(unix.SYS_USERFAULTFD, 0) }},
+	{"the x32 numbering", unix.ENOSYS, x32},
+}
+
+func raw(number uintptr, arguments ...uintptr) error {
+	var a [4]uintptr
+	copy(a[:], arguments)
+	_, _, errno := unix.RawSyscall6(number, a[0], a[1], a[2], a[3], 0, 0)
+	return errnoOf(errno)
+}
+
+// inside gives descriptor 3 a socket, closes, and prints what went otherwise than wanted.
+func inside() int {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil || unix.Dup3(pair[0], seamDescriptor, 0) != nil {
+		fmt.Println("no socket:", err)
+		return 1
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if layer := seccompLayer(closeSystemCalls()); !layer.Active {
+		fmt.Printf("%+v\n", layer)
+		return 1
+	}
+	for _, test := range calls {
+		if got := test.call(); !errors.Is(got, test.want) {
+			fmt.Printf("%s: %v, want %v\n", test.name, got, test.want)
+		}
+	}
+	return 0
+}
+
+func TestCallsAreJudgedByTheirArguments(t *testing.T) {
+	output, err := exec.Command(os.Args[0], insideArgument).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	for line := range strings.Lines(string(output)) {
+		t.Error(strings.TrimSpace(line))
+	}
+}
