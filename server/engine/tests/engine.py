@@ -1,0 +1,214 @@
+"""The engine under test, behind its C ABI: programs, trainers, errors as exceptions."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import abi
+from abi import Status
+from records import Record, Schema, pack
+
+RandomSource = Callable[[int], bytes]
+
+ENGINE = Path(__file__).resolve().parent.parent
+LIBRARY = ENGINE / "build" / "libbastionlab_engine_testing.so"
+OPERATORS = ENGINE.parent / "internal" / "program" / "operators.txt"
+
+
+class EngineError(Exception):
+    def __init__(self, status: Status, operator: str, layer: str, reason: str) -> None:
+        super().__init__(f"{status.name}: operator {operator!r}, layer {layer!r}: {reason}")
+        self.status = status
+        self.operator = operator
+        self.layer = layer
+        self.reason = reason
+
+
+def _check(status: int, error: abi.Error) -> None:
+    if status != Status.OK:
+        texts = (bytes(text).decode() for text in (error.op, error.layer, error.reason))
+        raise EngineError(Status(status), *texts)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Numbers that torch.optim takes as defaults, apart from the learning rate."""
+
+    kind: int = 1
+    lr: float = 1.0
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    dampening: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    nesterov: bool = False
+    amsgrad: bool = False
+
+
+SGD, ADAM, ADAMW = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Training:
+    pass_size: int = 4
+    is_private: bool = True
+    clipping_norm: float = 1.0
+    noise_stddev: float = 1e-30  # too small to be seen beside a sum in float64: the header wants more than zero
+    normalizer: float = 1.0
+    optimizer: Optimizer = field(default_factory=Optimizer)
+
+    def to_c(self) -> abi.Training:
+        values = {name: getattr(self, name) for name, _ in abi.Training._fields_ if name != "optimizer"}
+        optimizer = {name: getattr(self.optimizer, name) for name, _ in abi.Optimizer._fields_}
+        return abi.Training(**values, optimizer=abi.Optimizer(**optimizer))
+
+
+class Engine:
+    """The loaded library. One per process: bl_start may be called once."""
+
+    def __init__(self, library: Path, operators: Path, threads: int) -> None:
+        self.library = abi.open_library(library)
+        self.allowed = allowed_operators(operators)
+        error = abi.Error()
+        _check(self.library.bl_start(threads, ctypes.byref(error)), error)
+
+    def load(self, archive: bytes, schema: Schema, loss: str, allowed: Sequence[str] | None = None) -> Program:
+        names = [name.encode() for name in (self.allowed if allowed is None else allowed)]
+        table = (ctypes.c_char_p * len(names))(*names)
+        handle, error, spec = ctypes.c_void_p(), abi.Error(), schema.to_c()
+        _check(
+            self.library.bl_program_load(
+                archive,
+                len(archive),
+                ctypes.byref(spec),
+                loss.encode(),
+                table,
+                len(names),
+                ctypes.byref(handle),
+                ctypes.byref(error),
+            ),
+            error,
+        )
+        return Program(self.library, handle)
+
+
+def allowed_operators(path: Path) -> list[str]:
+    """The operator table's lines are `<operator> <kind> ...`; every kind but `forbidden` may occur in a program."""
+    rows = (line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#"))
+    return [row[0] for row in rows if row[1] != "forbidden"]
+
+
+class Program:
+    def __init__(self, library: ctypes.CDLL, handle: ctypes.c_void_p) -> None:
+        self.library = library
+        self.handle = handle
+
+    def __del__(self) -> None:
+        self.library.bl_program_free(self.handle)
+
+    def rehearse(self, pass_size: int = 2) -> None:
+        error = abi.Error()
+        _check(self.library.bl_program_rehearse(self.handle, pass_size, ctypes.byref(error)), error)
+
+    def report_json(self) -> str:
+        text: bytes = self.library.bl_program_report(self.handle)
+        return text.decode()
+
+    def report(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.report_json())
+        return parsed
+
+    def trainer(self, training: Training | None = None) -> Trainer:
+        spec, handle, error = (training or Training()).to_c(), ctypes.c_void_p(), abi.Error()
+        _check(
+            self.library.bl_trainer_create(self.handle, ctypes.byref(spec), ctypes.byref(handle), ctypes.byref(error)),
+            error,
+        )
+        return Trainer(self, handle)
+
+
+class Trainer:
+    def __init__(self, program: Program, handle: ctypes.c_void_p) -> None:
+        self.program = program  # must outlive the trainer
+        self.library = program.library
+        self.handle = handle
+
+    def __del__(self) -> None:
+        self.library.bl_trainer_free(self.handle)
+
+    def run_pass(self, records: Sequence[Record], slots: Sequence[int]) -> None:
+        """One pass over some of the records; -1 is an empty slot."""
+        indices = (ctypes.c_int64 * len(slots))(*slots)
+        error = abi.Error()
+        _check(
+            self.library.bl_trainer_pass(self.handle, pack(records), len(records), indices, len(slots), ctypes.byref(error)),
+            error,
+        )
+
+    def step(self, random: RandomSource = os.urandom) -> None:
+        failures: list[BaseException] = []
+
+        def fill(_context: int | None, out: Any, count: int) -> None:
+            try:
+                ctypes.memmove(out, random(count), count)
+            except BaseException as failure:  # an exception cannot cross the C frames in between
+                failures.append(failure)
+
+        error = abi.Error()
+        _check(self.library.bl_trainer_step(self.handle, abi.RANDOM(fill), None, ctypes.byref(error)), error)
+        if failures:
+            raise failures[0]
+
+    def parameters(self) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in (self._parameter(i) for i in range(self._count()))}
+
+    def set_parameter(self, name: str, tensor: Tensor) -> None:
+        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        error = abi.Error()
+        _check(
+            self.library.bl_trainer_set_parameter(
+                self.handle, name.encode(), abi.DTYPES[tensor.dtype], data, len(data), ctypes.byref(error)
+            ),
+            error,
+        )
+
+    def clipped_sum(self) -> dict[str, Tensor]:
+        """The step's sum so far, before noise, by parameter, in float64."""
+        sums: dict[str, Tensor] = {}
+        for index in range(self._count()):
+            name, parameter = self._parameter(index)
+            out = torch.zeros(parameter.shape, dtype=torch.float64)
+            pointer = ctypes.cast(out.data_ptr(), ctypes.POINTER(ctypes.c_double))
+            error = abi.Error()
+            _check(
+                self.library.bl_testing_clipped_sum(self.handle, index, pointer, out.numel(), ctypes.byref(error)),
+                error,
+            )
+            sums[name] = out
+        return sums
+
+    def _count(self) -> int:
+        count: int = self.library.bl_trainer_parameter_count(self.handle)
+        return count
+
+    def _parameter(self, index: int) -> tuple[str, Tensor]:
+        view, error = abi.TensorView(), abi.Error()
+        _check(
+            self.library.bl_trainer_parameter(self.handle, index, ctypes.byref(view), ctypes.byref(error)),
+            error,
+        )
+        dtype = next(dtype for dtype, number in abi.DTYPES.items() if number == view.dtype)
+        shape = [view.shape[i] for i in range(view.rank)]
+        data = bytearray(ctypes.string_at(view.data, view.bytes))
+        tensor = torch.frombuffer(data, dtype=dtype).reshape(shape) if data else torch.empty(shape, dtype=dtype)
+        return view.name.decode(), tensor

@@ -1,0 +1,15 @@
+"""Tiny honest models, one or more of every kind of layer."""
+
+from zoo import attention, convolution, embedding, linear, normalisation, parameters
+from zoo.case import Case
+
+CASES: list[Case] = [
+    *linear.CASES,
+    *convolution.CASES,
+    *embedding.CASES,
+    *normalisation.CASES,
+    *parameters.CASES,
+    *attention.CASES,
+]
+
+__all__ = ["CASES", "Case"]
