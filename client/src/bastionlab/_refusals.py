@@ -1,0 +1,101 @@
+"""Turns what gRPC raises into this package's errors: the one place where a status becomes an exception.
+
+Invariant: no grpc.RpcError leaves the package; callers write ``raise error_of(e, address) from None``.
+"""
+
+from __future__ import annotations
+
+import grpc
+
+from bastionlab import errors
+from bastionlab.v1 import error_pb2
+
+DETAIL_KEY = "bastionlab-error-bin"
+NANO = 1e9
+
+_RETRY = "try again; if it stays so, look at the server's log"
+_KINDS: dict[int, type[errors.BastionLabError]] = {
+    error_pb2.ErrorDetail.KIND_INVALID_ARGUMENT: errors.InvalidArgument,
+    error_pb2.ErrorDetail.KIND_PERMISSION_DENIED: errors.PermissionDenied,
+    error_pb2.ErrorDetail.KIND_NOT_FOUND: errors.NotFound,
+    error_pb2.ErrorDetail.KIND_UNAVAILABLE: errors.ServerUnavailable,
+    error_pb2.ErrorDetail.KIND_VERSION_MISMATCH: errors.VersionMismatch,
+    error_pb2.ErrorDetail.KIND_TRAINING_FAILED: errors.TrainingFailed,
+    error_pb2.ErrorDetail.KIND_UNAUTHENTICATED: errors.PermissionDenied,
+}
+
+
+def detail_of(error: grpc.RpcError) -> error_pb2.ErrorDetail | None:
+    """What the server said beside the status, if it said anything that can be read."""
+    trailing = getattr(error, "trailing_metadata", lambda: None)() or ()
+    for key, value in trailing:
+        if key == DETAIL_KEY:
+            try:
+                detail = error_pb2.ErrorDetail()
+                detail.ParseFromString(value)
+                return detail
+            except Exception:  # a detail that cannot be read is no detail: the status decides
+                return None
+    return None
+
+
+def is_signed_out(error: grpc.RpcError) -> bool:
+    """Whether the token is no longer good: signing in again may help."""
+    detail = detail_of(error)
+    if detail is not None and detail.kind:
+        return detail.kind == error_pb2.ErrorDetail.KIND_UNAUTHENTICATED
+    return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+
+
+def error_of(error: grpc.RpcError, address: str) -> errors.BastionLabError:
+    """The exception that says the same as a failed call."""
+    detail = detail_of(error)
+    if detail is None or not detail.kind:
+        return _from_status(error, address)
+    what, charged, advice = detail.what, detail.spent, detail.next
+    if detail.kind == error_pb2.ErrorDetail.KIND_BUDGET_EXCEEDED:
+        nanos = detail.budget
+        return errors.BudgetExceeded(
+            nanos.limit_nano / NANO,
+            nanos.spent_nano / NANO,
+            nanos.requested_nano / NANO,
+            nanos.remaining_nano / NANO,
+            what=what,
+            charged=charged,
+            next=advice,
+        )
+    if detail.kind == error_pb2.ErrorDetail.KIND_INCOMPATIBLE_MODEL:
+        model = detail.model
+        return errors.IncompatibleModel(model.operator, model.layer, model.reason, what=what, charged=charged, next=advice)
+    if detail.kind == error_pb2.ErrorDetail.KIND_ATTESTATION:
+        return errors.AttestationError("server", "evidence", "none", what=what, charged=charged, next=advice)
+    return _KINDS.get(detail.kind, errors.BastionLabError)(what, charged=charged, next=advice)
+
+
+def _from_status(error: grpc.RpcError, address: str) -> errors.BastionLabError:
+    code = error.code()
+    said = error.details() or code.name.lower()
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return unreachable(address, said)
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.ServerUnavailable(f"the server at {address} did not answer in time", charged="", next=_RETRY)
+    if code == grpc.StatusCode.UNIMPLEMENTED:
+        return errors.VersionMismatch(
+            f"the server at {address} does not know this call", next="install the client of the server's version"
+        )
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return errors.PermissionDenied(said)
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
+        return errors.InvalidArgument(said)
+    if code == grpc.StatusCode.NOT_FOUND:
+        return errors.NotFound(said)
+    # What was spent is not known here, so nothing is said of it.
+    return errors.BastionLabError(f"the call to {address} failed ({code.name.lower()}): {said}", charged="", next=_RETRY)
+
+
+def unreachable(address: str, said: str) -> errors.ServerUnavailable:
+    return errors.ServerUnavailable(
+        f"no BastionLab server answers at {address} ({said})",
+        charged="",
+        next="start one with `bastionlab serve`, or check host and port",
+    )

@@ -1,0 +1,192 @@
+"""A dataset on the server, as an owner or a scientist sees it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bastionlab import errors
+from bastionlab._session import Session
+from bastionlab.torch._budget import ATTO, NANO, Budget
+from bastionlab.torch._public import PublicFacts
+from bastionlab.torch._records import Records
+from bastionlab.torch._schema import Schema
+from bastionlab.torch._upload import Upload
+from bastionlab.v1 import dataset_pb2
+
+
+class RemoteDataset:
+    """A dataset on the server. ``client.torch.RemoteDataset(...)`` uploads one, ``list_remote_datasets()`` finds them.
+
+    >>> dataset = client.torch.list_remote_datasets()[0]
+    >>> dataset.name, dataset.nb_samples, dataset.privacy_limit
+    ('digits', 100, 6.0)
+    >>> print(dataset.schema)
+    input_0 float32[8] -> label int64[]
+    """
+
+    def __init__(self, session: Session, message: dataset_pb2.Dataset) -> None:
+        self._session = session
+        self._message = message
+        self._schema = Schema.from_message(message.schema)
+
+    @property
+    def identifier(self) -> str:
+        return self._message.id
+
+    @property
+    def name(self) -> str:
+        return self._message.name
+
+    @property
+    def description(self) -> str:
+        return self._message.description
+
+    @property
+    def nb_samples(self) -> int:
+        """How many slots the owner declared."""
+        return self._message.declared_samples
+
+    @property
+    def schema(self) -> Schema:
+        """Names, shapes and dtypes."""
+        return self._schema
+
+    @property
+    def public(self) -> PublicFacts:
+        """What the owner published on purpose."""
+        return PublicFacts.from_message(self._message.public)
+
+    @property
+    def privacy_limit(self) -> float | None:
+        """The epsilon that all runs together never pass; None where the owner set none."""
+        return self._message.privacy_limit_nano / NANO if self._message.HasField("privacy_limit_nano") else None
+
+    @property
+    def delta(self) -> float:
+        return self._message.delta_atto / ATTO
+
+    def budget(self) -> Budget:
+        """What was spent, by which runs, and what remains.
+
+        >>> print(client.torch.list_remote_datasets()[0].budget())
+        limit 6   spent 0   remaining 6   delta 0.001
+        no runs
+        """
+        request = dataset_pb2.GetBudgetRequest(dataset_id=self.identifier)
+        return Budget.from_message(self._session.call(self._session.datasets.GetBudget, request))
+
+    def lower_limit(self, privacy_limit: float) -> Budget:
+        """Lowers the limit; it can never be raised again. For the owner."""
+        checked = check_limit(privacy_limit)
+        if checked is None:
+            raise errors.InvalidArgument("a limit cannot be taken away", next="give a smaller limit")
+        request = dataset_pb2.LowerLimitRequest(dataset_id=self.identifier, privacy_limit=checked)
+        answer = self._session.call(self._session.datasets.LowerLimit, request)
+        self._message.privacy_limit_nano = answer.limit_nano
+        return Budget.from_message(answer)
+
+    def delete(self) -> None:
+        """Deletes the records. What was spent on them stays in the ledger. For the owner."""
+        self._session.call(self._session.datasets.DeleteDataset, dataset_pb2.DeleteDatasetRequest(id=self.identifier))
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.identifier}): size={self.nb_samples}, desc={self.description or 'N/A'}"
+
+    def __repr__(self) -> str:
+        return f"RemoteDataset({self.name!r}, {self.identifier})"
+
+
+def upload(
+    session: Session,
+    train_dataset: Any,
+    test_dataset: Any | None,
+    privacy_limit: float | None,
+    name: str | None,
+    description: str,
+    delta: float | None,
+    declared_samples: int | None,
+    public: Mapping[str, Any] | None,
+    progress: bool,
+) -> RemoteDataset:
+    """Checks all that can be checked here, then sends the training set and, as a dataset of its own, the test set."""
+    if privacy_limit is None:
+        _warn_unlimited(session)
+    limit = check_limit(privacy_limit)
+    records = Records(train_dataset)
+    test_records = None if test_dataset is None else Records(test_dataset, "the test set")
+    if test_records is not None and test_records.schema != records.schema:
+        raise errors.InvalidArgument(
+            f"the test set holds {test_records.schema}, the training set {records.schema}", next="give both the same form"
+        )
+    name = type(train_dataset).__name__ if name is None else name
+    declared = _check_declared(declared_samples, records.count)
+    train = Upload(
+        records=records,
+        name=name,
+        description=description,
+        privacy_limit=limit,
+        delta=_check_delta(delta, limit, declared or records.count),
+        declared_samples=declared,
+        public=PublicFacts.of(public, records.schema),
+    )
+    sent = train.send(session, progress)
+    if test_records is not None:
+        # The same limit and delta as the training set's, whatever its own size.
+        same_delta = None if limit is None else sent.delta_atto / ATTO
+        test = replace(train, records=test_records, name=f"{name} (test)", declared_samples=0, delta=same_delta, test_of=sent.id)
+        try:
+            sent.test_id = test.send(session, progress).id
+        except BaseException:
+            # Both or none: half of a call is no dataset that anybody asked for.
+            RemoteDataset(session, sent).delete()
+            raise
+    return RemoteDataset(session, sent)
+
+
+def check_limit(limit: float | None) -> float | None:
+    """A limit as it is sent; None for no limit."""
+    if limit is None or limit == math.inf:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+        raise errors.InvalidArgument(f"privacy_limit is {limit!r}", next="give a number above 0, or math.inf for no limit")
+    return float(limit)
+
+
+def _check_delta(delta: float | None, limit: float | None, declared: int) -> float | None:
+    if delta is None:
+        return None
+    if limit is None:
+        raise errors.InvalidArgument("delta is given without a privacy_limit", next="give both, or neither")
+    if isinstance(delta, bool) or not isinstance(delta, (int, float)) or not 0 < delta < 1 / declared:
+        raise errors.InvalidArgument(
+            f"delta is {delta!r}", next=f"give a number above 0 and below 1/{declared}, or leave it out for a tenth of that"
+        )
+    return float(delta)
+
+
+def _check_declared(declared: int | None, count: int) -> int:
+    """0: as many as there are."""
+    if declared is None:
+        return 0
+    if isinstance(declared, bool) or not isinstance(declared, int) or declared < count:
+        raise errors.InvalidArgument(
+            f"declared_samples is {declared!r}, the dataset has {count} items", next="declare at least as many as there are"
+        )
+    return declared
+
+
+def _warn_unlimited(session: Session) -> None:
+    if not session.info.development:
+        raise errors.InvalidArgument(
+            "there is no privacy_limit", next="give one, for example 6.0; write math.inf where you want no protection"
+        )
+    warnings.warn(
+        "NO PRIVACY LIMIT: whoever may train on this dataset can learn its records, without noise and without end. "
+        "Give privacy_limit, for example 6.0.",
+        errors.PrivacyWarning,
+        stacklevel=4,
+    )

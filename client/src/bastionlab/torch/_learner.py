@@ -1,0 +1,236 @@
+"""A scientist's model beside a dataset that the scientist never sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bastionlab import errors
+from bastionlab._session import Session
+from bastionlab.torch._archive import ModelUpload
+from bastionlab.torch._calling import NotScriptable
+from bastionlab.torch._dataset import RemoteDataset
+from bastionlab.torch._plan import TrainingPlan
+from bastionlab.torch._report import CapabilityReport
+from bastionlab.torch._run import Run
+from bastionlab.torch._torchscript import Conversion, Converter, save
+from bastionlab.torch._weights import as_module
+from bastionlab.torch.optimizer import Optimizer
+from bastionlab.v1 import training_pb2
+
+LOSSES = ("bce_with_logits", "cross_entropy", "l1", "l2", "mse")
+
+
+class RemoteLearner:
+    """A model and how it is trained. ``client.torch.RemoteLearner(...)`` makes one; nothing is sent before it is needed.
+
+    >>> print(learner.plan(nb_epochs=1, eps=1.0).epsilon)
+    1.0
+    >>> run = learner.fit(nb_epochs=1, eps=1.0)
+    >>> learner.get_model() is model
+    True
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        model: torch.nn.Module,
+        remote_dataset: RemoteDataset,
+        loss: str,
+        max_batch_size: int,
+        optimizer: Optimizer,
+        *,
+        model_name: str | None,
+        description: str,
+        batch_size: int | None,
+        max_grad_norm: float,
+        device: str,
+        release: str | None,
+        constant_time: bool,
+        progress: bool,
+    ) -> None:
+        if not isinstance(remote_dataset, RemoteDataset):
+            raise errors.InvalidArgument(
+                f"remote_dataset is a {type(remote_dataset).__name__}", next="take one of client.torch.list_remote_datasets()"
+            )
+        if loss not in LOSSES:
+            raise errors.InvalidArgument(f"there is no loss {loss!r}", next=f"choose one of {', '.join(LOSSES)}")
+        if not isinstance(optimizer, Optimizer):
+            raise errors.InvalidArgument(
+                f"optimizer is a {type(optimizer).__name__}", next="use bastionlab.torch.Adam, AdamW or SGD, without parameters"
+            )
+        self.model = as_module(model)
+        self.remote_dataset = remote_dataset
+        self.loss = loss
+        self.name = type(model).__name__ if model_name is None else model_name
+        self.description = description
+        self._session = session
+        self._progress = progress
+        self._optimizer = optimizer
+        # What does not change from run to run.
+        self._settings = training_pb2.TrainingRequest(
+            dataset_id=remote_dataset.identifier,
+            max_batch_size=_count("max_batch_size", max_batch_size),
+            max_grad_norm=_positive("max_grad_norm", max_grad_norm),
+            batch_size=None if batch_size is None else _count("batch_size", batch_size),
+            metrics=False,
+            release=release or "",
+            constant_time=constant_time,
+            device=device,
+        )
+        self._report: CapabilityReport | None = None
+        self._completed: Run | None = None
+
+    def check(self) -> CapabilityReport:
+        """Sends the model, once, and says what the server understood of it. Costs nothing."""
+        if self._report is None:
+            self._report = self._send_model()
+        return self._report
+
+    def plan(
+        self,
+        nb_epochs: float,
+        eps: float | None = None,
+        *,
+        batch_size: int | None = None,
+        max_batch_size: int | None = None,
+        lr: float | None = None,
+        max_grad_norm: float | None = None,
+        delta: float | None = None,
+    ) -> TrainingPlan:
+        """What fit with the same arguments would do and cost. Costs nothing."""
+        overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
+        return self._price(self._request(nb_epochs, eps, lr, overrides))
+
+    def fit(
+        self,
+        nb_epochs: float,
+        eps: float | None = None,
+        *,
+        resume: bool = False,
+        restart: bool = False,
+        batch_size: int | None = None,
+        max_batch_size: int | None = None,
+        lr: float | None = None,
+        max_grad_norm: float | None = None,
+        delta: float | None = None,
+    ) -> Run:
+        """Trains, and returns when that is done. A second fit goes on from the last finished weights.
+
+        Ctrl-C leaves the run running. The bars show no loss: a loss is computed from records, and has no price yet.
+
+        :param eps: the price of the whole run; None: without noise, on a dataset without a limit only
+        :param restart: begin with the weights that the model had when it was sent
+        """
+        if resume:
+            raise errors.InvalidArgument(
+                "resume comes in a later release", next="fit again: it goes on from the last finished weights"
+            )
+        overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
+        request = self._request(nb_epochs, eps, lr, overrides)
+        if self._completed is not None and not restart:
+            request.continue_run_id = self._completed.id
+        plan = self._price(request)
+        for text in plan.warnings:
+            warnings.warn(text, errors.BastionLabWarning, stacklevel=2)
+        start = training_pb2.StartTrainingRequest(request=request, charge=plan.charge, name=self.name, description=self.description)
+        run = Run(self._session, self._session.call(self._session.training.StartTraining, start))
+        self._completed = run.wait(progress=self._progress)
+        return run
+
+    def test(self, dataset: Any = None, metric: str = "accuracy", eps: float | None = None) -> float:
+        """Refused until a metric has a price."""
+        raise errors.InvalidArgument(
+            f"{metric} on the server is refused until it has a price: it is computed from records",
+            next="get_model() and test it on data of your own",
+        )
+
+    def get_model(self) -> torch.nn.Module:
+        """The module given to this learner, with the weights of the last finished run."""
+        if self._completed is None:
+            raise errors.InvalidArgument(
+                "nothing was trained yet", next="call fit() first, or client.torch.run(id).get_model(model)"
+            )
+        return self._completed.get_model(self.model, progress=self._progress)
+
+    def __repr__(self) -> str:
+        return f"RemoteLearner({self.name!r} on {self.remote_dataset.name!r})"
+
+    def _price(self, request: training_pb2.TrainingRequest) -> TrainingPlan:
+        return TrainingPlan.from_message(self._session.call(self._session.training.PlanTraining, request))
+
+    def _request(
+        self, nb_epochs: float, eps: float | None, lr: float | None, overrides: dict[str, Any]
+    ) -> training_pb2.TrainingRequest:
+        """Checks what can be checked here before the model, which may be large, is sent."""
+        request = training_pb2.TrainingRequest()
+        request.CopyFrom(self._settings)
+        request.nb_epochs = _positive("nb_epochs", nb_epochs)
+        if eps is not None:
+            request.epsilon = _positive("eps", eps)
+        elif self.remote_dataset.privacy_limit is not None:
+            raise errors.InvalidArgument(
+                f"eps is missing: the dataset has a limit of {self.remote_dataset.privacy_limit:g}",
+                next="give fit the part of it that this run may spend",
+            )
+        for name, value in overrides.items():
+            if value is not None:
+                setattr(request, name, _count(name, value) if name.endswith("batch_size") else _positive(name, value))
+        optimizer = self._optimizer if lr is None else dataclasses.replace(self._optimizer, lr=_positive("lr", lr))
+        request.optimizer.CopyFrom(optimizer.to_message())
+        request.model_id = self.check().model
+        return request
+
+    def _send_model(self) -> CapabilityReport:
+        converter = Converter(self.model, self.remote_dataset.schema, self.remote_dataset.public)
+        try:
+            scripted = converter.script()
+        except NotScriptable as error:
+            traced = converter.trace()
+            _warn_traced(f"TorchScript cannot compile it: {error}", traced)
+            return self._send(traced)
+        try:
+            return self._send(scripted)
+        except errors.IncompatibleModel as refusal:
+            if isinstance(self.model, torch.jit.ScriptModule):
+                raise
+            traced = converter.trace()
+            # A trace forgets branches. Where none goes by values, it is the same model in simpler terms; any other would be a
+            # different model, and the refusal stands.
+            if traced.decides or not traced.agrees:
+                raise
+            _warn_traced(f"its scripted form was refused: {refusal.what}", traced)
+        return self._send(traced)
+
+    def _send(self, conversion: Conversion) -> CapabilityReport:
+        upload = ModelUpload(self.name, self.description, self.remote_dataset.identifier, self.loss)
+        # By way of a file: weights are large, and one more copy of them in memory is one too many.
+        with tempfile.TemporaryDirectory(prefix="bastionlab-") as directory:
+            archive = Path(directory) / "model.pt"
+            save(conversion.module, archive)
+            return CapabilityReport.from_message(upload.send(self._session, archive, self._progress))
+
+
+def _warn_traced(why: str, traced: Conversion) -> None:
+    text = f"the model was traced on inputs made from the dataset's schema ({why})"
+    if not traced.agrees:
+        text += "; ITS TRACE COMPUTES SOMETHING ELSE than the model does on other inputs, so look at what it decides by values"
+    warnings.warn(text, errors.BastionLabWarning, stacklevel=5)
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise errors.InvalidArgument(f"{name} is {value!r}", next="give a whole number, at least 1")
+    return value
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value > 0 and math.isfinite(value)):
+        raise errors.InvalidArgument(f"{name} is {value!r}", next="give a number above 0")
+    return float(value)

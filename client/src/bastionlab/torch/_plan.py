@@ -1,0 +1,86 @@
+"""The price of a run, before anything is spent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bastionlab.torch._budget import ATTO, NANO
+from bastionlab.v1 import training_pb2
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run would do and cost. The server authorises and writes exactly this price."""
+
+    nb_epochs: float
+    steps: int
+    batch_size: int
+    """The expected size of a Poisson-sampled step."""
+    max_batch_size: int
+    """Records in memory in one pass."""
+    sample_rate: float
+    noise_multiplier: float
+    max_grad_norm: float
+    epsilon: float
+    """Infinite for a run without noise."""
+    delta: float
+    remaining_after: float
+    """Infinite where the owner set no limit."""
+    release_mode: str
+    seconds: float
+    """An estimate."""
+    warnings: tuple[str, ...]
+    charge: bytes
+    """What is authorised and written, byte for byte."""
+
+    @classmethod
+    def from_message(cls, message: training_pb2.Plan) -> TrainingPlan:
+        return cls(
+            nb_epochs=message.nb_epochs,
+            steps=message.steps,
+            batch_size=message.batch_size,
+            max_batch_size=message.max_batch_size,
+            sample_rate=message.sample_rate,
+            noise_multiplier=message.noise_multiplier,
+            max_grad_norm=message.max_grad_norm,
+            epsilon=message.epsilon_nano / NANO if message.private else math.inf,
+            delta=message.delta_atto / ATTO,
+            remaining_after=math.inf if message.unlimited else message.remaining_after_nano / NANO,
+            release_mode=message.release_mode,
+            seconds=message.seconds,
+            warnings=tuple(message.warnings),
+            charge=message.charge,
+        )
+
+    def __str__(self) -> str:
+        lines = [
+            f"epochs            {self.nb_epochs:g}",
+            f"steps             {self.steps} of {self.batch_size} records on average (rate {self.sample_rate:.4g})",
+            f"records per pass  {self.max_batch_size}",
+        ]
+        if math.isinf(self.epsilon):
+            lines.append("privacy           none: no clipping, no noise")
+        else:
+            lines += [
+                f"noise multiplier  {self.noise_multiplier:.4g}, gradients clipped at {self.max_grad_norm:g}",
+                f"epsilon           {self.epsilon:g} at delta {self.delta:.3g}",
+            ]
+        if not math.isinf(self.remaining_after):
+            lines.append(f"remaining after   {self.remaining_after:g}")
+        lines += [f"release mode      {self.release_mode}", f"time              about {_duration(self.seconds)}"]
+        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+
+
+def epoch_ends(plan: training_pb2.Plan) -> list[int]:
+    """The step count at which each epoch ends; the last is the plan's steps."""
+    epochs = max(1, math.ceil(plan.nb_epochs))
+    declared = round(plan.batch_size / plan.sample_rate)
+    # In integers: a rounding error would put a step into the wrong bar.
+    return [min(plan.steps, -(-epoch * declared // plan.batch_size)) for epoch in range(1, epochs)] + [plan.steps]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

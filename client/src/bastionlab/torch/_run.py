@@ -1,0 +1,107 @@
+"""One training run on the server."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import overload
+
+import torch
+
+from bastionlab import errors
+from bastionlab._session import Session
+from bastionlab.torch._plan import TrainingPlan
+from bastionlab.torch._watch import ENDED, follow
+from bastionlab.torch._weights import as_module, download, load_into
+from bastionlab.v1 import training_pb2
+
+
+class Run:
+    """A run: it lives on the server, whether or not anybody watches.
+
+    >>> run = learner.fit(nb_epochs=1, eps=1.0)
+    >>> run.status
+    'completed'
+    >>> sorted(client.torch.run(run.id).get_model())
+    ['bias', 'weight']
+    """
+
+    def __init__(self, session: Session, message: training_pb2.Run) -> None:
+        self._session = session
+        self._message = message
+
+    @property
+    def id(self) -> str:
+        return self._message.id
+
+    @property
+    def name(self) -> str:
+        return self._message.name
+
+    @property
+    def description(self) -> str:
+        return self._message.description
+
+    @property
+    def dataset(self) -> str:
+        """The identifier of the dataset."""
+        return self._message.dataset_id
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromtimestamp(self._message.created_unix_ms / 1000, timezone.utc)
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """What was priced, authorised and written."""
+        return TrainingPlan.from_message(self._message.plan)
+
+    @property
+    def status(self) -> str:
+        """waiting, queued, running, completed, failed or cancelled, as of now."""
+        if self._message.status not in ENDED:
+            request = training_pb2.GetRunRequest(id=self.id)
+            self._message = self._session.call(self._session.training.GetRun, request)
+        return status_name(self._message.status)
+
+    def wait(self, progress: bool = True) -> Run:
+        """Follows the run to its end; TrainingFailed where that is not a trained model."""
+        if self._message.status not in ENDED:
+            self._message = follow(self._session, self._message, progress)
+        self._require_completed()
+        return self
+
+    def cancel(self) -> None:
+        """Stops the run. It gives no weights, and what it was charged stays charged once it had the data."""
+        self._message = self._session.call(self._session.training.CancelRun, training_pb2.CancelRunRequest(id=self.id))
+
+    @overload
+    def get_model(self, model: None = None, progress: bool = True) -> dict[str, torch.Tensor]: ...
+    @overload
+    def get_model(self, model: torch.nn.Module, progress: bool = True) -> torch.nn.Module: ...
+    def get_model(self, model: torch.nn.Module | None = None, progress: bool = True) -> dict[str, torch.Tensor] | torch.nn.Module:
+        """The trained parameters by name; or the module given, with them loaded."""
+        if model is not None:
+            as_module(model)
+        if self.status not in ("completed", "failed", "cancelled"):
+            raise errors.InvalidArgument(f"the run {self.id} is {self.status}: it has no weights yet", next="wait() for its end")
+        self._require_completed()
+        weights = download(self._session, self.id, progress)
+        return weights if model is None else load_into(model, weights)
+
+    def __repr__(self) -> str:
+        return f"Run({self.id}, {status_name(self._message.status)})"
+
+    def _require_completed(self) -> None:
+        if self._message.status == training_pb2.RUN_STATUS_COMPLETED:
+            return
+        status = status_name(self._message.status)
+        why = f": {self._message.failure}" if self._message.failure else ""
+        raise errors.TrainingFailed(
+            f"the run {self.id} {'was cancelled' if status == 'cancelled' else 'failed'}{why}",
+            charged=self._message.spent or "see the dataset's budget()",
+            next="start another with fit()",
+        )
+
+
+def status_name(status: training_pb2.RunStatus) -> str:
+    return str(training_pb2.RunStatus.Name(status)).removeprefix("RUN_STATUS_").lower()

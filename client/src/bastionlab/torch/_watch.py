@@ -1,0 +1,94 @@
+"""Follows a run to its end, across dropped connections, with one progress bar per epoch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from bastionlab import errors
+from bastionlab._progress import steps_bar
+from bastionlab._session import Session
+from bastionlab.torch._plan import epoch_ends
+from bastionlab.v1 import training_pb2
+
+ENDED = (training_pb2.RUN_STATUS_COMPLETED, training_pb2.RUN_STATUS_FAILED, training_pb2.RUN_STATUS_CANCELLED)
+
+# How long a server may be away before the watcher gives up; the run itself does not depend on the watcher.
+PATIENCE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 4.0
+
+
+def follow(session: Session, run: training_pb2.Run, progress: bool) -> training_pb2.Run:
+    """Watches until the run has ended; the run as it then is."""
+    try:
+        with EpochBars(run.plan, progress) as bars:
+            bars.show(run)
+            for latest in changes(session, run):
+                run = latest
+                bars.show(run)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nThe run goes on without you. {_find_again(run.id)}\n")
+        raise
+    return run
+
+
+def changes(session: Session, run: training_pb2.Run) -> Iterator[training_pb2.Run]:
+    """The run at every change until it has ended, however often the stream is cut."""
+    lost_since = 0.0
+    pause = _FIRST_PAUSE_SECONDS
+    while run.status not in ENDED:
+        try:
+            for latest in session.watch(session.training.WatchRun, training_pb2.WatchRunRequest(id=run.id)):
+                lost_since, pause, run = 0.0, _FIRST_PAUSE_SECONDS, latest
+                yield run
+        except errors.ServerUnavailable as error:
+            now = time.monotonic()
+            lost_since = lost_since or now
+            if now - lost_since > PATIENCE_SECONDS:
+                raise errors.ServerUnavailable(
+                    f"lost sight of the run {run.id}: {error.what}", charged="see the run", next=_find_again(run.id)
+                ) from None
+        if run.status not in ENDED:
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+class EpochBars:
+    """One bar per epoch. There is no loss in it: a loss would be computed from records, and has no price yet."""
+
+    def __init__(self, plan: training_pb2.Plan, progress: bool) -> None:
+        self._ends = epoch_ends(plan)
+        self._progress = progress
+        self._epoch = 0  # of the open bar, counted from 0
+        self._bar: Any = None
+
+    def __enter__(self) -> EpochBars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def show(self, run: training_pb2.Run) -> None:
+        done = self._ends[-1] if run.status == training_pb2.RUN_STATUS_COMPLETED else run.steps_done
+        while True:
+            begin = self._ends[self._epoch - 1] if self._epoch else 0
+            end = self._ends[self._epoch]
+            if self._bar is None:
+                self._bar = steps_bar(f"Epoch {self._epoch + 1}/{len(self._ends)} - train", end - begin, self._progress)
+            self._bar.update(max(0, min(done, end) - begin - self._bar.n))
+            waits = run.status in (training_pb2.RUN_STATUS_QUEUED, training_pb2.RUN_STATUS_WAITING)
+            self._bar.set_postfix_str("queued" if waits else "")
+            if done < end or self._epoch + 1 == len(self._ends):
+                return
+            self._bar.close()
+            self._bar = None
+            self._epoch += 1
+
+
+def _find_again(run: str) -> str:
+    return f'find it again with client.torch.run("{run}"): .wait() follows it, .cancel() stops it'
