@@ -48,8 +48,8 @@ type Conn struct {
 	raw  syscall.RawConn
 }
 
-// newConn takes over a connected stream socket in non-blocking mode: in blocking mode a deadline would end no wait.
-func newConn(socket *os.File) (*Conn, error) {
+// NewConn takes over a connected stream socket in non-blocking mode: in blocking mode a deadline would end no wait.
+func NewConn(socket *os.File) (*Conn, error) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("seam: %w", err)
@@ -70,7 +70,7 @@ func Inherited(fd int) (*Conn, error) {
 		return nil, fmt.Errorf("seam: descriptor %d: %w", fd, err)
 	}
 	unix.CloseOnExec(fd)
-	return newConn(os.NewFile(uintptr(fd), "seam"))
+	return NewConn(os.NewFile(uintptr(fd), "seam"))
 }
 
 // Pair makes both ends. The second is for a child process (exec.Cmd.ExtraFiles), and the caller closes it once the child has it.
@@ -80,7 +80,7 @@ func Pair() (*Conn, *os.File, error) {
 		return nil, nil, fmt.Errorf("seam: %w", err)
 	}
 	far := os.NewFile(uintptr(fds[1]), "seam")
-	conn, err := newConn(os.NewFile(uintptr(fds[0]), "seam"))
+	conn, err := NewConn(os.NewFile(uintptr(fds[0]), "seam"))
 	if err != nil {
 		return nil, nil, errors.Join(err, unix.Close(fds[0]), far.Close())
 	}
@@ -112,7 +112,9 @@ func (c *Conn) Send(message proto.Message, files ...*os.File) error {
 		if err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
-		frame = frame[sent:]
+		if frame = frame[sent:]; len(frame) == 0 {
+			return nil // not even a write of nothing: it fails where the other side has read the frame and gone
+		}
 	}
 	// A plain write, so that a trainer's sandbox need not admit sendmsg: it has no descriptor to give.
 	if _, err := c.file.Write(frame); err != nil {

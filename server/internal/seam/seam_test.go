@@ -30,7 +30,7 @@ func ends(t testing.TB) (*Conn, *os.File) {
 func conns(t testing.TB) (*Conn, *Conn) {
 	t.Helper()
 	near, far := ends(t)
-	other, err := newConn(far)
+	other, err := NewConn(far)
 	if err != nil {
 		t.Fatal(err)
 	}

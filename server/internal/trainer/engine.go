@@ -1,0 +1,77 @@
+package trainer
+
+import (
+	"io"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+)
+
+// Engine is libtorch, as far as a trainer needs it. Package engine binds the real one. All calls come from one OS thread.
+type Engine interface {
+	ABI() int32
+	TorchVersion() string
+	// Load reads and judges an archive. An error is a *Failure.
+	Load(archive []byte, schema *bastionlabv1.Schema, loss string, allowed []string) (Program, error)
+}
+
+// Program is a model that was read and can be trained.
+type Program interface {
+	Rehearse(passSize int64) error
+	Report() (*bastionlabv1.CapabilityReport, error)
+	Train(Training) (Trainer, error)
+	Close()
+}
+
+// Training is how the steps of a run are made.
+type Training struct {
+	PassSize     int64
+	Private      bool
+	ClippingNorm float64
+	NoiseStddev  float64
+	Normalizer   float64
+	Optimizer    *bastionlabv1.Optimizer
+}
+
+// Trainer holds the parameters of a run.
+type Trainer interface {
+	// Pass adds the clipped gradients of some records to the step's sum. records holds count of them; a slot of -1 is empty.
+	Pass(records []byte, count int64, slots []int64) error
+	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
+	Step(random io.Reader) error
+	// Parameters are valid until the next call.
+	Parameters() ([]safetensors.Tensor, error)
+	SetParameter(safetensors.Tensor) error
+	Close()
+}
+
+// Status is why the engine refused. The numbers are those of the C interface.
+type Status int
+
+// Statuses of the engine.
+const (
+	InvalidArgument   Status = 1
+	BadArchive        Status = 2
+	IncompatibleModel Status = 3
+	ForwardFailed     Status = 4
+	LossMismatch      Status = 5
+	OutOfMemory       Status = 6
+	Internal          Status = 7
+)
+
+// Failure is the engine's refusal: about the model, never about records.
+type Failure struct {
+	Status                  Status
+	Operator, Layer, Reason string
+}
+
+func (f *Failure) Error() string {
+	text := f.Reason
+	if f.Operator != "" {
+		text = f.Operator + ": " + text
+	}
+	if f.Layer != "" {
+		text = f.Layer + ": " + text
+	}
+	return text
+}

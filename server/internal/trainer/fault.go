@@ -1,0 +1,59 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+)
+
+// refused is an error with a code of the protocol, before any data was given.
+type refused struct {
+	code   trainerv1.Fault_Code
+	reason string
+}
+
+func (r *refused) Error() string { return fmt.Sprintf("%v: %s", r.code, r.reason) }
+
+func refuse(code trainerv1.Fault_Code, format string, args ...any) error {
+	return &refused{code, fmt.Sprintf(format, args...)}
+}
+
+func badRequest(format string, args ...any) error {
+	return refuse(trainerv1.Fault_CODE_BAD_REQUEST, format, args...)
+}
+
+// faultOf says what the server is told of an error met before the data was given.
+func faultOf(err error) *trainerv1.Fault {
+	var failure *Failure
+	if errors.As(err, &failure) {
+		return &trainerv1.Fault{Code: codeOf(failure.Status), Operator: failure.Operator, Layer: failure.Layer, Reason: failure.Reason}
+	}
+	var refusal *refused
+	if errors.As(err, &refusal) {
+		return &trainerv1.Fault{Code: refusal.code, Reason: refusal.reason}
+	}
+	return &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}
+}
+
+// bareFault is all that is told of an error met afterwards.
+// PRIVACY: neither code nor text depends on what went wrong: that a record broke the model is a fact about the record.
+func bareFault() *trainerv1.Fault { return &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL} }
+
+func codeOf(status Status) trainerv1.Fault_Code {
+	switch status {
+	case BadArchive:
+		return trainerv1.Fault_CODE_BAD_ARCHIVE
+	case IncompatibleModel:
+		return trainerv1.Fault_CODE_INCOMPATIBLE_MODEL
+	case ForwardFailed:
+		return trainerv1.Fault_CODE_FORWARD_FAILED
+	case LossMismatch:
+		return trainerv1.Fault_CODE_LOSS_MISMATCH
+	case OutOfMemory:
+		return trainerv1.Fault_CODE_OUT_OF_MEMORY
+	case InvalidArgument:
+		return trainerv1.Fault_CODE_BAD_REQUEST
+	}
+	return trainerv1.Fault_CODE_INTERNAL
+}

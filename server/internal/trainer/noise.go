@@ -1,0 +1,36 @@
+package trainer
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"fmt"
+	"io"
+)
+
+const noiseKeyBytes = 32
+
+// keystream is AES-256 in counter mode: as unpredictable as its key, and fast enough for a number per parameter and step.
+type keystream struct{ stream cipher.Stream }
+
+// newKeystream draws its key from source.
+// PRIVACY: one key per attempt, never stored, never reused: two releases with the same noise would show their difference bare.
+func newKeystream(source io.Reader) (*keystream, error) {
+	var key [noiseKeyBytes]byte
+	if _, err := io.ReadFull(source, key[:]); err != nil {
+		return nil, fmt.Errorf("draw the noise key: %w", err)
+	}
+	block, err := aes.NewCipher(key[:])
+	clear(key[:])
+	if err != nil {
+		return nil, fmt.Errorf("noise: %w", err)
+	}
+	// A counter from zero is sound because the key is used for this stream only.
+	return &keystream{cipher.NewCTR(block, make([]byte, aes.BlockSize))}, nil
+}
+
+// Read fills p and never fails: a noise source that could run dry would be a way out without noise.
+func (k *keystream) Read(p []byte) (int, error) {
+	clear(p)
+	k.stream.XORKeyStream(p, p)
+	return len(p), nil
+}

@@ -1,0 +1,162 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+)
+
+// train prepares a run, tells the server so, waits for the records, and trains.
+func (p *Process) train() error {
+	run, err := p.prepare()
+	if err != nil {
+		return p.fail(faultOf(err), err)
+	}
+	defer run.close()
+	if err := p.Seam.Send(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Prepared{Prepared: &trainerv1.Prepared{}}}); err != nil {
+		return err
+	}
+	finished, err := p.trainOnRecords(run)
+	if err != nil {
+		return p.fail(bareFault(), err)
+	}
+	return p.Seam.Send(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Finished{Finished: finished}})
+}
+
+// run is all that a training run has before its records.
+type run struct {
+	program     Program
+	trainer     Trainer
+	recordBytes int64
+	settings    *trainerv1.Settings
+}
+
+func (r *run) close() {
+	if r.trainer != nil {
+		r.trainer.Close()
+	}
+	r.program.Close()
+}
+
+func (p *Process) load(program *trainerv1.Program, payload *os.File) (Program, error) {
+	archive, err := programBytes(payload, program)
+	if err != nil {
+		return nil, err
+	}
+	return p.Engine.Load(archive, program.GetSchema(), program.GetLoss(), p.Allowed)
+}
+
+func (p *Process) prepare() (*run, error) {
+	var request trainerv1.ToTrainer
+	files, err := p.Seam.Receive(&request)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(files)
+	train := request.GetTrain()
+	if train == nil {
+		return nil, badRequest("expected a training run")
+	}
+	payloads := 1
+	if train.GetHasInitialWeights() {
+		payloads++
+	}
+	if len(files) != payloads {
+		return nil, badRequest("expected %d payloads, got %d", payloads, len(files))
+	}
+	if err := checkSettings(train.GetSettings()); err != nil {
+		return nil, err
+	}
+	recordBytes, err := recordBytes(train.GetProgram().GetSchema())
+	if err != nil {
+		return nil, err
+	}
+	program, err := p.load(train.GetProgram(), files[0])
+	if err != nil {
+		return nil, err
+	}
+	ready := &run{program: program, recordBytes: recordBytes, settings: train.GetSettings()}
+	if err := p.rehearse(ready, train, files); err != nil {
+		ready.close()
+		return nil, err
+	}
+	return ready, nil
+}
+
+// rehearse goes through all that can fail without records: what does not fit into memory shows before anything is charged.
+func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (err error) {
+	if err := run.program.Rehearse(run.settings.GetPassSize()); err != nil {
+		return err
+	}
+	if run.trainer, err = run.program.Train(trainingOf(run.settings)); err != nil {
+		return err
+	}
+	if train.GetHasInitialWeights() {
+		if err := setWeights(run.trainer, files[1]); err != nil {
+			return err
+		}
+	}
+	return p.checkOutputFits(run.trainer)
+}
+
+// checkOutputFits compares what will be written at the end with what the process may write.
+func (p *Process) checkOutputFits(trainer Trainer) error {
+	parameters, err := trainer.Parameters()
+	if err != nil {
+		return err
+	}
+	header, err := safetensors.Header(parameters)
+	if err != nil {
+		return fmt.Errorf("weights: %w", err)
+	}
+	size := int64(len(header))
+	for _, parameter := range parameters {
+		size += int64(len(parameter.Data))
+	}
+	if size > p.OutputLimitBytes {
+		return refuse(trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, "its trained parameters take %d bytes, far more than its archive", size)
+	}
+	return nil
+}
+
+// records is what the run trains on.
+type records struct {
+	bytes  []byte
+	count  int64
+	output *os.File
+}
+
+func (p *Process) receiveRecords(run *run) (*records, error) {
+	var request trainerv1.ToTrainer
+	files, err := p.Seam.Receive(&request)
+	if err != nil {
+		return nil, err
+	}
+	data := request.GetData()
+	if data == nil || len(files) != 2 {
+		closeAll(files)
+		return nil, errors.New("expected the records and an output")
+	}
+	mapped, err := mapSealed(files[0])
+	files[0].Close()
+	if err == nil {
+		err = checkRecords(data, int64(len(mapped)), run)
+	}
+	if err != nil {
+		files[1].Close()
+		return nil, err
+	}
+	return &records{bytes: mapped, count: data.GetRecords(), output: files[1]}, nil
+}
+
+func checkRecords(data *trainerv1.Data, mappedBytes int64, run *run) error {
+	count := data.GetRecords()
+	if data.GetRecordBytes() != run.recordBytes || count < 1 || count > run.settings.GetSlots() ||
+		mappedBytes%run.recordBytes != 0 || mappedBytes/run.recordBytes != count {
+		return fmt.Errorf("records do not have the layout of the schema")
+	}
+	return nil
+}
