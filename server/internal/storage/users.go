@@ -1,6 +1,9 @@
 package storage
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // UserRow is a key that signed in.
 type UserRow struct {
@@ -19,6 +22,15 @@ func (s *Store) RecordUser(ctx context.Context, id string, publicKey []byte, now
 // User returns the row of one key, or an error that wraps ErrNoRow.
 func (s *Store) User(ctx context.Context, id string) (UserRow, error) {
 	return queryRow(ctx, s, "read user", scanUser, userColumns+" WHERE id = ?", id)
+}
+
+// KnowsUser says whether the key signed in before.
+func (s *Store) KnowsUser(ctx context.Context, id string) (bool, error) {
+	_, err := s.User(ctx, id)
+	if errors.Is(err, ErrNoRow) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // CountUsers is how many keys ever signed in.

@@ -1,0 +1,146 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// List returns the datasets, newest first; test sets are named by their training sets.
+func (c *Catalogue) List(ctx context.Context, user string) ([]*bastionlabv1.Dataset, error) {
+	rows, err := c.store.Datasets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tests := map[string]string{}
+	for _, row := range rows {
+		if row.TestOf != "" {
+			tests[row.TestOf] = row.ID
+		}
+	}
+	datasets := []*bastionlabv1.Dataset{}
+	for _, row := range rows {
+		if row.TestOf != "" {
+			continue
+		}
+		dataset, err := c.card(user, row, tests[row.ID])
+		if err != nil {
+			return nil, err
+		}
+		datasets = append(datasets, dataset)
+	}
+	return datasets, nil
+}
+
+// Get returns one dataset, a test set too.
+func (c *Catalogue) Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error) {
+	row, err := c.row(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return c.present(ctx, user, row)
+}
+
+func (c *Catalogue) row(ctx context.Context, id string) (storage.DatasetRow, error) {
+	row, err := c.store.Dataset(ctx, id)
+	if errors.Is(err, storage.ErrNoRow) {
+		return row, notFound()
+	}
+	return row, err
+}
+
+func (c *Catalogue) present(ctx context.Context, user string, row storage.DatasetRow) (*bastionlabv1.Dataset, error) {
+	test, err := c.store.TestSetOf(ctx, row.ID)
+	if err != nil && !errors.Is(err, storage.ErrNoRow) {
+		return nil, err
+	}
+	return c.card(user, row, test.ID)
+}
+
+// card is the dataset as the user sees it, with the limit that holds now.
+func (c *Catalogue) card(user string, row storage.DatasetRow, testID string) (*bastionlabv1.Dataset, error) {
+	dataset, err := decodeCard(row)
+	if err != nil {
+		return nil, err
+	}
+	account, err := c.ledger.Account(row.ID)
+	if err != nil {
+		return nil, fmt.Errorf("a dataset without an account: %w", err)
+	}
+	if account.Limit != 0 {
+		dataset.PrivacyLimitNano = proto.Int64(int64(account.Limit))
+	}
+	dataset.TestId = testID
+	dataset.Mine = row.Owner == user
+	return dataset, nil
+}
+
+func decodeCard(row storage.DatasetRow) (*bastionlabv1.Dataset, error) {
+	dataset := &bastionlabv1.Dataset{}
+	if err := proto.Unmarshal(row.Card, dataset); err != nil {
+		return nil, fmt.Errorf("decode dataset: %w", err)
+	}
+	return dataset, nil
+}
+
+// Delete removes a dataset's records and its place in the catalogue, and with a training set its test set. Its account stays: what was
+// spent was spent.
+func (c *Catalogue) Delete(ctx context.Context, user, id string) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	row, err := c.row(ctx, id)
+	if err != nil {
+		return err
+	}
+	if row.Owner != user {
+		return notOwner("delete it")
+	}
+	ids := []string{id}
+	test, err := c.store.TestSetOf(ctx, id)
+	switch {
+	case err == nil:
+		ids = append(ids, test.ID)
+	case !errors.Is(err, storage.ErrNoRow):
+		return err
+	}
+	// Rows first: after a crash in between, blobs without a row are removed at the next start.
+	if err := c.store.DeleteDataset(ctx, id); err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, c.store.DeleteBlob(blobKind, id))
+	}
+	return errors.Join(errs...)
+}
+
+func notOwner(what string) error {
+	return refusal.New(refusal.PermissionDenied, "ask the dataset's owner", "only the dataset's owner can %s", what)
+}
+
+// Records are the records of a dataset, one after the other, in a file in memory that nobody can change.
+type Records struct {
+	File        *os.File // the caller closes it
+	Count       int64    // PRIVACY: the true count, for the trainer only
+	RecordBytes int64
+}
+
+// OpenRecords decrypts a dataset's records into a sealed file in memory.
+func (c *Catalogue) OpenRecords(ctx context.Context, id string) (Records, error) {
+	row, err := c.row(ctx, id)
+	if err != nil {
+		return Records{}, err
+	}
+	file, err := c.store.BlobMemfd(ctx, blobKind, id, row.BlobSHA256)
+	if err != nil {
+		return Records{}, err
+	}
+	return Records{File: file, Count: row.Records, RecordBytes: row.RecordBytes}, nil
+}

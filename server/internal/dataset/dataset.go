@@ -1,0 +1,85 @@
+// Package dataset takes datasets in and gives them out: uploads that leave everything or nothing, the catalogue that others see, and the
+// records of one dataset as a sealed file in memory for one trainer.
+//
+// Invariants: a dataset becomes visible after its records are stored, checked against the client's digests and its account is open in the
+// ledger, in this order; an upload that ends otherwise leaves no blob, no row and no account. What others see - names, shapes, dtypes,
+// declared figures - is never computed from records. No error holds a value of a record.
+//
+// Non-goals: no prices, no runs, no grants: whoever may call sees the catalogue, and only the owner lowers, deletes.
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// blobKind is the storage kind of records.
+const blobKind = "dataset"
+
+// books is what the catalogue asks of the ledger.
+type books interface {
+	OpenAccount(dataset, owner string, limit accounting.Epsilon, delta accounting.Delta, declared int64, blobSHA256 []byte) error
+	LowerLimit(dataset string, limit accounting.Epsilon) error
+	Account(dataset string) (ledger.Account, error)
+}
+
+// Config is what a Catalogue needs.
+type Config struct {
+	Store  *storage.Store
+	Ledger *ledger.Ledger
+	Limits Limits
+	Now    func() time.Time // nil: the clock
+}
+
+// Catalogue holds the datasets of one server. Its methods may be called concurrently.
+type Catalogue struct {
+	store  *storage.Store
+	ledger books
+	limits Limits
+	now    func() time.Time
+
+	// changing serialises what makes datasets visible or takes them away.
+	changing sync.Mutex
+}
+
+// New opens the catalogue and removes blobs that an upload left when the server was killed before they became a dataset.
+func New(ctx context.Context, config Config) (*Catalogue, error) {
+	if config.Store == nil || config.Ledger == nil {
+		return nil, errors.New("dataset: store and ledger must be given")
+	}
+	if err := config.Limits.check(); err != nil {
+		return nil, err
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	c := &Catalogue{store: config.Store, ledger: config.Ledger, limits: config.Limits, now: config.Now}
+	return c, c.removeOrphans(ctx)
+}
+
+func (c *Catalogue) removeOrphans(ctx context.Context) error {
+	ids, err := c.store.BlobIDs(blobKind)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_, err := c.store.Dataset(ctx, id)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, storage.ErrNoRow) {
+			return err
+		}
+		if err := c.store.DeleteBlob(blobKind, id); err != nil {
+			return fmt.Errorf("remove unfinished upload: %w", err)
+		}
+	}
+	return nil
+}

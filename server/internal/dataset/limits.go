@@ -1,0 +1,39 @@
+package dataset
+
+import "errors"
+
+// Limits bound what is taken. They protect the server; none says anything about records.
+type Limits struct {
+	RecordBytes      int64 // one record
+	DatasetBytes     int64 // all records: they are held in memory while a run trains on them
+	BatchBytes       int64 // the safetensors file of one batch
+	DeclaredSamples  int64
+	NameBytes        int
+	DescriptionBytes int
+	Inputs           int
+	Rank             int
+	TensorNameBytes  int
+}
+
+// DefaultLimits suits a machine with memory for datasets of datasetBytes.
+func DefaultLimits(datasetBytes int64) Limits {
+	return Limits{
+		RecordBytes:      64 << 20,
+		DatasetBytes:     datasetBytes,
+		BatchBytes:       65 << 20, // one of the largest records, with its header
+		DeclaredSamples:  1_000_000_000,
+		NameBytes:        256,
+		DescriptionBytes: 16 << 10,
+		Inputs:           64,
+		Rank:             8,
+		TensorNameBytes:  128,
+	}
+}
+
+func (l Limits) check() error {
+	if l.RecordBytes <= 0 || l.DatasetBytes <= 0 || l.BatchBytes <= 0 || l.DeclaredSamples <= 0 || l.NameBytes <= 0 || l.DescriptionBytes <= 0 ||
+		l.Inputs <= 0 || l.Rank <= 0 || l.TensorNameBytes <= 0 {
+		return errors.New("dataset: every limit must be positive")
+	}
+	return nil
+}

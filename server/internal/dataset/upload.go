@@ -1,0 +1,161 @@
+package dataset
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// Upload is one dataset on its way in. It is used by one goroutine, and ends with Finish or Abort.
+type Upload struct {
+	catalogue *Catalogue
+	id        string
+	owner     string
+	terms     terms
+	blob      *storage.BlobWriter
+	relay     relay
+	batches   int64
+	records   int64
+	digests   hash.Hash // over the batches' digests
+	ended     bool
+}
+
+// Begin checks a header and opens an upload. The caller must call Abort in the end; after a Finish that succeeded it does nothing.
+func (c *Catalogue) Begin(ctx context.Context, owner string, header *bastionlabv1.UploadDatasetHeader) (*Upload, error) {
+	t, err := c.checkHeader(ctx, owner, header)
+	if err != nil {
+		return nil, err
+	}
+	id := storage.NewID()
+	blob, err := c.store.CreateBlob(blobKind, id)
+	if err != nil {
+		return nil, err
+	}
+	return &Upload{
+		catalogue: c, id: id, owner: owner, terms: t, blob: blob,
+		relay: newRelay(t.header.GetSchema(), t.recordBytes), digests: sha256.New(),
+	}, nil
+}
+
+// Add takes the next batch. After an error the upload is aborted.
+func (u *Upload) Add(ctx context.Context, batch *bastionlabv1.RecordBatch) error {
+	if u.ended {
+		return errEnded
+	}
+	err := u.add(ctx, batch)
+	if err != nil {
+		u.Abort()
+	}
+	return err
+}
+
+var errEnded = errors.New("the upload has ended")
+
+func (u *Upload) add(ctx context.Context, batch *bastionlabv1.RecordBatch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	number := u.batches + 1
+	promised := u.terms.header.GetRecords()
+	if batch.GetCount() < 1 {
+		return invalid(uploadAgain, "batch %d is empty", number)
+	}
+	if batch.GetCount() > promised-u.records {
+		return invalid(uploadAgain, "batch %d brings more records than the %d that the header promised", number, promised)
+	}
+	if int64(len(batch.GetSafetensors())) > u.catalogue.limits.BatchBytes {
+		return invalid("upload smaller batches", "batch %d is larger than %d bytes", number, u.catalogue.limits.BatchBytes)
+	}
+	digest := sha256.Sum256(batch.GetSafetensors())
+	if string(digest[:]) != string(batch.GetSha256()) {
+		return invalid("upload again", "batch %d does not have the digest that was sent with it: it was damaged on the way", number)
+	}
+	tensors, err := u.relay.open(number, batch)
+	if err != nil {
+		return err
+	}
+	if err := u.relay.write(u.blob, tensors, batch.GetCount()); err != nil {
+		return err
+	}
+	u.digests.Write(digest[:])
+	u.batches, u.records = number, u.records+batch.GetCount()
+	return nil
+}
+
+// Finish checks the trailer and makes the dataset visible. After an error nothing of it is left.
+func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.Dataset, error) {
+	if u.ended {
+		return nil, errEnded
+	}
+	defer u.Abort() // does nothing where it became a dataset
+	promised := u.terms.header.GetRecords()
+	if trailer.GetRecords() != promised || u.records != promised {
+		return nil, invalid(uploadAgain, "the header promised %d records, %d came after %d batches, and the trailer says %d",
+			promised, u.records, u.batches, trailer.GetRecords())
+	}
+	if string(u.digests.Sum(nil)) != string(trailer.GetSha256()) {
+		return nil, invalid("upload again", "the trailer's digest is not that of the batches that came: some were lost, repeated or exchanged")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	digest, size, err := u.blob.Commit()
+	if err != nil {
+		return nil, err
+	}
+	u.ended = true
+	dataset, err := u.publish(ctx, digest, size)
+	if err != nil {
+		return nil, errors.Join(err, u.catalogue.store.DeleteBlob(blobKind, u.id))
+	}
+	return dataset, nil
+}
+
+// Abort drops what came. It does nothing once the upload has ended.
+func (u *Upload) Abort() {
+	if u.ended {
+		return
+	}
+	u.ended = true
+	u.blob.Abort()
+}
+
+func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*bastionlabv1.Dataset, error) {
+	c, t := u.catalogue, u.terms
+	card := &bastionlabv1.Dataset{
+		Id: u.id, Name: t.header.GetName(), Description: t.header.GetDescription(), Schema: t.header.GetSchema(), DeclaredSamples: t.declared,
+		DeltaAtto: int64(t.delta), Public: t.header.GetPublic(), Owner: u.owner, CreatedUnixMs: c.now().UnixMilli(),
+	}
+	encoded, err := proto.Marshal(card)
+	if err != nil {
+		return nil, fmt.Errorf("encode dataset: %w", err)
+	}
+	row := storage.DatasetRow{
+		ID: u.id, Owner: u.owner, TestOf: t.header.GetTestOf(), CreatedUnixMS: card.GetCreatedUnixMs(), Card: encoded,
+		Records: u.records, RecordBytes: t.recordBytes, BlobSHA256: digest, BlobBytes: size,
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if row.TestOf != "" {
+		// Again, now that nobody can change it: the training set may be gone, its limit lower, its test set there.
+		if err := c.inherit(ctx, u.owner, &t); err != nil {
+			return nil, err
+		}
+	}
+	// From here on the caller's leaving changes nothing: an account without its dataset would serve nobody.
+	ctx = context.WithoutCancel(ctx)
+	if err := c.ledger.OpenAccount(u.id, u.owner, t.limit, t.delta, t.declared, digest); err != nil {
+		return nil, fmt.Errorf("open the dataset's account: %w", err)
+	}
+	if err := c.store.InsertDataset(ctx, row); err != nil {
+		return nil, err
+	}
+	return c.present(ctx, u.owner, row)
+}
