@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,10 +130,47 @@ def hostile_archives() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", hostile_archives())
-def test_hostile_archives_are_refused(name: str, client: Any) -> None:
-    from bastionlab import _upload
+def test_hostile_archives_are_refused(name: str, client: Any, tmp_path: Path) -> None:
+    from bastionlab.torch._archive import ModelUpload
 
+    archive = tmp_path / "model.pt"
+    archive.write_bytes(hostile_archives()[name])
     dataset = client.list_remote_datasets()[-1]
+    upload = ModelUpload("hostile", "", dataset.identifier, "cross_entropy")
     with pytest.raises((errors.IncompatibleModel, errors.InvalidArgument)):
-        _upload.send_model(client, hostile_archives()[name], dataset.identifier, "cross_entropy")
+        upload.send(client._session, archive, progress=False)
     assert learner(client).check() is not None, "the server goes on"
+
+
+def truncated(parts: list[Any]) -> list[Any]:
+    return parts[:-1]
+
+
+def wrong_batch_digest(parts: list[Any]) -> list[Any]:
+    parts[1].batch.sha256 = bytes(32)
+    return parts
+
+
+def wrong_trailer_digest(parts: list[Any]) -> list[Any]:
+    parts[-1].trailer.sha256 = bytes(32)
+    return parts
+
+
+def missing_batch(parts: list[Any]) -> list[Any]:
+    return [parts[0], parts[-1]]
+
+
+@pytest.mark.parametrize("spoil", [truncated, wrong_batch_digest, wrong_trailer_digest, missing_batch])
+def test_a_spoilt_upload_leaves_nothing(spoil: Callable[[list[Any]], list[Any]], client: Any, server: ServerProcess) -> None:
+    from bastionlab.torch import _upload
+
+    before = sorted(path.name for path in server.data_dir.rglob("*") if path.parent.name != "keys")
+    original = _upload.Upload._parts
+    try:
+        _upload.Upload._parts = lambda self, bar: iter(spoil(list(original(self, bar))))  # type: ignore[method-assign]
+        with pytest.raises(errors.InvalidArgument):
+            client.RemoteDataset(small.dataset(50), privacy_limit=6.0, name="spoilt", progress=False)
+    finally:
+        _upload.Upload._parts = original  # type: ignore[method-assign]
+    assert [d.name for d in client.list_remote_datasets()] == ["d"]
+    assert sorted(path.name for path in server.data_dir.rglob("*") if path.parent.name != "keys") == before
