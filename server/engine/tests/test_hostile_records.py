@@ -56,7 +56,7 @@ def test_a_record_that_is_not_a_number_contributes_zero(engine: Engine, case: Ca
         assert case.may_be_refused
 
 
-# The gradient of an infinite distance is its sign, so an infinite label under l1 is no case.
+# l1 is no case: the gradient of a distance is its sign, and torch gives NaN the sign zero.
 @pytest.mark.parametrize(
     ("loss", "value"),
     [("l2", math.nan), ("l2", math.inf), ("l1", math.nan), ("bce_with_logits", math.nan), ("bce_with_logits", math.inf)],

@@ -22,7 +22,7 @@ def ids(count: int, *shape: int) -> Draw:
     return lambda generator: torch.randint(count, shape, generator=generator)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     name: str
     build: Callable[[], nn.Module]

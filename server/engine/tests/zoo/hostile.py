@@ -230,7 +230,7 @@ class ViewOfStorage(Base):
 
 class ViewAsOther(Base):
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        return self.layer(x) + x.view(torch.int32)[:, 1:4].clamp(-1, 1) + x.expand(3, 4).t()[:3].sum(1)
+        return self.layer(x) + x.view(dtype=torch.int32)[:, 1:4].clamp(-1, 1) + x.expand(3, 4).t()[:3].sum(1)
 
 
 class WriteInput(Base):

@@ -1,0 +1,50 @@
+"""Gradients that cancel in float32: whatever the norm was measured to be, what is released of one record is at most C."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from archive import archive
+from engine import Engine, Training
+from oracle import Gradient, norm
+from records import Record, Schema
+from soundness import NORM_SLACK, contribution
+from zoo.cancelling import CANCELLING, Base
+
+# 1e6 is where a Gram matrix in float32 fails, 1e15 where one in float64 does.
+SCALES = [1e3, 1e4, 1e6, 1e7, 1e8, 1e10, 1e12, 1e15, 1e16, 1e18, 1e20]
+C = 1.0
+
+
+def record(x: float) -> Record:
+    return Record({"x": torch.tensor([x])}, torch.tensor([-1e35]))
+
+
+@pytest.mark.parametrize("model", CANCELLING, ids=lambda model: model.__name__)
+def test_the_contribution_is_bounded(engine: Engine, model: type[Base]) -> None:
+    """Alone, and as the difference that the record makes to the sum of others."""
+    schema, training = Schema.of(record(1.0)), Training(pass_size=4, clipping_norm=C)
+    records = [record(1.0), record(-0.37), record(0.01)]
+    found: list[str] = []
+    for scale in SCALES:
+        module = model(scale)
+        program = engine.load(archive(module, schema, "trace"), schema, "l1")
+        alone = norm(contribution(program, records, [0], training))
+        without = contribution(program, records, [-1, 1, 2], training)
+        among = norm(_difference(contribution(program, records, [0, 1, 2], training), without))
+        if not max(alone, among) <= C * (1 + NORM_SLACK):
+            found.append(f"scale {scale:g}: {alone:.4g} alone, {among:.4g} among others")
+    assert not found, "\n".join(found)
+
+
+def _difference(left: Gradient, right: Gradient) -> Gradient:
+    return {name: left[name] - right[name] for name in left}
+
+
+@pytest.mark.parametrize("model", CANCELLING, ids=lambda model: model.__name__)
+def test_the_attack_would_matter(model: type[Base]) -> None:
+    """Without the large parts each of these has a gradient far beyond C, so a bound that holds was the engine's doing."""
+    module, inputs = model(0.0), torch.ones(1, 1)
+    module(inputs).sum().backward()
+    assert torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm() > 50 * C
