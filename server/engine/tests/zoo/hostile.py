@@ -228,9 +228,9 @@ class ViewOfStorage(Base):
         return self.layer(x) + x.as_strided([1, 3], [4, 1], 4)
 
 
-class ViewAsOther(Base):
+class ExpandedView(Base):
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        return self.layer(x) + x.view(dtype=torch.int32)[:, 1:4].clamp(-1, 1) + x.expand(3, 4).t()[:3].sum(1)
+        return self.layer(x) + x.expand(3, 4).t()[:3].sum(1)
 
 
 class WriteInput(Base):
@@ -347,7 +347,7 @@ HOSTILE: list[type[Base]] = [
     GridSample,
     Fold,
     ViewOfStorage,
-    ViewAsOther,
+    ExpandedView,
     WriteInput,
     WriteExpanded,
     WriteConstant,
