@@ -86,8 +86,16 @@ class Converter:
         for inputs in self._variants:
             model = self._copy()
             call_of_traced(model, self._names, self._schema.named)
-            with _quiet(), _own_randomness():
-                traced = torch.jit.trace(model, inputs, check_trace=False)
+            try:
+                with _quiet(), _own_randomness():
+                    traced = torch.jit.trace(model, inputs, check_trace=False)
+            except Exception as error:  # the tracer raises of all kinds
+                raise errors.IncompatibleModel(
+                    "",
+                    "",
+                    f"the model cannot be turned into TorchScript: {_first_line(error)}",
+                    next="compute with tensors that forward gets, and with parameters and buffers of the module",
+                ) from None
             if self._agrees(traced):
                 return Conversion(traced, decides=decides)
         return Conversion(traced, agrees=False, decides=decides)
@@ -150,7 +158,8 @@ class Converter:
     def _copy(self) -> Any:
         """A copy on the CPU, in training mode."""
         try:
-            model = copy.deepcopy(self._model).cpu()
+            with _quiet():
+                model = copy.deepcopy(self._model).cpu()
         except Exception as error:
             raise errors.InvalidArgument(
                 f"the model cannot be copied: {_first_line(error)}",
