@@ -1,4 +1,4 @@
-"""Gradients that cancel in float32: whatever the norm was measured to be, what is released of one record is at most C."""
+"""Gradients that cancel in floating point: whatever the norm was measured to be, what is released of one record is at most C."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ SCALES = [1e3, 1e4, 1e6, 1e7, 1e8, 1e10, 1e12, 1e15, 1e16, 1e18, 1e20]
 C = 1.0
 
 
-def record(x: float) -> Record:
-    return Record({"x": torch.tensor([x])}, torch.tensor([-1e35]))
+def record(x: float, dtype: torch.dtype) -> Record:
+    return Record({"x": torch.tensor([x])}, torch.tensor([-1e35])).to(dtype)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("model", CANCELLING, ids=lambda model: model.__name__)
-def test_the_contribution_is_bounded(engine: Engine, model: type[Base]) -> None:
+def test_the_contribution_is_bounded(engine: Engine, model: type[Base], dtype: torch.dtype) -> None:
     """Alone, and as the difference that the record makes to the sum of others."""
-    schema, training = Schema.of(record(1.0)), Training(pass_size=4, clipping_norm=C)
-    records = [record(1.0), record(-0.37), record(0.01)]
+    records = [record(x, dtype) for x in (1.0, -0.37, 0.01)]
+    schema, training = Schema.of(records[0]), Training(pass_size=4, clipping_norm=C)
     found: list[str] = []
     for scale in SCALES:
-        module = model(scale)
+        module = model(scale).to(dtype)
         program = engine.load(archive(module, schema, "trace"), schema, "l1")
         alone = norm(contribution(program, records, [0], training))
         without = contribution(program, records, [-1, 1, 2], training)

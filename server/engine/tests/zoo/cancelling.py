@@ -1,4 +1,4 @@
-"""Models in float32 whose gradient is a small difference of large parts: what is measured and what is released may differ.
+"""Models whose gradient is a small difference of large parts: what is measured and what is released may differ.
 
 A record is `x` [1]; the loss is l1 against a label far below every output, so the gradient is that of the output. `scale` is the
 size of the parts. In exact arithmetic the parts cancel but for rounding, and 100 * x of the rest is left.
@@ -35,7 +35,7 @@ class TwoPositions(Base):
         self.layer = nn.Linear(8, 8, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layer(torch.ones(1, 2, 8))
+        y = self.layer(torch.ones(1, 2, 8, dtype=x.dtype))
         return (self.scale * y[:, 0, 1] - self.scale * y[:, 1, 1] + 100.0 * x[:, 0] * y[:, 1, 0]).unsqueeze(1)
 
 
@@ -129,7 +129,7 @@ class TiedEmbedding(Base):
 
     def forward(self, x: Tensor) -> Tensor:
         up = self.rows(torch.ones(1, 1, dtype=torch.int64))[:, 0, :1]
-        first = torch.zeros(1, 8)
+        first = torch.zeros(1, 8, dtype=x.dtype)
         first[:, 0] = 1.0
         down = F.linear(first, self.rows.weight)[:, 1:2]
         return self.scale * up - self.scale * down + 100 * x * self.rows(torch.zeros(1, 1, dtype=torch.int64))[:, 0, 1:2]

@@ -1,0 +1,106 @@
+// The boundary: C on one side, exceptions on the other.
+#include <ATen/Version.h>
+#include <torch/version.h>
+
+#include "failure.h"
+#include "judge.h"
+#include "program.h"
+#include "start.h"
+#include "trainer.h"
+
+struct bl_program {
+  std::unique_ptr<bastionlab::Program> program;
+};
+
+struct bl_trainer {
+  bastionlab::Trainer trainer;
+};
+
+namespace {
+
+using bastionlab::Failure;
+using bastionlab::guarded;
+
+template <class T>
+T& given(T* pointer) {
+  if (pointer == nullptr) throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
+  return *pointer;
+}
+
+}  // namespace
+
+int32_t bl_abi_version(void) { return BL_ENGINE_ABI; }
+
+const char* bl_torch_version(void) { return TORCH_VERSION; }
+
+bl_status bl_start(int32_t threads, bl_error* err) {
+  return guarded(err, [&] { bastionlab::start(threads); });
+}
+
+bl_status bl_program_load(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss, const char* const* allowed,
+                          size_t n_allowed, bl_program** out, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(out) = nullptr;
+    if (n_allowed > 0) given(allowed);
+    bastionlab::Judge judge(allowed, n_allowed);
+    *out = new bl_program{bastionlab::load_program(archive, archive_bytes, schema, loss, judge)};
+  });
+}
+
+bl_status bl_program_rehearse(bl_program* program, int64_t pass_size, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    if (pass_size < 1) throw Failure(BL_INVALID_ARGUMENT, "pass_size must be positive");
+    bastionlab::rehearse(*given(program).program, pass_size);
+  });
+}
+
+const char* bl_program_report(bl_program* program) { return program == nullptr ? "" : program->program->report.c_str(); }
+
+void bl_program_free(bl_program* program) { delete program; }
+
+bl_status bl_trainer_create(bl_program* program, const bl_training* training, bl_trainer** out, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(out) = nullptr;
+    *out = new bl_trainer{bastionlab::Trainer(*given(program).program, given(training))};
+  });
+}
+
+void bl_trainer_free(bl_trainer* trainer) { delete trainer; }
+
+bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(trainer).trainer.pass(records, n_records, slots, n_slots);
+  });
+}
+
+bl_status bl_trainer_step(bl_trainer* trainer, bl_random random, void* context, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(trainer).trainer.step(random, context);
+  });
+}
+
+int64_t bl_trainer_parameter_count(const bl_trainer* trainer) { return trainer == nullptr ? 0 : trainer->trainer.parameter_count(); }
+
+bl_status bl_trainer_parameter(bl_trainer* trainer, int64_t index, bl_tensor_view* out, bl_error* err) {
+  return guarded(err, [&] { given(out) = given(trainer).trainer.parameter(index); });
+}
+
+bl_status bl_trainer_set_parameter(bl_trainer* trainer, const char* name, int32_t dtype, const void* data, size_t bytes, bl_error* err) {
+  return guarded(err, [&] { given(trainer).trainer.set_parameter(&given(name), dtype, data, bytes); });
+}
+
+#ifdef BL_TESTING
+bl_status bl_testing_clipped_sum(bl_trainer* trainer, int64_t index, double* out, size_t count, bl_error* err) {
+  return guarded(err, [&] {
+    if (index < 0 || index >= given(trainer).trainer.parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
+    at::Tensor sum = given(trainer).trainer.sum(index).to(at::kDouble).contiguous();
+    if (static_cast<size_t>(sum.numel()) != count) throw Failure(BL_INVALID_ARGUMENT, "the parameter has another size");
+    std::memcpy(&given(out), sum.const_data_ptr(), sum.nbytes());
+  });
+}
+#endif

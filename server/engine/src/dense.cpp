@@ -1,0 +1,18 @@
+#include "dense.h"
+
+#include "factors.h"
+
+namespace bastionlab {
+
+at::Tensor Dense::squared_norms() const { return row_squares(flat()); }
+
+at::Tensor Dense::reach() const { return squared_norms().sqrt(); }
+
+void Dense::add_to(int64_t slot, at::Tensor& out) const { out.add_(gradients_[slot].view_as(out)); }
+
+void Dense::accumulate(const at::Tensor& factors, at::Tensor& sum) {
+  at::Tensor g = without_zeroed(flat(), factors);  // [B, P]
+  sum.view({-1}).addmv_(g.t(), factors.to(g.scalar_type()));
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "form.h"
+
+namespace bastionlab {
+
+// Dense holds the per-record gradients themselves.
+class Dense : public Form {
+ public:
+  explicit Dense(at::Tensor gradients) : gradients_(std::move(gradients)) {}  // [B, *parameter]
+  at::Tensor squared_norms() const override;
+  at::Tensor reach() const override;
+  void add_to(int64_t slot, at::Tensor& out) const override;
+  void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+
+ private:
+  at::Tensor flat() const { return gradients_.reshape({gradients_.size(0), -1}); }
+  at::Tensor gradients_;
+};
+
+}  // namespace bastionlab

@@ -1,0 +1,23 @@
+// Form is the per-record gradients of one parameter through one of its uses, G_b for b < B, not necessarily written out.
+//
+// Invariant: norms and clipped sum are computed from the same recorded tensors; no second backward pass is ever made.
+#pragma once
+
+#include "torch.h"
+
+namespace bastionlab {
+
+class Form {
+ public:
+  virtual ~Form() = default;
+  // |G_b|^2 in float64; not finite where G_b is not.  // [B]
+  virtual at::Tensor squared_norms() const = 0;
+  // An upper bound of any number met when G_b is summed, in float64.  // [B]
+  virtual at::Tensor reach() const = 0;
+  // out += G_slot, in the parameter's shape.
+  virtual void add_to(int64_t slot, at::Tensor& out) const = 0;
+  // sum += sum over b of factors_b * G_b; exactly nothing for a record whose factor is zero, whatever was recorded of it.
+  virtual void accumulate(const at::Tensor& factors /* [B] float64 */, at::Tensor& sum) = 0;
+};
+
+}  // namespace bastionlab

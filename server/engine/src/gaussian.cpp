@@ -1,0 +1,100 @@
+// Wichura's algorithm AS 241 (PPND16), relative error about 1e-16.
+//
+// A word gives a sign and a 63-bit magnitude m, the normal's one-sided tail probability in units of 2^-64. PRIVACY: a fixed-point uniform
+// has few points far out; where fewer than 52 bits are left, another word goes on below, so that the tail is as fine as the middle: to
+// 2^-128, beyond 13 standard deviations.
+#include "gaussian.h"
+
+#include <cmath>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define BL_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define BL_VECTOR
+#endif
+
+namespace bastionlab {
+namespace {
+
+constexpr uint64_t kSign = uint64_t{1} << 63;
+constexpr uint64_t kCoarse = uint64_t{1} << 52;  // below it a magnitude has too few bits
+constexpr double kCentral = 0.425;               // |p - 1/2| up to which the first approximation holds
+
+inline __attribute__((always_inline)) double ratio(double x, const double (&p)[8], const double (&q)[8]) {
+  double num = p[7], den = q[7];
+  for (int i = 6; i >= 0; i--) {
+    num = num * x + p[i];
+    den = den * x + q[i];
+  }
+  return num / den;
+}
+
+constexpr double kA[8] = {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+                          4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3};
+constexpr double kB[8] = {1.0,
+                          4.2313330701600911252e1,
+                          6.8718700749205790830e2,
+                          5.3941960214247511077e3,
+                          2.1213794301586595867e4,
+                          3.9307895800092710610e4,
+                          2.8729085735721942674e4,
+                          5.2264952788528545610e3};
+constexpr double kC[8] = {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+                          1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4};
+constexpr double kD[8] = {1.0,
+                          2.05319162663775882187e0,
+                          1.67638483018380384940e0,
+                          6.89767334985100004550e-1,
+                          1.48103976427480074590e-1,
+                          1.51986665636164571966e-2,
+                          5.47593808499534494600e-4,
+                          1.05075007164441684324e-9};
+constexpr double kE[8] = {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+                          2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7};
+constexpr double kF[8] = {1.0,
+                          5.99832206555887937690e-1,
+                          1.36929880922735805310e-1,
+                          1.48753612908506148525e-2,
+                          7.86869131145613259100e-4,
+                          1.84631831751005468180e-5,
+                          1.42151175831644588870e-7,
+                          2.04426310338993978564e-15};
+
+// The normal whose one-sided tail probability is p, 0 < p < 0.075.
+double tail(double p) {
+  double r = std::sqrt(-std::log(p));
+  return r <= 5 ? ratio(r - 1.6, kC, kD) : ratio(r - 5, kE, kF);
+}
+
+// The middle for every word at once; it is wrong in the tails, and those are done again.
+BL_VECTOR void middle(const uint64_t* words, double* out, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    // Half the magnitude fits a signed number, which every vector unit converts.
+    double p = (static_cast<double>(static_cast<int64_t>((words[i] & ~kSign) >> 1)) + 0.5) * 0x1p-63;  // (0, 1/2)
+    double q = 0.5 - p;
+    double z = q * ratio(0.180625 - q * q, kA, kB);
+    out[i] = (words[i] & kSign) != 0 ? -z : z;
+  }
+}
+
+}  // namespace
+
+void gaussians(const uint64_t* words, double* out, size_t n) {
+  middle(words, out, n);
+  constexpr uint64_t first_central = static_cast<uint64_t>((0.5 - kCentral) * 0x1p63) * 2;
+  size_t extended = 0;
+  for (size_t i = 0; i < n; i++) {
+    uint64_t magnitude = words[i] & ~kSign;
+    if (magnitude >= first_central) continue;
+    double p = (static_cast<double>(magnitude) + 0.5) * 0x1p-64;
+    if (magnitude < kCoarse) {
+      // Two of 4096 words come here; that the reserve of 64 is used up has a probability below 1e-60.
+      uint64_t more = words[kGaussianBlock + extended++ % kGaussianReserve];
+      p = (static_cast<double>(magnitude) + (static_cast<double>(more >> 11) + 0.5) * 0x1p-53) * 0x1p-64;
+    }
+    double z = tail(p);
+    out[i] = (words[i] & kSign) != 0 ? -z : z;
+  }
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,75 @@
+#include "judge.h"
+
+#include "failure.h"
+
+namespace bastionlab {
+namespace {
+
+using torch::jit::Operator;
+using torch::jit::Stack;
+
+[[noreturn]] void refuse(const Operator& op, const std::string& layer, const std::string& reason) {
+  throw Failure(BL_INCOMPATIBLE_MODEL, reason, op.schema().name(), layer);
+}
+
+// The argument of that name, or None.
+c10::IValue argument(const Operator& op, const Stack& arguments, const std::string& name) {
+  auto index = op.schema().argumentIndexWithName(name);
+  return index && static_cast<size_t>(*index) < arguments.size() ? arguments[*index] : c10::IValue();
+}
+
+void judge_batch_norm(const Operator& op, const Stack& arguments, const std::string& layer) {
+  if (!argument(op, arguments, "training").toBool()) return;
+  refuse(op, layer,
+         "BatchNorm in training mode mixes the records of a batch; use GroupNorm instead (for example "
+         "torch.nn.GroupNorm(min(32, channels), channels)), or freeze its statistics with .eval()");
+}
+
+void judge_instance_norm(const Operator& op, const Stack& arguments, const std::string& layer) {
+  if (argument(op, arguments, "use_input_stats").toBool() && argument(op, arguments, "running_mean").isTensor())
+    refuse(op, layer, "InstanceNorm in training mode with running statistics changes the model's buffers; use track_running_stats=False");
+}
+
+void judge_embedding(const Operator& op, const Stack& arguments, const std::string& layer) {
+  if (argument(op, arguments, "scale_grad_by_freq").toBool())
+    refuse(op, layer, "scale_grad_by_freq depends on all records of a batch; use torch.nn.Embedding without it");
+}
+
+// SECURITY: the shape of x[mask] depends on what the record holds.
+void judge_index(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
+  for (const c10::IValue& index : argument(op, arguments, "indices").toList().vec()) {
+    if (!index.isTensor() || !index.toTensor().defined() || !varies(index.toTensor())) continue;
+    auto type = index.toTensor().scalar_type();
+    if (type == at::kBool || type == at::kByte)
+      refuse(op, layer, "indexing by a boolean mask has a result whose shape depends on the record; use torch.where or masked_fill");
+  }
+}
+
+// SECURITY: one_hot without num_classes makes as many columns as the record's largest class.
+void judge_one_hot(const Operator& op, const Stack& arguments, const std::string& layer) {
+  if (argument(op, arguments, "num_classes").toInt() < 0)
+    refuse(op, layer, "one_hot without num_classes has a result whose shape depends on the record; give num_classes");
+}
+
+}  // namespace
+
+Judge::Judge(const char* const* allowed, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (allowed[i] != nullptr) allowed_.insert(allowed[i]);
+}
+
+void Judge::operator_allowed(const std::string& name, const std::string& layer) const {
+  if (allowed_.contains(name)) return;
+  throw Failure(BL_INCOMPATIBLE_MODEL, "the operator is not in the table of what may be trained privately", name, layer);
+}
+
+void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::string& layer, const Varies& varies) const {
+  const std::string& name = op.schema().name();
+  if (name == "aten::batch_norm") judge_batch_norm(op, arguments, layer);
+  if (name == "aten::instance_norm") judge_instance_norm(op, arguments, layer);
+  if (name == "aten::embedding") judge_embedding(op, arguments, layer);
+  if (name == "aten::index") judge_index(op, arguments, layer, varies);
+  if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
+}
+
+}  // namespace bastionlab

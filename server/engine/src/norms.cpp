@@ -1,0 +1,47 @@
+#include "norms.h"
+
+#include "factors.h"
+
+namespace bastionlab {
+namespace {
+
+using Uses = std::vector<std::unique_ptr<Form>>;
+
+// A parameter used more than once: its gradient is the sum of its uses', and the norm of a sum is not the sum of norms. It is written out
+// for one record at a time.
+at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t slots) {
+  at::Tensor squares = at::empty({slots}, at::kDouble);
+  at::Tensor gradient = at::empty_like(parameter, at::MemoryFormat::Contiguous);
+  for (int64_t slot = 0; slot < slots; slot++) {
+    gradient.zero_();
+    for (const auto& use : uses) use->add_to(slot, gradient);
+    squares.select(0, slot).copy_(row_squares(gradient.view({1, -1})).select(0, 0));
+  }
+  return squares;
+}
+
+// Far enough below the largest number of the type that no sum over a pass can reach it.
+double largest_reach(at::ScalarType type) { return type == at::kDouble ? 1e280 : 1e30; }
+
+}  // namespace
+
+at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts,
+                        std::optional<double> clipping_norm) {
+  int64_t slots = counts.size(0);
+  at::Tensor squares = at::zeros({slots}, at::kDouble), reach = at::zeros({slots}, at::kDouble);
+  double limit = 1e280;
+  for (size_t p = 0; p < measured.size(); p++) {
+    const Uses& uses = measured[p];
+    if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
+    if (uses.size() > 1) squares.add_(norms_of_sums(uses, parameters[p], slots));
+    for (const auto& use : uses) reach = at::maximum(reach, use->reach());
+    limit = std::min(limit, largest_reach(parameters[p].scalar_type()));
+  }
+  at::Tensor factors = at::ones({slots}, at::kDouble);
+  if (clipping_norm.has_value()) factors = at::full({slots}, *clipping_norm, at::kDouble).div_(squares.sqrt()).clamp_max_(1);
+  // PRIVACY: what is not finite, or would not stay so while it is summed, contributes nothing at all.
+  at::Tensor sound = squares.isfinite().logical_and_(reach.mul(factors).le(limit)).logical_and_(counts);
+  return factors.masked_fill_(sound.logical_not(), 0);
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,42 @@
+#include "outer.h"
+
+#include "factors.h"
+
+namespace bastionlab {
+
+Outer::Outer(at::Tensor left, at::Tensor right) : left_(std::move(left)), right_(std::move(right)) {}
+
+at::Tensor Outer::squared_norms() const {
+  int64_t slots = left_.size(0), positions = left_.size(2);
+  if (positions == 1) {  // |l r^T|^2 = |l|^2 |r|^2
+    at::Tensor l = at::linalg_vector_norm(left_, 2, at::IntArrayRef{3}, false, at::kDouble);   // [B, groups, 1]
+    at::Tensor r = at::linalg_vector_norm(right_, 2, at::IntArrayRef{3}, false, at::kDouble);  // [B, groups, 1]
+    return l.mul(r).square().sum({1, 2});
+  }
+  at::Tensor l = left_.to(at::kDouble).flatten(0, 1), r = right_.to(at::kDouble).flatten(0, 1);  // [B groups, T, .]
+  // PRIVACY: float64, because terms that cancel in float32 would let a large gradient pass for a small one.
+  at::Tensor gram = at::bmm(l, l.transpose(1, 2)).mul_(at::bmm(r, r.transpose(1, 2)));  // [B groups, T, T]
+  return gram.view({slots, -1}).sum(1).clamp_min(0);
+}
+
+at::Tensor Outer::reach() const {
+  at::Tensor l = at::linalg_vector_norm(left_, 2, at::IntArrayRef{3}, false, at::kDouble);   // [B, groups, T]
+  at::Tensor r = at::linalg_vector_norm(right_, 2, at::IntArrayRef{3}, false, at::kDouble);  // [B, groups, T]
+  return l.mul(r).sum({1, 2});
+}
+
+void Outer::add_to(int64_t slot, at::Tensor& out) const {
+  at::Tensor blocks = out.view({left_.size(1), left_.size(3), right_.size(3)});  // [groups, m, n]
+  blocks.baddbmm_(left_[slot].transpose(1, 2), right_[slot]);
+}
+
+void Outer::accumulate(const at::Tensor& factors, at::Tensor& sum) {
+  at::Tensor left = scaled(left_, factors), right = without_zeroed(right_, factors);
+  at::Tensor blocks = sum.view({left.size(1), left.size(3), right.size(3)});  // [groups, m, n]
+  for (int64_t group = 0; group < blocks.size(0); group++) {
+    at::Tensor block = blocks[group];
+    block.addmm_(left.select(1, group).flatten(0, 1).t(), right.select(1, group).flatten(0, 1));  // [m, B T] [B T, n]
+  }
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "form.h"
+
+namespace bastionlab {
+
+// Outer is what linear maps and convolutions leave: G_b = left_b^T right_b for each of `groups` blocks of the parameter's rows.
+//
+// The parameter, seen as [groups * m, n], is never written out per record unless that is cheaper than the Gram matrices of its factors.
+class Outer : public Form {
+ public:
+  Outer(at::Tensor left /* [B, groups, T, m] */, at::Tensor right /* [B, groups, T, n] */);
+  at::Tensor squared_norms() const override;
+  at::Tensor reach() const override;
+  void add_to(int64_t slot, at::Tensor& out) const override;
+  void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+
+ private:
+  at::Tensor left_, right_;
+};
+
+}  // namespace bastionlab

@@ -1,0 +1,77 @@
+#include "pass.h"
+
+#include "failure.h"
+
+namespace bastionlab {
+namespace {
+
+using torch::autograd::Edge;
+using torch::autograd::Engine;
+
+// A step that fails is named; libtorch's words go with it only where there is no data.
+void run_step(const PlannedStep& step, Frame& frame, bool has_data) {
+  try {
+    step.operation->run(frame);
+  } catch (const std::exception& e) {
+    if (has_data || is_out_of_memory(e)) throw;
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the operator cannot be computed for several records at once: " + first_line(e.what()), step.name,
+                  step.layer);
+  }
+  for (ValueId value : step.last_use) frame.values[value].reset();
+}
+
+void measure_gradients(Frame& frame, const at::Tensor& loss, Measured& out) {
+  if (!loss.requires_grad() || frame.recordings.empty()) return;
+  std::vector<Edge> outputs;
+  for (const Recording& recording : frame.recordings) outputs.push_back(recording.output);
+  auto gradients = Engine::get_default_engine().execute({torch::autograd::impl::gradient_edge(loss)}, {at::ones_like(loss)},
+                                                        /*keep_graph=*/false, /*create_graph=*/false, /*accumulate_grad=*/false, outputs);
+  torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < gradients.size(); i++) {
+    if (gradients[i].defined()) frame.recordings[i].measure(gradients[i], out);
+    gradients[i].reset();
+    frame.recordings[i].measure = nullptr;
+  }
+}
+
+}  // namespace
+
+Measurement measure(const Program& program, const std::vector<at::Tensor>& parameters, const uint8_t* records,
+                    const std::vector<int64_t>& slots) {
+  bool has_data = records != nullptr;
+  const Schema& schema = program.schema;
+  Frame frame{static_cast<int64_t>(slots.size()), std::vector<at::Tensor>(program.tape.values.size()), parameters, {}};
+  Measurement out;
+  out.measured.resize(parameters.size());
+  torch::AutoGradMode grad_mode(true);
+  for (size_t i = 0; i < program.tape.inputs.size(); i++) {
+    ValueId input = program.tape.inputs[i];
+    if (input != kNone) frame.values[input] = gather(schema.inputs[i], records, schema.record_bytes, slots).unsqueeze(1);  // [B, 1, *input]
+  }
+  for (const PlannedStep& step : program.plan.steps) run_step(step, frame, has_data);
+
+  at::Tensor label = gather(schema.label, records, schema.record_bytes, slots);
+  Losses losses = compute_loss(program.loss, frame.values[program.tape.output], label);
+  frame.values.clear();
+  std::vector<uint8_t> filled;
+  for (int64_t slot : slots) filled.push_back(slot >= 0);
+  at::Tensor occupied = at::from_blob(filled.data(), {frame.slots}, at::kByte).ne(0);
+  out.counts = losses.counts.logical_and(occupied);
+  try {
+    measure_gradients(frame, losses.per_record.sum(), out.measured);
+  } catch (const std::exception& e) {
+    if (has_data || is_out_of_memory(e)) throw;
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the model cannot be differentiated: " + first_line(e.what()));
+  }
+  return out;
+}
+
+void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<at::Tensor>& sums) {
+  torch::NoGradGuard no_grad;
+  for (size_t p = 0; p < sums.size(); p++) {
+    for (auto& use : measurement.measured[p]) use->accumulate(factors, sums[p]);
+    measurement.measured[p].clear();
+  }
+}
+
+}  // namespace bastionlab

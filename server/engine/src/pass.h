@@ -1,0 +1,22 @@
+// A pass computes all its slots at once: forward, loss, backward, and what each record would do to each parameter.
+#pragma once
+
+#include "frame.h"
+#include "norms.h"
+#include "program.h"
+
+namespace bastionlab {
+
+struct Measurement {
+  Measured measured;
+  at::Tensor counts;  // [B] bool: the slot holds a record with a label that the loss knows
+};
+
+// Throws StepFailed or whatever libtorch throws; on records, the text must not leave the engine.
+Measurement measure(const Program& program, const std::vector<at::Tensor>& parameters, const uint8_t* records,
+                    const std::vector<int64_t>& slots);
+
+// sums += what was measured, each record by its factor. Empties the measurement.
+void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<at::Tensor>& sums);
+
+}  // namespace bastionlab

@@ -1,0 +1,42 @@
+#include "program.h"
+
+#include "failure.h"
+#include "pass.h"
+#include "unroll.h"
+
+namespace bastionlab {
+
+std::vector<const Parameter*> Program::trainable() const {
+  std::vector<const Parameter*> out;
+  for (const Parameter& parameter : parameters)
+    if (parameter.trainable) out.push_back(&parameter);
+  return out;
+}
+
+std::unique_ptr<Program> load_program(const uint8_t* bytes, size_t size, const bl_schema* schema, const char* loss, const Judge& judge) {
+  auto program = std::make_unique<Program>();
+  program->schema = read_schema(schema);
+  program->loss = read_loss(loss);
+  Archive archive = read_archive(bytes, size);
+  program->parameters = archive.parameters;
+  if (program->trainable().empty()) throw Failure(BL_INCOMPATIBLE_MODEL, "no parameter of the model requires a gradient");
+  program->tape = unroll(archive, program->schema, judge);
+  const ValueInfo& output = program->tape.values[program->tape.output];
+  check_loss(program->loss, output.shape, output.dtype, program->schema.label);
+  program->plan = rewrite(program->tape, program->parameters);
+  program->report = make_report(*program);
+  return program;
+}
+
+void rehearse(const Program& program, int64_t pass_size) {
+  std::vector<at::Tensor> parameters, sums;
+  for (const Parameter* parameter : program.trainable()) {
+    parameters.push_back(parameter->tensor.detach());
+    sums.push_back(at::zeros_like(parameter->tensor, at::MemoryFormat::Contiguous));
+  }
+  std::vector<int64_t> empty(pass_size, -1);
+  Measurement pass = measure(program, parameters, nullptr, empty);
+  accumulate(pass, clip_factors(pass.measured, parameters, at::ones({pass_size}, at::kBool), 1.0), sums);
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,30 @@
+// Program is an archive that was judged, unrolled and rewritten. It is what trainers share; nothing in it changes.
+#pragma once
+
+#include "archive.h"
+#include "judge.h"
+#include "loss.h"
+#include "rewrite.h"
+#include "schema.h"
+
+namespace bastionlab {
+
+struct Program {
+  Schema schema;
+  LossKind loss;
+  std::vector<Parameter> parameters;
+  Tape tape;
+  Plan plan;
+  std::string report;
+
+  std::vector<const Parameter*> trainable() const;
+};
+
+std::unique_ptr<Program> load_program(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss,
+                                      const Judge& judge);
+// Computes passes of zeros: what does not run for many records at once is found here, before there is data.
+void rehearse(const Program& program, int64_t pass_size);
+
+std::string make_report(const Program& program);
+
+}  // namespace bastionlab

@@ -1,0 +1,51 @@
+#include "start.h"
+
+#include "failure.h"
+#include "torch.h"
+
+namespace bastionlab {
+namespace {
+
+constexpr int32_t kMaxThreads = 1024;
+
+// PRIVACY: a warning may quote a tensor, and the log is not the owner's.
+class Silence : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning&) override {}
+};
+
+// A little of everything a model does, so that CPU detection, oneDNN, BLAS, the thread pools and autograd's threads are up.
+void warm_up() {
+  torch::AutoGradMode grad_mode(true);
+  for (at::ScalarType type : {at::kFloat, at::kDouble}) {
+    at::Tensor image = at::rand({2, 4, 16, 16}, type).requires_grad_(true), kernel = at::rand({4, 4, 3, 3}, type);
+    at::Tensor x = at::rand({64, 256}, type).requires_grad_(true), w = at::rand({256, 256}, type);
+    at::Tensor q = at::rand({2, 2, 8, 16}, type).requires_grad_(true);
+    at::Tensor loss = at::conv2d(image, kernel).sum() + at::gelu(at::linear(x, w)).softmax(-1).sum() + at::dropout(x, 0.1, true).sum() +
+                      at::layer_norm(x, {256}).sum() + at::group_norm(image, 2).sum() +
+                      at::scaled_dot_product_attention(q, q, q).sum() + at::bmm(q.flatten(0, 1), q.flatten(0, 1).mT()).sum();
+    loss.backward();
+  }
+  at::rand({1 << 20}).sort();
+}
+
+}  // namespace
+
+void prepare_thread() {
+  static Silence silence;
+  c10::WarningUtils::set_warning_handler(&silence);
+  at::globalContext().setFlushDenormal(true);
+}
+
+void start(int32_t threads) {
+  if (threads < 1 || threads > kMaxThreads) throw Failure(BL_INVALID_ARGUMENT, "threads must be between 1 and 1024");
+  prepare_thread();
+  at::set_num_threads(threads);
+  at::set_num_interop_threads(1);
+  // Dropout of a run must not be that of another; libtorch's generator begins with a fixed seed.
+  at::Generator(at::globalContext().defaultGenerator(at::kCPU)).seed();
+  at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
+  warm_up();
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+
+namespace bastionlab {
+
+// Starts what libtorch starts lazily, while files and threads can still be had. Once per process.
+void start(int32_t threads);
+
+// Flushes subnormals on the calling thread: their slowness would tell of the data.
+void prepare_thread();
+
+}  // namespace bastionlab

@@ -1,0 +1,21 @@
+#include "tape.h"
+
+namespace bastionlab {
+
+void drop_unused(Tape& tape) {
+  std::vector<bool> needed(tape.values.size(), false);
+  needed[tape.output] = true;
+  std::vector<Step> kept;
+  for (auto step = tape.steps.rbegin(); step != tape.steps.rend(); ++step) {
+    bool any = false;
+    for (ValueId result : step->results) any = any || needed[result];
+    if (!any) continue;
+    for_each_value(step->operands, [&](ValueId& value) { needed[value] = true; });
+    kept.push_back(std::move(*step));
+  }
+  tape.steps.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
+  for (ValueId& input : tape.inputs)
+    if (input != kNone && !needed[input]) input = kNone;
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,66 @@
+// Tape is the program as the engine understands it: a straight line of operators, every argument either a constant or the result of an
+// earlier step. Branches, loops, modules, lists and sizes are gone: they depended on shapes alone, or the model was refused.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "torch.h"
+
+namespace bastionlab {
+
+using ValueId = int32_t;
+constexpr ValueId kNone = -1;
+
+// One argument of a step: a value, a list holding values (Tensor[] or Tensor?[]), or a constant.
+struct Operand {
+  ValueId value = kNone;
+  std::vector<Operand> list;
+  c10::IValue constant;
+
+  bool is_value() const { return value != kNone; }
+  bool is_list() const { return !list.empty(); }
+  bool is_constant() const { return !is_value() && !is_list(); }
+};
+
+struct Step {
+  std::shared_ptr<torch::jit::Operator> op;
+  std::string name;   // "aten::linear"
+  std::string layer;  // "encoder.0.attention"
+  std::vector<Operand> operands;
+  std::vector<ValueId> results;  // a Tensor[] gives one per element
+};
+
+enum class Origin { kInput, kParameter, kStep };
+
+// The tensor that a value is for one record: shape with the batch dimension of one.
+struct ValueInfo {
+  Origin origin;
+  int index;  // of the input or parameter
+  std::vector<int64_t> shape;
+  at::ScalarType dtype;
+};
+
+struct Tape {
+  std::vector<ValueInfo> values;
+  std::vector<Step> steps;
+  std::vector<ValueId> inputs;  // of each input of the schema; kNone where the model does not use it
+  ValueId output = kNone;
+  std::string output_name;  // "logits" or "output"
+  std::vector<std::pair<std::string, int64_t>> operators;  // how often each was met in the author's program
+};
+
+// Drops the steps that the output does not need.
+void drop_unused(Tape& tape);
+
+// Calls f(ValueId&) for every value among the operands.
+template <class F>
+void for_each_value(std::vector<Operand>& operands, F&& f) {
+  for (Operand& operand : operands) {
+    if (operand.is_value()) f(operand.value);
+    if (operand.is_list()) for_each_value(operand.list, f);
+  }
+}
+
+}  // namespace bastionlab

@@ -1,0 +1,40 @@
+// Trainer owns what a run changes: the trainable parameters, the step's sum, the optimizer's state.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "pass.h"
+
+namespace torch::optim {
+class Optimizer;
+}
+
+namespace bastionlab {
+
+class Trainer {
+ public:
+  Trainer(const Program& program, const bl_training& training);
+  ~Trainer();
+
+  void pass(const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots);
+  void step(bl_random random, void* context);
+
+  int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
+  bl_tensor_view parameter(int64_t index) const;
+  void set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes);
+  const at::Tensor& sum(int64_t index) const { return sums_.at(index); }
+
+ private:
+  void add(const uint8_t* records, const std::vector<int64_t>& slots);
+  std::optional<Measurement> try_measure(const uint8_t* records, const std::vector<int64_t>& slots);
+
+  const Program& program_;
+  bl_training training_;
+  std::vector<std::string> names_;
+  std::vector<at::Tensor> parameters_;
+  std::vector<at::Tensor> sums_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
+};
+
+}  // namespace bastionlab

@@ -1,0 +1,341 @@
+#include "unroll.h"
+
+#include <map>
+
+#include "constructs.h"
+#include "failure.h"
+#include "operators.h"
+#include "transcript.h"
+
+namespace bastionlab {
+namespace {
+
+namespace prim = c10::prim;
+using c10::IValue;
+using torch::jit::Block;
+using torch::jit::Node;
+using torch::jit::Operator;
+using torch::jit::Stack;
+using torch::jit::Value;
+
+constexpr int64_t kMaxNodes = 5'000'000;
+constexpr int kMaxDepth = 200;
+
+// The values of one call of one function.
+using Scope = std::unordered_map<const Value*, IValue>;
+
+class Unroller {
+ public:
+  Unroller(const Archive& archive, const Judge& judge) : archive_(archive), judge_(judge) {
+    introduce_parameters();
+    protect_attributes();
+  }
+
+  void introduce_input(const at::Tensor& tensor, int index) {
+    protect(tensor, "an input");
+    inputs_.push_back(transcript_.introduce(tensor, Origin::kInput, index));
+  }
+  IValue call(torch::jit::Function& function, Stack arguments, const std::string& layer);
+  Tape finish(const at::Tensor& output, const std::string& name);
+
+ private:
+  void protect_attributes();
+  void introduce_parameters();
+  void protect(const at::Tensor& tensor, const std::string& what);
+  void protect(const IValue& value, const std::string& name);
+
+  void run(const Block* block, Scope& scope, const std::string& layer);
+  void run(const Node* node, Scope& scope, const std::string& layer);
+  void run_if(const Node* node, Scope& scope, const std::string& layer);
+  void run_loop(const Node* node, Scope& scope, const std::string& layer);
+  void run_call(const Node* node, Scope& scope, const std::string& layer);
+  void run_operator(const Node* node, Stack& stack, const std::string& layer);
+  void refuse_writes(const Operator& op, const Stack& arguments, const std::string& layer, bool varying);
+
+  const Archive& archive_;
+  const Judge& judge_;
+  Transcript transcript_;
+  std::vector<ValueId> inputs_;
+  std::unordered_map<const void*, std::string> protected_;  // memory and containers that must not change, and what they are
+  std::map<std::string, int64_t> met_;
+  int64_t nodes_ = 0;
+  int depth_ = 0;
+};
+
+void Unroller::introduce_parameters() {
+  for (size_t i = 0; i < archive_.parameters.size(); i++) {
+    const Parameter& parameter = archive_.parameters[i];
+    if (parameter.trainable) transcript_.introduce(parameter.tensor, Origin::kParameter, static_cast<int>(i));
+    protect(parameter.tensor, "the parameter " + parameter.name);
+  }
+}
+
+void Unroller::protect(const at::Tensor& tensor, const std::string& what) {
+  if (!tensor.defined() || !tensor.has_storage()) return;
+  protected_.emplace(tensor.storage().unsafeGetStorageImpl(), what);
+  int index = archive_.parameter_of(tensor);
+  if (index >= 0 && archive_.parameters[index].trainable) transcript_.same(tensor, archive_.parameters[index].tensor);
+  for (const Parameter& parameter : archive_.parameters)
+    if (index < 0 && parameter.trainable && tensor.is_alias_of(parameter.tensor))
+      throw Failure(BL_INCOMPATIBLE_MODEL, what + " shares memory with the parameter " + parameter.name + " without being it");
+}
+
+void Unroller::protect(const IValue& value, const std::string& name) {
+  if (value.isTensor()) {
+    protect(value.toTensor(), name);
+  } else if (value.isList()) {
+    protected_.emplace(value.internalToPointer(), name);
+    for (const IValue& element : value.toListRef()) protect(element, name);
+  } else if (value.isGenericDict()) {
+    protected_.emplace(value.internalToPointer(), name);
+    for (const auto& entry : value.toGenericDict()) protect(entry.value(), name);
+  } else if (value.isTuple()) {
+    for (const IValue& element : value.toTupleRef().elements()) protect(element, name);
+  } else if (value.isObject() && !value.type()->is_module()) {
+    if (!protected_.emplace(value.internalToPointer(), name).second) return;
+    for (const IValue& slot : value.toObjectRef().slots()) protect(slot, name);
+  }
+}
+
+// SECURITY: what belongs to the module never changes while it runs, so nothing of a record can stay in it.
+void Unroller::protect_attributes() {
+  for (const auto& [name, value] : archive_.module.named_attributes()) protect(value, "the attribute " + name);
+}
+
+IValue Unroller::call(torch::jit::Function& function, Stack arguments, const std::string& layer) {
+  if (++depth_ > kMaxDepth) throw Failure(BL_INCOMPATIBLE_MODEL, "its functions call one another without end", "", layer);
+  if (!function.isGraphFunction()) throw Failure(BL_INCOMPATIBLE_MODEL, "it calls a function that is not TorchScript", function.name(), layer);
+  auto graph = torch::jit::toGraphFunction(function).graph();
+  Scope scope;
+  TORCH_CHECK(arguments.size() == graph->inputs().size(), "expected ", graph->inputs().size(), " arguments, got ", arguments.size());
+  for (size_t i = 0; i < arguments.size(); i++) scope[graph->inputs()[i]] = arguments[i];
+  run(graph->block(), scope, layer);
+  depth_--;
+  return scope.at(graph->outputs().at(0));
+}
+
+void Unroller::run(const Block* block, Scope& scope, const std::string& layer) {
+  for (const Node* node : block->nodes()) run(node, scope, layer);
+}
+
+void Unroller::run_if(const Node* node, Scope& scope, const std::string& layer) {
+  const Block* taken = node->blocks().at(scope.at(node->input(0)).toBool() ? 0 : 1);
+  run(taken, scope, layer);
+  for (size_t i = 0; i < node->outputs().size(); i++) scope[node->outputs()[i]] = scope.at(taken->outputs()[i]);
+}
+
+void Unroller::run_loop(const Node* node, Scope& scope, const std::string& layer) {
+  const Block* body = node->blocks().at(0);
+  int64_t trips = scope.at(node->input(0)).toInt();
+  bool go_on = scope.at(node->input(1)).toBool();
+  std::vector<IValue> carried;
+  for (size_t i = 2; i < node->inputs().size(); i++) carried.push_back(scope.at(node->input(i)));
+  for (int64_t trip = 0; trip < trips && go_on; trip++) {
+    scope[body->inputs()[0]] = trip;
+    for (size_t i = 0; i < carried.size(); i++) scope[body->inputs()[i + 1]] = carried[i];
+    run(body, scope, layer);
+    go_on = scope.at(body->outputs()[0]).toBool();
+    for (size_t i = 0; i < carried.size(); i++) carried[i] = scope.at(body->outputs()[i + 1]);
+    if (++nodes_ > kMaxNodes) throw Failure(BL_INCOMPATIBLE_MODEL, "a loop takes too many turns", "prim::Loop", layer);
+  }
+  for (size_t i = 0; i < carried.size(); i++) scope[node->outputs()[i]] = carried[i];
+}
+
+void Unroller::run_call(const Node* node, Scope& scope, const std::string& layer) {
+  Stack arguments;
+  for (const Value* input : node->inputs()) arguments.push_back(scope.at(input));
+  if (node->kind() == prim::CallFunction) {
+    torch::jit::Function* function = node->input(0)->type()->expectRef<c10::FunctionType>().function();
+    arguments.erase(arguments.begin());
+    scope[node->output()] = call(*function, std::move(arguments), layer);
+    return;
+  }
+  const auto& object = arguments.at(0).toObjectRef();
+  auto found = archive_.layers.find(&object);
+  torch::jit::Function& method = object.type()->getMethod(node->s(c10::attr::name));
+  scope[node->output()] = call(method, std::move(arguments), found == archive_.layers.end() ? layer : found->second);
+}
+
+void Unroller::run(const Node* node, Scope& scope, const std::string& layer) {
+  if (++nodes_ > kMaxNodes) throw Failure(BL_INCOMPATIBLE_MODEL, "the model takes too many steps to unroll", "", layer);
+  switch (node->kind()) {
+    case prim::Constant: {
+      IValue constant = node->outputs().size() == 1 && node->output()->type()->kind() != c10::TypeKind::FunctionType
+                            ? torch::jit::toIValue(node->output()).value()
+                            : IValue();
+      // A fresh copy: the author may change it in place, and the next call would begin with the constant again.
+      if (constant.isTensor() && constant.toTensor().defined()) constant = constant.toTensor().clone();
+      scope[node->output()] = std::move(constant);
+      return;
+    }
+    case prim::GetAttr:
+      scope[node->output()] = scope.at(node->input(0)).toObjectRef().getAttr(node->s(c10::attr::name));
+      return;
+    case prim::SetAttr: {
+      const IValue& object = scope.at(node->input(0));
+      if (object.type()->is_module() || protected_.contains(object.internalToPointer()))
+        throw Failure(BL_INCOMPATIBLE_MODEL, "the model changes its own attribute \"" + node->s(c10::attr::name) + "\"", "prim::SetAttr", layer);
+      object.toObject()->setAttr(node->s(c10::attr::name), scope.at(node->input(1)));
+      return;
+    }
+    case prim::If: return run_if(node, scope, layer);
+    case prim::Loop: return run_loop(node, scope, layer);
+    case prim::CallFunction:
+    case prim::CallMethod: return run_call(node, scope, layer);
+    case prim::RaiseException:
+      throw Failure(BL_FORWARD_FAILED, "the model raises an exception on an input of the schema's shape", "prim::RaiseException", layer);
+    default: break;
+  }
+  Stack stack;
+  for (const Value* input : node->inputs()) stack.push_back(scope.at(input));
+  try {
+    if (!run_construct(node, stack)) run_operator(node, stack, layer);
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::exception& e) {
+    if (is_out_of_memory(e)) throw;
+    throw Failure(BL_FORWARD_FAILED, first_line(e.what()), node->kind().toQualString(), layer);
+  }
+  TORCH_CHECK(stack.size() == node->outputs().size(), "an operator left ", stack.size(), " results");
+  for (size_t i = 0; i < stack.size(); i++) scope[node->outputs()[i]] = std::move(stack[i]);
+}
+
+// SECURITY: no operator may write into what outlives the record.
+void Unroller::refuse_writes(const Operator& op, const Stack& arguments, const std::string& layer, bool varying) {
+  int written = written_argument(op);
+  if (written < 0) return;
+  const std::string& name = op.schema().name();
+  const IValue& target = arguments.at(written);
+  const void* memory = nullptr;
+  if (target.isTensor() && target.toTensor().defined() && target.toTensor().has_storage())
+    memory = target.toTensor().storage().unsafeGetStorageImpl();
+  else if (target.isList() || target.isGenericDict() || target.isObject())
+    memory = target.internalToPointer();
+  if (auto found = protected_.find(memory); found != protected_.end())
+    throw Failure(BL_INCOMPATIBLE_MODEL, "it changes " + found->second + " in place", name, layer);
+  if (!target.isTensor()) return;
+  if (varying || transcript_.is_written(target.toTensor()))
+    throw Failure(BL_INCOMPATIBLE_MODEL, "it changes a tensor in place; use the operator without the trailing underscore", name, layer);
+}
+
+void Unroller::run_operator(const Node* node, Stack& stack, const std::string& layer) {
+  std::string name = node->kind().toQualString();
+  judge_.operator_allowed(name, layer);
+  met_[name]++;
+  if (name == "aten::warn") return stack.clear();  // its text goes nowhere
+  const Operator* op = node->maybeOperator();
+  if (op == nullptr) throw Failure(BL_INCOMPATIBLE_MODEL, "libtorch does not know this operator", name, layer);
+
+  Stack arguments = stack;
+  bool varying = std::any_of(arguments.begin(), arguments.end(), [&](const IValue& v) { return transcript_.varies(v); });
+  bool moves = moves_elements(*op) || passes_through(*op) || reads_metadata(*op);
+  judge_.use_allowed(*op, arguments, layer, [&](const at::Tensor& tensor) { return transcript_.varies(tensor); });
+  refuse_writes(*op, arguments, layer, varying && !moves);
+  // SECURITY: an operator that would read a value out of a varying tensor ends here, whatever the table says.
+  if (varying && !moves && !gives_tensors(*op))
+    throw Failure(BL_INCOMPATIBLE_MODEL, "it reads a value that depends on a record or a trainable parameter: data-dependent control flow", name,
+                  layer);
+  if (op->schema().is_vararg()) stack.push_back(static_cast<int64_t>(node->inputs().size()));
+  op->getOperation(node)(stack);
+  if (moves) return;
+  if (varying || (is_random(*op) && gives_tensors(*op))) transcript_.write(*op, layer, arguments, stack);
+}
+
+Tape Unroller::finish(const at::Tensor& output, const std::string& name) {
+  Tape& tape = transcript_.tape();
+  tape.inputs = inputs_;
+  tape.output = transcript_.value_of(output);
+  tape.output_name = name;
+  if (tape.output == kNone) throw Failure(BL_INCOMPATIBLE_MODEL, "the model's output depends on neither its input nor its parameters");
+  tape.operators.assign(met_.begin(), met_.end());
+  drop_unused(tape);
+  return std::move(tape);
+}
+
+at::Tensor first_tensor(const IValue& value) {
+  if (value.isTensor()) return value.toTensor();
+  if (value.isTuple()) {
+    for (const IValue& element : value.toTupleRef().elements())
+      if (at::Tensor found = first_tensor(element); found.defined()) return found;
+  } else if (value.isList()) {
+    for (const IValue& element : value.toListRef())
+      if (at::Tensor found = first_tensor(element); found.defined()) return found;
+  } else if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict())
+      if (at::Tensor found = first_tensor(entry.value()); found.defined()) return found;
+  }
+  return {};
+}
+
+// The output is a tensor, else the field "logits", else the first tensor.
+std::pair<at::Tensor, std::string> output_of(const IValue& value) {
+  if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict())
+      if (entry.key().isString() && entry.key().toStringRef() == "logits" && entry.value().isTensor())
+        return {entry.value().toTensor(), "logits"};
+  }
+  if (value.isTuple() && value.toTupleRef().type()->schema() != nullptr) {
+    const auto& fields = value.toTupleRef().type()->schema()->arguments();
+    for (size_t i = 0; i < fields.size(); i++)
+      if (fields[i].name() == "logits" && value.toTupleRef().elements()[i].isTensor())
+        return {value.toTupleRef().elements()[i].toTensor(), "logits"};
+  }
+  return {first_tensor(value), "output"};
+}
+
+// Which argument of forward (self not counted) each input becomes.
+std::vector<size_t> positions(const c10::FunctionSchema& forward, const Schema& schema) {
+  std::vector<size_t> out;
+  size_t n = forward.arguments().size() - 1;
+  for (size_t i = 0; i < schema.inputs.size(); i++) {
+    size_t at = i;
+    if (schema.named_inputs) {
+      auto index = forward.argumentIndexWithName(schema.inputs[i].name);
+      if (!index || *index < 1) throw Failure(BL_FORWARD_FAILED, "forward has no argument named \"" + schema.inputs[i].name + "\"");
+      at = *index - 1;
+    }
+    if (at >= n) throw Failure(BL_FORWARD_FAILED, "forward takes " + std::to_string(n) + " inputs, a record has " + std::to_string(schema.inputs.size()));
+    out.push_back(at);
+  }
+  return out;
+}
+
+Tape run_forward(const Archive& archive, const Schema& schema, const Judge& judge) {
+  auto method = archive.module.find_method("forward");
+  if (!method) throw Failure(BL_INCOMPATIBLE_MODEL, "the module has no method forward");
+  const c10::FunctionSchema& forward = method->function().getSchema();
+  Unroller unroller(archive, judge);
+  Stack arguments{archive.module._ivalue()};
+  for (size_t i = 1; i < forward.arguments().size(); i++) arguments.push_back(forward.arguments()[i].default_value().value_or(IValue::uninitialized()));
+  std::vector<size_t> at = positions(forward, schema);
+  for (size_t i = 0; i < schema.inputs.size(); i++) {
+    std::vector<int64_t> shape{1};
+    shape.insert(shape.end(), schema.inputs[i].shape.begin(), schema.inputs[i].shape.end());
+    at::Tensor zeros = at::zeros(shape, schema.inputs[i].dtype);  // [1, *shape]
+    unroller.introduce_input(zeros, static_cast<int>(i));
+    arguments[at[i] + 1] = zeros;
+  }
+  for (size_t i = 1; i < arguments.size(); i++) {
+    if (!forward.arguments()[i].default_value() && !arguments[i].isTensor())
+      throw Failure(BL_FORWARD_FAILED, "a record has nothing for forward's argument \"" + forward.arguments()[i].name() + "\"");
+  }
+  auto [output, name] = output_of(unroller.call(method->function(), std::move(arguments), ""));
+  if (!output.defined()) throw Failure(BL_INCOMPATIBLE_MODEL, "forward returns no tensor");
+  return unroller.finish(output, name);
+}
+
+}  // namespace
+
+Tape unroll(const Archive& archive, const Schema& schema, const Judge& judge) {
+  torch::NoGradGuard no_grad;
+  try {
+    return run_forward(archive, schema, judge);
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::exception& e) {
+    if (is_out_of_memory(e)) throw;
+    throw Failure(BL_FORWARD_FAILED, first_line(e.what()));
+  }
+}
+
+}  // namespace bastionlab

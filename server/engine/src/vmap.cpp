@@ -1,0 +1,82 @@
+// Any operator, for all slots at once. libtorch's vmap is what keeps the slots apart: the operator sees one record.
+#include "operations.h"
+
+namespace bastionlab {
+namespace {
+
+namespace ft = at::functorch;
+using c10::IValue;
+using torch::jit::Stack;
+
+// One level of vmap; random operators draw for every slot by itself.
+class Level {
+ public:
+  explicit Level(int64_t slots)
+      : level_(ft::initAndPushDynamicLayer(ft::TransformType::Vmap, c10::SymInt(slots), ft::RandomnessType::Different)) {}
+  ~Level() { ft::popDynamicLayerAndDeleteMetadata(); }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+
+  at::Tensor wrap(const at::Tensor& all_slots) const { return ft::makeBatched(all_slots, 0, level_); }
+  at::Tensor unwrap(const at::Tensor& tensor, int64_t slots) const {
+    auto [value, dim] = ft::unwrapTensorAtLevel(tensor, level_);
+    if (dim.has_value()) return value.movedim(*dim, 0);
+    std::vector<int64_t> shape{slots};
+    shape.insert(shape.end(), value.sizes().begin(), value.sizes().end());
+    return value.unsqueeze(0).expand(shape);
+  }
+
+ private:
+  int64_t level_;
+};
+
+class Vmap : public Operation {
+ public:
+  explicit Vmap(const Step& step)
+      : step_(step), run_(step.op->getOperation()) {
+    for (const c10::Argument& argument : step.op->schema().arguments()) types_.push_back(argument.type());
+  }
+
+  void run(Frame& frame) const override {
+    std::vector<at::Tensor> results;
+    {
+      Level level(frame.slots);
+      Stack stack;
+      stack.reserve(step_.operands.size());
+      for (size_t i = 0; i < step_.operands.size(); i++) stack.push_back(argument(step_.operands[i], types_[i], frame, level));
+      run_(stack);
+      for (const IValue& value : stack) {
+        if (value.isTensor()) {
+          results.push_back(value.toTensor());
+        } else {
+          for (const IValue& element : value.toListRef()) results.push_back(element.toTensor());
+        }
+      }
+      TORCH_CHECK(results.size() == step_.results.size(), "expected ", step_.results.size(), " results, got ", results.size());
+      for (at::Tensor& result : results)
+        if (result.defined()) result = level.unwrap(result, frame.slots);
+    }
+    for (size_t i = 0; i < results.size(); i++) frame.values[step_.results[i]] = std::move(results[i]);
+  }
+
+ private:
+  IValue argument(const Operand& operand, const c10::TypePtr& type, const Frame& frame, const Level& level) const {
+    if (operand.is_value()) return level.wrap(frame.values[operand.value]);
+    if (operand.is_constant()) return operand.constant;
+    c10::TypePtr list = type->kind() == c10::TypeKind::OptionalType ? type->expectRef<c10::OptionalType>().getElementType() : type;
+    c10::TypePtr element = list->expectRef<c10::ListType>().getElementType();
+    c10::impl::GenericList out(element);
+    for (const Operand& part : operand.list) out.push_back(argument(part, element, frame, level));
+    return out;
+  }
+
+  Step step_;
+  mutable torch::jit::Operation run_;  // calling one is not const in libtorch, though it changes nothing
+  std::vector<c10::TypePtr> types_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operation> make_vmap(const Step& step) { return std::make_unique<Vmap>(step); }
+
+}  // namespace bastionlab
