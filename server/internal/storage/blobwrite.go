@@ -66,10 +66,11 @@ func (s *Store) CreateBlob(kind, id string) (*BlobWriter, error) {
 }
 
 func (b *BlobWriter) begin(id string) error {
-	var err error
-	if b.file, err = b.store.files.create(b.temporary); err != nil {
+	file, err := b.store.files.create(b.temporary)
+	if err != nil {
 		return err
 	}
+	b.file = file
 	if b.sealed, err = age.Encrypt(b.file, b.store.identity.Recipient()); err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@ package storage
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -107,28 +105,4 @@ func CreateKeyFile(path string, content []byte) error {
 		return outOfSpace(fmt.Errorf("create key: %w", errors.Join(err, os.Remove(temporary))))
 	}
 	return osFiles{}.syncDir(filepath.Dir(path))
-}
-
-const temporaryPrefix = ".unfinished-"
-
-func temporaryName(path string) string {
-	var suffix [8]byte
-	rand.Read(suffix[:]) // never fails
-	return filepath.Join(filepath.Dir(path), temporaryPrefix+hex.EncodeToString(suffix[:]))
-}
-
-// removeLeftovers removes what a server that was killed had not finished.
-func (s *Store) removeLeftovers() error {
-	return filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return fmt.Errorf("look for leftovers: %w", err)
-		}
-		if !entry.Type().IsRegular() || !strings.HasPrefix(entry.Name(), temporaryPrefix) {
-			return nil
-		}
-		if err := s.files.remove(path); err != nil {
-			return fmt.Errorf("remove leftover: %w", err)
-		}
-		return nil
-	})
 }

@@ -1,0 +1,181 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"golang.org/x/sys/unix"
+)
+
+// faultyFiles does what the operating system does, but its call number failAt fails, a write after its first half.
+type faultyFiles struct {
+	osFiles
+	calls  *int
+	failAt int
+	err    error
+}
+
+func (f faultyFiles) fails() bool {
+	*f.calls++
+	return *f.calls == f.failAt
+}
+
+func (f faultyFiles) create(path string) (blobFile, error) {
+	if f.fails() {
+		return nil, f.err
+	}
+	file, err := f.osFiles.create(path)
+	return faultyFile{file, f}, err
+}
+
+func (f faultyFiles) rename(from, to string) error {
+	if f.fails() {
+		return f.err
+	}
+	return f.osFiles.rename(from, to)
+}
+
+func (f faultyFiles) syncDir(path string) error {
+	if f.fails() {
+		return f.err
+	}
+	return f.osFiles.syncDir(path)
+}
+
+type faultyFile struct {
+	blobFile
+	faults faultyFiles
+}
+
+func (f faultyFile) Write(content []byte) (int, error) {
+	if f.faults.fails() {
+		n, _ := f.blobFile.Write(content[:len(content)/2])
+		return n, f.faults.err
+	}
+	return f.blobFile.Write(content)
+}
+
+func (f faultyFile) Sync() error {
+	if f.faults.fails() {
+		return f.faults.err
+	}
+	return f.blobFile.Sync()
+}
+
+func (f faultyFile) Close() error {
+	if f.faults.fails() {
+		f.blobFile.Close()
+		return f.faults.err
+	}
+	return f.blobFile.Close()
+}
+
+func tryBlob(s *Store) error {
+	b, err := s.CreateBlob("dataset", "a")
+	if err != nil {
+		return err
+	}
+	for range 4 {
+		if _, err := b.Write(make([]byte, 64<<10)); err != nil {
+			return err
+		}
+	}
+	_, _, err = b.Commit()
+	return err
+}
+
+func TestEveryCallThatFailsLeavesNothingAndSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	calls := 0
+	s.files = faultyFiles{calls: &calls}
+	if err := tryBlob(s); err != nil {
+		t.Fatal(err)
+	}
+	total := calls
+	if total < 8 { // create, writes of label and chunks, sync, close, rename, sync of the folder
+		t.Fatalf("only %d calls are watched", total)
+	}
+	for _, errno := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
+		for failAt := 1; failAt <= total; failAt++ {
+			t.Run(fmt.Sprintf("%v at call %d", errno, failAt), func(t *testing.T) {
+				if err := s.DeleteBlob("dataset", "a"); err != nil {
+					t.Fatal(err)
+				}
+				calls = 0
+				s.files = faultyFiles{calls: &calls, failAt: failAt, err: errno}
+				err := tryBlob(s)
+				s.files = osFiles{}
+				if !errors.Is(err, errno) {
+					t.Fatalf("got %v", err)
+				}
+				if errno == syscall.EIO {
+					if refusal.KindOf(err) != refusal.Internal {
+						t.Errorf("got %v, want no refusal", err)
+					}
+				} else {
+					wantRefusal(t, err, refusal.Unavailable, "no room", "spent: nothing", "make room")
+				}
+				if left := names(t, filepath.Join(dir, blobFolder, "dataset")); len(left) != 0 {
+					t.Errorf("left: %v", left)
+				}
+				if err := tryBlob(s); err != nil {
+					t.Errorf("the same name afterwards: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// On a real disk that fills up, where the test may mount one.
+func TestAFullDiskIsAClearRefusalAndKeepsNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=1500k"); err != nil {
+		t.Skipf("a small disk cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b, err := s.CreateBlob("dataset", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = b.Write(make([]byte, 64<<10))
+	}
+	wantRefusal(t, err, refusal.Unavailable, "no room")
+	if left := names(t, filepath.Join(dir, blobFolder, "dataset")); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	// And so is a database that cannot grow.
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 2<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	err = nil
+	for range 200 {
+		if err = s.SetFact(t.Context(), "large", []byte(strings.Repeat("x", 100_000))); err != nil {
+			break
+		}
+	}
+	wantRefusal(t, err, refusal.Unavailable, "no room")
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetFact(t.Context(), "small", []byte("x")); err != nil {
+		t.Errorf("after room was made: %v", err)
+	}
+}
