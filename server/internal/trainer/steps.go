@@ -6,6 +6,7 @@ import (
 	"time"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/trainer/schedule"
 )
 
 // aliveInterval is how long the server waits at most for a sign of life while passes go on. It is far below the server's stall window.
@@ -24,7 +25,7 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 		return nil, err
 	}
 	sampler := newSampler(rand.Reader, settings.GetInclusionThreshold(), includesAll(settings.GetIncludeAll()), settings.GetSlots())
-	teller := p.newTeller(schedule{settings.GetEpochEnds()})
+	teller := p.newTeller(schedule.New(settings.GetEpochEnds()))
 	var sample []int64
 	for step := int64(1); step <= settings.GetSteps(); step++ {
 		if sample, err = sampler.sample(sample[:0]); err != nil {
@@ -52,17 +53,17 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 // teller sends progress.
 type teller struct {
 	process  *Process
-	schedule schedule
+	schedule schedule.Schedule
 	last     *trainerv1.Progress
 	lastTime time.Time
 }
 
-func (p *Process) newTeller(schedule schedule) *teller {
-	return &teller{process: p, schedule: schedule, last: &trainerv1.Progress{}, lastTime: time.Now()}
+func (p *Process) newTeller(plan schedule.Schedule) *teller {
+	return &teller{process: p, schedule: plan, last: &trainerv1.Progress{}, lastTime: time.Now()}
 }
 
 func (t *teller) stepped(step int64) error {
-	progress := t.schedule.after(step)
+	progress := t.schedule.After(step)
 	if progress == nil {
 		return nil
 	}

@@ -42,7 +42,8 @@ static rlim_t bytes_argument(const char* text) {
   char* end = NULL;
   errno = 0;
   unsigned long long value = strtoull(text, &end, 10);
-  if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) refuse_to_start("bastionlab-trainer: a limit is no number of bytes\n");
+  if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
+    refuse_to_start("bastionlab-trainer: a limit is no number of bytes\n");
   return value;
 }
 
@@ -68,7 +69,8 @@ static void drop_capabilities(void) {
   struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
   memset(none, 0, sizeof none);
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
   syscall(SYS_capset, &header, none);
 }
 
@@ -81,7 +83,9 @@ static void volunteer_for_the_oom_killer(void) {
 }
 
 __attribute__((constructor)) static void confine(int argc, char** argv) {
-  if (argc < 4) refuse_to_start("bastionlab-trainer is started by the bastionlab server: ROLE MEMORY_BYTES OUTPUT_BYTES, a socket as descriptor 3\n");
+  if (argc < 4)
+    refuse_to_start(
+        "bastionlab-trainer is started by the bastionlab server: ROLE MEMORY_BYTES OUTPUT_BYTES, a socket as descriptor 3\n");
   rlim_t memory_bytes = bytes_argument(argv[2]), output_bytes = bytes_argument(argv[3]);
 
   syscall(SYS_close_range, kSeamDescriptor + 1, UINT_MAX, 0);

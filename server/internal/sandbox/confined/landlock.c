@@ -1,5 +1,5 @@
-// Landlock: no file, no TCP, no signal and no abstract socket outside of the process, as far as the running kernel knows how to deny
-// them. The numbers stand here and not in the C library's headers, which are often older than the kernel.
+// Landlock: no file, no TCP, no signal and no abstract socket outside of the process, as far as the running kernel knows how to
+// deny them. The numbers stand here and not in the C library's headers, which are often older than the kernel.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +83,8 @@ void bl_confine_files(bl_confinement* result) {
     return;
   }
   int failed = 0;
-  for (unsigned i = 0; i < sizeof kReadable / sizeof kReadable[0]; i++) failed |= readable(ruleset, kReadable[i].path, kReadable[i].allowed);
+  for (unsigned i = 0; i < sizeof kReadable / sizeof kReadable[0]; i++)
+    failed |= readable(ruleset, kReadable[i].path, kReadable[i].allowed);
   // A rule that could not be added denies more, not less: restrict all the same.
   if (failed != 0) result->landlock_errno = errno;
   if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) result->landlock_errno = errno;

@@ -1,0 +1,14 @@
+package supervisor
+
+import "strconv"
+
+// environment is all that a trainer inherits. SECURITY: no PATH, no HOME, and nothing of the server's own, where secrets may lie.
+func environment(threads int) []string {
+	variables := []string{
+		// libtorch sets its own number of threads when it starts; this is for what asks OpenMP before.
+		"OMP_NUM_THREADS=" + strconv.Itoa(threads),
+		// Go does little in a trainer; without this its runtime would look for the host's processors again and again.
+		"GOMAXPROCS=2",
+	}
+	return append(variables, replayEnvironment()...)
+}

@@ -1,0 +1,153 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Report is what a trainer's sandbox is worth.
+type Report struct {
+	Layers       []*trainerv1.SandboxLayer
+	Attempts     []*trainerv1.ProbeAttempt
+	TorchVersion string
+}
+
+// What must be found for a sandbox to be whole. A report that leaves one out is as bad as one that denies it.
+var (
+	requiredLayers   = []string{"no-new-privs", "capabilities", "rlimits", "landlock", "seccomp", Namespaces}
+	requiredAttempts = []string{"open", "socket", "connect", "execve", "ptrace", "fork", "kill"}
+)
+
+// Missing names the layers that are not in force and the attempts to break out that were not denied.
+func (r Report) Missing() []string {
+	var missing []string
+	inForce, tried := map[string]bool{}, map[string]bool{}
+	for _, layer := range r.Layers {
+		inForce[layer.GetName()] = layer.GetActive()
+	}
+	for _, name := range requiredLayers {
+		if !inForce[name] {
+			missing = append(missing, name)
+		}
+	}
+	for _, attempt := range r.Attempts {
+		tried[attempt.GetCall()] = true
+		if !attempt.GetDenied() {
+			missing = append(missing, "denial of "+plain(attempt.GetCall()))
+		}
+	}
+	for _, call := range requiredAttempts {
+		if !tried[call] {
+			missing = append(missing, "attempt at "+call)
+		}
+	}
+	return missing
+}
+
+// Probe starts a trainer that tries to break out, and reports what held. An execve that succeeds leaves no report: that is an error.
+func (l *Launcher) Probe(ctx context.Context) (Report, error) {
+	p, hello, err := l.open(ctx, "probe", 0)
+	if err != nil {
+		return Report{}, fmt.Errorf("probe the sandbox: %w", err)
+	}
+	defer p.close()
+	frame, err := p.receive(ctx, l.config.StallWindow)
+	if err != nil {
+		return Report{}, fmt.Errorf("probe the sandbox: %w", err)
+	}
+	done := frame.GetProbeDone()
+	if done == nil {
+		return Report{}, fmt.Errorf("probe the sandbox: %w", errRubbish)
+	}
+	p.finish()
+	return Report{Layers: hello.GetLayers(), Attempts: done.GetAttempts(), TorchVersion: plain(hello.GetTorchVersion())}, nil
+}
+
+// Intake has a model judged by a process that never sees data. Errors are refusals, unless ctx has ended.
+func (l *Launcher) Intake(ctx context.Context, program *trainerv1.Program, archive *os.File) (*trainerv1.IntakeDone, error) {
+	const task = "judging the model"
+	p, _, err := l.open(ctx, "intake", 0)
+	if err != nil {
+		return nil, l.refuse(ctx, task, err)
+	}
+	defer p.close()
+	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: &trainerv1.Intake{Program: program}}}
+	frame, err := p.ask(ctx, l.config.StallWindow, request, archive)
+	if err != nil {
+		return nil, l.refuse(ctx, task, err)
+	}
+	done := frame.GetIntakeDone()
+	// SECURITY: who has parsed the archive is not believed about what it was.
+	if done == nil || !proto.Equal(done.GetProgram(), program) || string(done.GetReport().GetProgramSha256()) != string(program.GetPayloadSha256()) {
+		return nil, l.refuse(ctx, task, errRubbish)
+	}
+	p.finish()
+	return done, nil
+}
+
+// session is a process in conversation.
+type session struct {
+	*process
+	log   *slog.Logger
+	words *tail // nil in a role that gets records
+}
+
+// open starts a process and waits until it has said what its sandbox is.
+func (l *Launcher) open(ctx context.Context, role string, outputBytes int64) (*session, *trainerv1.Hello, error) {
+	what := launch{role: role, outputBytes: outputBytes}
+	s := &session{log: l.config.Log.With("role", role)}
+	if role != "train" {
+		s.words = &tail{}
+		what.lastWords = s.words
+	}
+	// PRIVACY: what a process with records writes to standard error goes to /dev/null.
+	p, err := l.start(what)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.process = p
+	hello, err := l.hello(ctx, p)
+	if err != nil {
+		s.close()
+		return nil, nil, err
+	}
+	return s, hello, nil
+}
+
+// ask sends a request and returns the answer; a fault is an error.
+func (s *session) ask(ctx context.Context, window time.Duration, request *trainerv1.ToTrainer, files ...*os.File) (*trainerv1.FromTrainer, error) {
+	if err := s.send(ctx, window, request, files...); err != nil {
+		return nil, err
+	}
+	frame, err := s.receive(ctx, window)
+	if err != nil {
+		return nil, err
+	}
+	if fault := frame.GetFault(); fault != nil {
+		return nil, &faulted{fault}
+	}
+	return frame, nil
+}
+
+// close ends the process, if it has not ended, and leaves its last words in the log.
+func (s *session) close() {
+	ended := s.stop()
+	if s.words == nil {
+		return
+	}
+	if words := s.words.String(); words != "" {
+		s.log.Debug("trainer ended", "exit", ended.String(), "stderr", words)
+	}
+}
+
+// refuse logs what the user is not told, and makes the refusal.
+func (l *Launcher) refuse(ctx context.Context, task string, err error) error {
+	l.config.Log.WarnContext(ctx, "trainer failed before it had data", "task", task, "cause", err.Error())
+	return refuse(task, err)
+}

@@ -1,0 +1,73 @@
+// Package supervisor is the server's side of the seam: it starts trainer processes, talks to them, and sees to their end.
+//
+// Invariants: a process gets a socket, /dev/null and a pipe for its last words, an environment from a list, and dies with the server;
+// it is reaped whatever happens. It is believed only after its sandbox was looked at from outside and found no weaker than at the
+// first start. Before it was given records, its faults become refusals from a fixed list; afterwards everything that can go wrong is
+// ErrTrainingFailed, one text.
+//
+// Non-goals: it does not decide who may train, what a run costs or when it may start, and keeps no state about runs. It links neither
+// cgo nor libtorch.
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Config is how trainers are started.
+type Config struct {
+	Path             string        // the trainer's executable
+	Threads          int           // for libtorch; 0: one per processor
+	MemoryLimitBytes int64         // private memory of one trainer; 0: no limit
+	StallWindow      time.Duration // without a sign of life for so long, a trainer is killed; 0: ten minutes
+	Log              *slog.Logger
+}
+
+const (
+	// DefaultStallWindow leaves room for one pass of a large model on a slow machine.
+	DefaultStallWindow = 10 * time.Minute
+
+	// terminateGrace is between the polite signal and the other one.
+	terminateGrace = 2 * time.Second
+	// exitGrace is how long a trainer may take to end after its last frame.
+	exitGrace = 10 * time.Second
+)
+
+// Launcher starts trainers.
+type Launcher struct {
+	config Config
+
+	mu       sync.Mutex
+	baseline *baseline // what the first trainer was found to have; nil before
+}
+
+// New checks the configuration. It starts nothing.
+func New(config Config) (*Launcher, error) {
+	var problems []error
+	if info, err := os.Stat(config.Path); err != nil {
+		problems = append(problems, fmt.Errorf("trainer: %w", err))
+	} else if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		problems = append(problems, fmt.Errorf("trainer: %s is no program", config.Path))
+	}
+	if config.Threads < 0 || config.MemoryLimitBytes < 0 || config.StallWindow < 0 {
+		problems = append(problems, errors.New("trainer: threads, memory limit and stall window cannot be negative"))
+	}
+	if config.Log == nil {
+		problems = append(problems, errors.New("trainer: no log"))
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	if config.Threads == 0 {
+		config.Threads = runtime.NumCPU()
+	}
+	if config.StallWindow == 0 {
+		config.StallWindow = DefaultStallWindow
+	}
+	return &Launcher{config: config}, nil
+}

@@ -1,0 +1,382 @@
+//go:build linux
+
+package supervisor
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"golang.org/x/sys/unix"
+)
+
+func program() *trainerv1.Program {
+	return &trainerv1.Program{PayloadSha256: []byte("digest"), PayloadBytes: 7, Loss: "cross_entropy"}
+}
+
+func train() *trainerv1.Train {
+	return &trainerv1.Train{Program: program(), Settings: &trainerv1.Settings{Steps: 4, EpochEnds: []int64{2, 4}}}
+}
+
+func TestWhatGoesWrongBeforeTheDataIsARefusalFromAFixedList(t *testing.T) {
+	const bothRoles = "intake,train"
+	for _, test := range []struct {
+		behaviour, roles string
+		kind             refusal.Kind
+		what             string // after the task's name
+	}{
+		{"dies-at-once", bothRoles, refusal.TrainingFailed, "ended the process that did it"},
+		{"hangs-at-once", bothRoles, refusal.TrainingFailed, "took too long and was stopped"},
+		{"rubbish-at-once", bothRoles, refusal.TrainingFailed, "gave no usable answer"},
+		{"noise-at-once", bothRoles, refusal.TrainingFailed, "gave no usable answer"},
+		{"gives-descriptors", bothRoles, refusal.TrainingFailed, "gave no usable answer"},
+		{"another-interface", bothRoles, refusal.TrainingFailed, "could not begin"},
+		{"no-hello", bothRoles, refusal.TrainingFailed, "gave no usable answer"},
+		{"dies-on-request", bothRoles, refusal.TrainingFailed, "ended the process that did it"},
+		{"hangs-on-request", bothRoles, refusal.TrainingFailed, "took too long and was stopped"},
+		{"deaf", "intake", refusal.TrainingFailed, "took too long and was stopped"},
+		{"answers-otherwise", bothRoles, refusal.TrainingFailed, "gave no usable answer"},
+		{"judges-another", "intake", refusal.TrainingFailed, "gave no usable answer"},
+		{"refuses", bothRoles, refusal.IncompatibleModel, "the model cannot be trained privately (layer bn [31m, aten::batch_norm): it mixes records"},
+	} {
+		for role := range strings.SplitSeq(test.roles, ",") {
+			t.Run(test.behaviour+"/"+role, func(t *testing.T) {
+				l, _ := launcher(t, test.behaviour)
+				task, err := "judging the model ", error(nil)
+				if role == "intake" {
+					_, err = l.Intake(soon(t), program(), openFile(t, "archive"))
+				} else {
+					task = "preparing the run "
+					_, err = l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+				}
+				var refused *refusal.Error
+				if !errors.As(err, &refused) {
+					t.Fatalf("no refusal: %v", err)
+				}
+				if what := strings.TrimPrefix(refused.What, task); refused.Kind != test.kind || what != test.what {
+					t.Errorf("got kind %d, %q", refused.Kind, refused.What)
+				}
+				if refused.Spent != refusal.Nothing || refused.Next == "" {
+					t.Errorf("spent %q, next %q", refused.Spent, refused.Next)
+				}
+			})
+		}
+	}
+}
+
+func TestIntakeReturnsTheReport(t *testing.T) {
+	l, _ := launcher(t, "judges")
+	done, err := l.Intake(soon(t), program(), openFile(t, "archive"))
+	if err != nil || string(done.GetReport().GetProgramSha256()) != "digest" {
+		t.Fatalf("%v, %v", done, err)
+	}
+}
+
+func TestRunTrainsAndTellsEachMarkOnce(t *testing.T) {
+	l, log := launcher(t, "trains")
+	trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	var marks []int64
+	finished, err := trainer.Run(soon(t), &trainerv1.Data{Records: 1, RecordBytes: 1}, openFile(t, "r"), openFile(t, ""),
+		func(p *trainerv1.Progress) { marks = append(marks, p.GetStepsDone()) })
+	if err != nil || finished.GetOutputBytes() != 7 {
+		t.Fatalf("%v, %v", finished, err)
+	}
+	if !slices.Equal(marks, []int64{1, 2, 3, 4}) {
+		t.Errorf("told %v", marks)
+	}
+	if strings.Contains(log.String(), "4711") {
+		t.Error("the log holds what a process with records wrote")
+	}
+}
+
+func TestSlowIsAllowedSilentIsNot(t *testing.T) {
+	l, _ := launcher(t, "crawls-with-data")
+	trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	begin := time.Now()
+	if _, err := trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took < shortWindow {
+		t.Errorf("took %v: shorter than the window, so it shows nothing", took)
+	}
+}
+
+// PRIVACY: whatever happens to a trainer that may have records, the answer is the same value, and the log is silent.
+func TestWithTheDataEveryFailureIsTheSame(t *testing.T) {
+	for _, behaviour := range []string{
+		"dies-with-data", "hangs-with-data", "rubbish-with-data", "fault-with-data", "speaks-with-data", "gives-with-data", "nothing-with-data",
+		"ends-early-with-data", "dies-before-the-data",
+	} {
+		t.Run(behaviour, func(t *testing.T) {
+			l, log := launcher(t, behaviour)
+			trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer trainer.Close()
+			told := 0
+			_, err = trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), func(*trainerv1.Progress) { told++ })
+			if err != ErrTrainingFailed {
+				t.Errorf("got %v", err)
+			}
+			if behaviour == "speaks-with-data" && told > 0 {
+				t.Error("progress that the schedule does not have was passed on")
+			}
+			if log.String() != "" {
+				t.Errorf("logged: %s", log)
+			}
+			select {
+			case <-trainer.Ended():
+			default:
+				t.Error("the process still runs")
+			}
+		})
+	}
+}
+
+func TestAKilledTrainerFailsItsRunAndNoOther(t *testing.T) {
+	l, _ := launcher(t, "hangs-with-data")
+	l.config.StallWindow = time.Minute
+	for range 2 {
+		trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { _ = unix.Kill(trainer.session.pid, unix.SIGKILL) })
+		begin := time.Now()
+		if _, err := trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != ErrTrainingFailed {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("noticed after %v", took)
+		}
+	}
+}
+
+func TestTheEndOfAContextEndsTheProcess(t *testing.T) {
+	for _, test := range []struct {
+		behaviour string
+		longest   time.Duration
+	}{
+		{"hangs-on-request", terminateGrace},
+		{"deaf", terminateGrace + 2*time.Second}, // it ignores the polite signal
+	} {
+		t.Run(test.behaviour, func(t *testing.T) {
+			l, _ := launcher(t, test.behaviour)
+			l.config.StallWindow = time.Minute
+			ctx, cancel := context.WithCancel(soon(t))
+			time.AfterFunc(300*time.Millisecond, cancel)
+			begin := time.Now()
+			_, err := l.Intake(ctx, program(), openFile(t, "archive"))
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(begin); took > 300*time.Millisecond+test.longest {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+	t.Run("with data", func(t *testing.T) {
+		l, _ := launcher(t, "hangs-with-data")
+		l.config.StallWindow = time.Minute
+		trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(soon(t))
+		time.AfterFunc(100*time.Millisecond, cancel)
+		if _, err := trainer.Run(ctx, &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != ErrTrainingFailed {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("before the start", func(t *testing.T) {
+		l, _ := launcher(t, "judges")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := l.Intake(ctx, program(), openFile(t, "archive")); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAFinishedTrainerThatDoesNotEndIsEnded(t *testing.T) {
+	l, _ := launcher(t, "lingers")
+	trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer.session.exitGrace = 100 * time.Millisecond
+	if _, err := trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(trainer.Close(), trainer.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCloseEndsATrainerThatWasNeverRun(t *testing.T) {
+	l, _ := launcher(t, "trains")
+	trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trainer.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEndedTellsOfADeathBeforeTheData(t *testing.T) {
+	l, _ := launcher(t, "dies-before-the-data")
+	trainer, err := l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	select {
+	case <-trainer.Ended():
+	case <-soon(t).Done():
+		t.Fatal("nobody noticed")
+	}
+}
+
+// SECURITY: what the kernel shows of a process weighs more than what it says.
+func TestABoastIsNotBelieved(t *testing.T) {
+	l, _ := launcher(t, "boasts")
+	report, err := l.Probe(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := report.Missing()
+	for _, want := range []string{"no-new-privs", "capabilities", "rlimits", "landlock", "seccomp", "attempt at open", "attempt at execve"} {
+		if !slices.Contains(missing, want) {
+			t.Errorf("%s is not missing in %v", want, missing)
+		}
+	}
+	for _, layer := range report.Layers {
+		if layer.GetDetail() == "boasted" {
+			t.Error("the trainer's word about its namespaces was taken")
+		}
+	}
+}
+
+func TestALayerThatFallsAwayLaterIsRefused(t *testing.T) {
+	l, log := launcher(t, "judges")
+	if _, err := l.Intake(soon(t), program(), openFile(t, "archive")); err != nil {
+		t.Fatal(err)
+	}
+	l.baseline.active = append(l.baseline.active, "landlock")
+	if _, err := l.Intake(soon(t), program(), openFile(t, "archive")); err == nil {
+		t.Fatal("a weaker sandbox was taken")
+	}
+	if !strings.Contains(log.String(), "lost its layer landlock") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+func TestTheEnvironmentIsAList(t *testing.T) {
+	t.Setenv("BASTIONLAB_SECRET", "hunter2")
+	for _, variable := range environment(2) {
+		if !strings.HasPrefix(variable, "OMP_NUM_THREADS=") && !strings.HasPrefix(variable, "GOMAXPROCS=") {
+			t.Errorf("a trainer would inherit %s", variable)
+		}
+	}
+}
+
+func TestNewNamesAllThatIsWrong(t *testing.T) {
+	_, err := New(Config{Path: "/nowhere", Threads: -1})
+	for _, want := range []string{"/nowhere", "negative", "log"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not tell of %s", err, want)
+		}
+	}
+	if _, err := New(Config{Path: "/etc/passwd", Log: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Error("a file that cannot be executed was taken for a trainer")
+	}
+}
+
+func TestTailKeepsTheEnd(t *testing.T) {
+	var words tail
+	for i := range 3000 {
+		fmt.Fprintf(&words, "line %d\n", i)
+	}
+	if got := words.String(); len(got) != tailBytes || !strings.HasSuffix(got, "line 2999\n") {
+		t.Errorf("%d bytes, end %q", len(got), got[len(got)-20:])
+	}
+	if _, err := words.Write(make([]byte, 3*tailBytes)); err != nil || len(words.String()) != tailBytes {
+		t.Errorf("%d bytes", len(words.String()))
+	}
+}
+
+const serverName = "server-to-be-killed"
+
+// playServer starts a trainer that hangs, tells its process identifier, and waits to be killed.
+func playServer() int {
+	l, err := New(Config{Path: os.Args[1], Threads: 1, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return 1
+	}
+	p, err := l.start(launch{role: "intake"})
+	if err != nil {
+		return 1
+	}
+	fmt.Println(p.pid)
+	hang()
+	return 0
+}
+
+// SECURITY: a trainer that outlived its server would hold records that nobody accounts for.
+func TestTrainersDieWithTheServer(t *testing.T) {
+	server := exec.Command(disguise(t, serverName), disguise(t, "deaf"))
+	output, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var trainer int
+	if _, err := fmt.Fscan(bufio.NewReader(output), &trainer); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(trainer, 0); err != nil {
+		t.Fatalf("the trainer is not there to begin with: %v", err)
+	}
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, output)
+	_ = server.Wait()
+	for range 100 {
+		if unix.Kill(trainer, 0) == unix.ESRCH || zombie(trainer) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("the trainer lives on")
+	_ = unix.Kill(trainer, unix.SIGKILL)
+}
+
+// zombie: where no init process reaps orphans, a dead one stays listed.
+func zombie(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && strings.HasPrefix(statusField(string(status), "State"), "Z")
+}

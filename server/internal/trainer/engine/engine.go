@@ -1,0 +1,155 @@
+//go:build cgo
+
+// Package engine binds the C interface of the private engine (server/engine/include) to the interface that package trainer declares.
+// It is the only place that knows C's types.
+//
+// Invariants: all calls come from the OS thread that called Start, which the caller keeps (runtime.LockOSThread): libtorch's modes are
+// thread-local, and its pool of workers belongs to the thread that called it first. No Go pointer outlives a call. Every handle is
+// freed by Close, a trainer before its program.
+//
+// Non-goals: no decision is made here; whatever C returns is passed on.
+package engine
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/../../../engine/include
+#include <stdlib.h>
+#include "bastionlab_engine.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/trainer"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// Engine is a started libtorch.
+type Engine struct{}
+
+var _ trainer.Engine = (*Engine)(nil)
+
+// Start brings libtorch up, once per process, before the sandbox is closed.
+func Start(threads int) (*Engine, error) {
+	if got := int32(C.bl_abi_version()); got != C.BL_ENGINE_ABI {
+		return nil, fmt.Errorf("the engine's interface has version %d, this binding is for %d", got, int(C.BL_ENGINE_ABI))
+	}
+	var failure C.bl_error
+	if err := check(C.bl_start(C.int32_t(threads), &failure), &failure); err != nil {
+		return nil, fmt.Errorf("start libtorch: %w", err)
+	}
+	return &Engine{}, nil
+}
+
+// ABI is the version of the C interface.
+func (*Engine) ABI() int32 { return int32(C.bl_abi_version()) }
+
+// TorchVersion is libtorch's.
+func (*Engine) TorchVersion() string { return C.GoString(C.bl_torch_version()) }
+
+// check turns a status into nil or a *trainer.Failure.
+func check(status C.bl_status, failure *C.bl_error) error {
+	if status == C.BL_OK {
+		return nil
+	}
+	return &trainer.Failure{
+		Status:   trainer.Status(status),
+		Operator: C.GoString(&failure.op[0]),
+		Layer:    C.GoString(&failure.layer[0]),
+		Reason:   C.GoString(&failure.reason[0]),
+	}
+}
+
+// Load reads and judges an archive, which must not lie in Go's memory while C keeps it: it does not.
+func (*Engine) Load(archive []byte, schema *bastionlabv1.Schema, loss string, allowed []string) (trainer.Program, error) {
+	var memory arena
+	defer memory.free()
+	layout := memory.schema(schema)
+	names := memory.strings(allowed)
+	var (
+		handle  *C.bl_program
+		failure C.bl_error
+	)
+	status := C.bl_program_load((*C.uint8_t)(unsafe.SliceData(archive)), C.size_t(len(archive)), layout, memory.text(loss),
+		names, C.size_t(len(allowed)), &handle, &failure)
+	runtime.KeepAlive(archive)
+	if err := check(status, &failure); err != nil {
+		return nil, err
+	}
+	return &program{handle}, nil
+}
+
+type program struct{ handle *C.bl_program }
+
+func (p *program) Rehearse(passSize int64) error {
+	var failure C.bl_error
+	return check(C.bl_program_rehearse(p.handle, C.int64_t(passSize), &failure), &failure)
+}
+
+func (p *program) Report() (*bastionlabv1.CapabilityReport, error) {
+	report := &bastionlabv1.CapabilityReport{}
+	if err := protojson.Unmarshal([]byte(C.GoString(C.bl_program_report(p.handle))), report); err != nil {
+		return nil, fmt.Errorf("the engine's report: %w", err)
+	}
+	return report, nil
+}
+
+func (p *program) Close() {
+	C.bl_program_free(p.handle)
+	p.handle = nil
+}
+
+func (p *program) Train(training trainer.Training) (trainer.Trainer, error) {
+	optimizer, err := optimizerOf(training.Optimizer)
+	if err != nil {
+		return nil, err
+	}
+	settings := C.bl_training{
+		pass_size:     C.int64_t(training.PassSize),
+		is_private:    flag(training.Private),
+		clipping_norm: C.double(training.ClippingNorm),
+		noise_stddev:  C.double(training.NoiseStddev),
+		normalizer:    C.double(training.Normalizer),
+		optimizer:     optimizer,
+	}
+	var (
+		handle  *C.bl_trainer
+		failure C.bl_error
+	)
+	if err := check(C.bl_trainer_create(p.handle, &settings, &handle, &failure), &failure); err != nil {
+		return nil, err
+	}
+	return &run{handle}, nil
+}
+
+func flag(b bool) C.int32_t {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func optimizerOf(optimizer *bastionlabv1.Optimizer) (C.bl_optimizer, error) {
+	switch kind := optimizer.GetKind().(type) {
+	case *bastionlabv1.Optimizer_Sgd:
+		return C.bl_optimizer{
+			kind: C.BL_SGD, lr: C.double(kind.Sgd.GetLr()), weight_decay: C.double(kind.Sgd.GetWeightDecay()),
+			momentum: C.double(kind.Sgd.GetMomentum()), dampening: C.double(kind.Sgd.GetDampening()), nesterov: flag(kind.Sgd.GetNesterov()),
+		}, nil
+	case *bastionlabv1.Optimizer_Adam:
+		return adamOf(C.BL_ADAM, kind.Adam), nil
+	case *bastionlabv1.Optimizer_Adamw:
+		return adamOf(C.BL_ADAMW, kind.Adamw), nil
+	}
+	return C.bl_optimizer{}, &trainer.Failure{Status: trainer.InvalidArgument, Reason: "unknown optimizer"}
+}
+
+func adamOf(kind C.int32_t, adam *bastionlabv1.Adam) C.bl_optimizer {
+	return C.bl_optimizer{
+		kind: kind, lr: C.double(adam.GetLr()), weight_decay: C.double(adam.GetWeightDecay()),
+		beta1: C.double(adam.GetBeta1()), beta2: C.double(adam.GetBeta2()), eps: C.double(adam.GetEps()), amsgrad: flag(adam.GetAmsgrad()),
+	}
+}

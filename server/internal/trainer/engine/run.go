@@ -1,0 +1,83 @@
+//go:build cgo
+
+package engine
+
+/*
+#include <stdlib.h>
+#include "bastionlab_engine.h"
+#include "random.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"io"
+	"runtime/cgo"
+	"slices"
+	"unsafe"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+)
+
+type run struct{ handle *C.bl_trainer }
+
+func (r *run) Pass(records []byte, count int64, slots []int64) error {
+	var failure C.bl_error
+	status := C.bl_trainer_pass(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count),
+		(*C.int64_t)(unsafe.SliceData(slots)), C.int64_t(len(slots)), &failure)
+	return check(status, &failure)
+}
+
+func (r *run) Step(random io.Reader) error {
+	handle := cgo.NewHandle(random)
+	defer handle.Delete()
+	var failure C.bl_error
+	return check(C.bl_step_with_go_random(r.handle, C.uintptr_t(handle), &failure), &failure)
+}
+
+// fillRandom is called by C in the midst of Step, on the same thread.
+//
+//export fillRandom
+func fillRandom(handle C.uintptr_t, out *C.uint8_t, n C.size_t) {
+	random := cgo.Handle(handle).Value().(io.Reader)
+	if _, err := io.ReadFull(random, unsafe.Slice((*byte)(out), int(n))); err != nil {
+		// PRIVACY: C has no way to hear of it, and a step without noise must not happen: the process ends here.
+		panic(fmt.Errorf("noise: %w", err))
+	}
+}
+
+// Parameters point into C's memory.
+func (r *run) Parameters() ([]safetensors.Tensor, error) {
+	tensors := make([]safetensors.Tensor, int(C.bl_trainer_parameter_count(r.handle)))
+	for i := range tensors {
+		var (
+			view    C.bl_tensor_view
+			failure C.bl_error
+		)
+		if err := check(C.bl_trainer_parameter(r.handle, C.int64_t(i), &view, &failure), &failure); err != nil {
+			return nil, err
+		}
+		tensors[i] = safetensors.Tensor{
+			Name:  C.GoString(view.name),
+			DType: bastionlabv1.DType(view.dtype),
+			Shape: slices.Clone(unsafe.Slice((*int64)(view.shape), int(view.rank))),
+			Data:  unsafe.Slice((*byte)(view.data), int(view.bytes)),
+		}
+	}
+	return tensors, nil
+}
+
+func (r *run) SetParameter(tensor safetensors.Tensor) error {
+	name := C.CString(tensor.Name)
+	defer C.free(unsafe.Pointer(name))
+	var failure C.bl_error
+	status := C.bl_trainer_set_parameter(r.handle, name, C.int32_t(tensor.DType), unsafe.Pointer(unsafe.SliceData(tensor.Data)),
+		C.size_t(len(tensor.Data)), &failure)
+	return check(status, &failure)
+}
+
+func (r *run) Close() {
+	C.bl_trainer_free(r.handle)
+	r.handle = nil
+}
