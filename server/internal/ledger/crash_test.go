@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// script are movements that a server makes, in order.
+var script = []struct {
+	name string
+	move func(*Ledger) error
+}{
+	{"account", func(l *Ledger) error { return l.OpenAccount("d", "owner", 6e9, testDelta, testDeclared, nil) }},
+	{"charge a", func(l *Ledger) error { return l.Reserve("d", "a", nil, 2e9, 1e12, false) }},
+	{"data a", func(l *Ledger) error { return l.DataGiven("d", "a") }},
+	{"charge b", func(l *Ledger) error { return l.Reserve("d", "b", nil, 2e9, 1e12, false) }},
+	{"release b", func(l *Ledger) error { return l.Release("d", "b") }},
+	{"limit", func(l *Ledger) error { return l.LowerLimit("d", 5e9) }},
+	{"settle a", func(l *Ledger) error { return l.Settle("d", "a", OutcomeCompleted) }},
+	{"charge c", func(l *Ledger) error { return l.Reserve("d", "c", nil, 3e9, 1e12, false) }},
+}
+
+// play makes the script's movements from a fresh ledger until one fails, and returns how many were acknowledged.
+func play(disk *memoryDisk, mark *memoryMark) (l *Ledger, acknowledged int, err error) {
+	if l, err = openOn(disk, mark); err != nil {
+		return nil, 0, err
+	}
+	for i, movement := range script {
+		if err := movement.move(l); err != nil {
+			return l, i, err
+		}
+	}
+	return l, len(script), nil
+}
+
+// states are the accounts as they are after the script's first 0, 1, 2, ... movements.
+func states(t *testing.T) []*Account {
+	t.Helper()
+	l, _, _ := newLedger(t)
+	found := []*Account{nil}
+	for _, movement := range script {
+		must(t, movement.move(l))
+		a := accountOf(t, l)
+		found = append(found, &a)
+	}
+	return found
+}
+
+func callsOfScript(t *testing.T) int {
+	t.Helper()
+	disk := &memoryDisk{}
+	if _, n, err := play(disk, &memoryMark{disk: disk}); n != len(script) || err != nil {
+		t.Fatal(n, err)
+	}
+	return disk.calls
+}
+
+// The machine goes off at every call the ledger makes - opening, writing, syncing, acknowledging - with every amount of what was not
+// synced on the disk. Afterwards every acknowledged movement is there, at most the one under way is there too, and nothing else.
+func TestWhateverCallIsTheLastBeforeACrashNothingAcknowledgedIsLost(t *testing.T) {
+	total, states := callsOfScript(t), states(t)
+	for crashAt := 1; crashAt <= total+1; crashAt++ {
+		disk := &memoryDisk{crashAt: crashAt}
+		mark := &memoryMark{disk: disk}
+		_, acknowledged, _ := play(disk, mark)
+		for kept := 0; kept <= len(disk.content)-disk.synced; kept++ {
+			found, foundMark := disk.afterCrash(kept), *mark
+			foundMark.disk = nil
+			l, err := openOn(found, &foundMark)
+			if err != nil {
+				t.Fatalf("off at call %d, %d bytes kept: %v", crashAt, kept, err)
+			}
+			wantOneOf(t, fmt.Sprintf("off at call %d, %d bytes kept", crashAt, kept), l, states, acknowledged)
+		}
+	}
+}
+
+// Every call fails once, as a disk does that is full or broken, and the server goes on. It takes no more movements, tries nothing again,
+// and after a restart all is as it was told.
+func TestWhateverCallFailsTheLedgerStopsAndNothingAcknowledgedIsLost(t *testing.T) {
+	total, states := callsOfScript(t), states(t)
+	for failAt := 1; failAt <= total; failAt++ {
+		what := fmt.Sprintf("failing call %d", failAt)
+		disk := &memoryDisk{failAt: failAt}
+		mark := &memoryMark{disk: disk}
+		l, acknowledged, err := play(disk, mark)
+		if !errors.Is(err, errFault) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if l != nil {
+			refused := wantKind(t, err, refusal.Unavailable)
+			if refused.Next == "" || refused.Spent != refusal.Nothing {
+				t.Errorf("%s: said %v", what, refused)
+			}
+			calls, syncs := disk.calls, disk.syncs
+			for _, movement := range script[acknowledged:] {
+				if err := movement.move(l); err == nil {
+					t.Errorf("%s: %s was acknowledged afterwards", what, movement.name)
+				}
+			}
+			if disk.calls != calls || disk.syncs != syncs {
+				t.Errorf("%s: the disk was touched afterwards", what)
+			}
+			if a, err := l.Account("d"); err == nil && !reflect.DeepEqual(&a, states[acknowledged]) {
+				t.Errorf("%s: what is shown is not what was acknowledged: %+v", what, a)
+			}
+		}
+		again, err := openOn(disk, mark)
+		if err != nil {
+			t.Fatalf("%s: reopened: %v", what, err)
+		}
+		wantOneOf(t, what, again, states, acknowledged)
+	}
+}
+
+// wantOneOf wants the account as it is after n movements, or after n+1.
+func wantOneOf(t *testing.T, what string, l *Ledger, states []*Account, n int) {
+	t.Helper()
+	var got *Account
+	if a, err := l.Account("d"); err == nil {
+		got = &a
+	}
+	if reflect.DeepEqual(got, states[n]) || (n < len(script) && reflect.DeepEqual(got, states[n+1])) {
+		if got != nil { // and it goes on
+			must(t, l.OpenAccount("next", "owner", 0, testDelta, testDeclared, nil))
+		}
+		return
+	}
+	t.Fatalf("%s: %d movements were acknowledged, and the account is %+v", what, n, got)
+}
+
+func TestARefusalForWantOfBudgetBreaksNothing(t *testing.T) {
+	l, disk, _ := newLedger(t)
+	openAccount(t, l, 6.0)
+	calls := disk.calls
+	wantKind(t, charge(l, "a", 7e9), refusal.BudgetExceeded)
+	if disk.calls != calls {
+		t.Error("a refused charge was written")
+	}
+	must(t, charge(l, "b", 6e9))
+}
+
+func TestTheTextOfABrokenLedgerTellsWhatToDo(t *testing.T) {
+	l, disk, _ := newLedger(t)
+	openAccount(t, l, 6.0)
+	disk.failAt = disk.calls + 1
+	err := charge(l, "a", 1e9)
+	if !strings.Contains(err.Error(), "restart the server") || !strings.Contains(err.Error(), "the disk failed") {
+		t.Errorf("said %v", err)
+	}
+}

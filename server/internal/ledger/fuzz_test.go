@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Whatever lies under the ledger's name, opening it ends well or says which record does not fit; what opens is within its limits and
+// opens again the same.
+func FuzzRawFile(f *testing.F) {
+	first, err := os.ReadFile("testdata/first.log")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(first, int64(len(first)))
+	f.Add(first, int64(0))
+	f.Add(first[:400], int64(0))
+	f.Add([]byte("\n\n"), int64(1))
+	f.Fuzz(func(t *testing.T, content []byte, acknowledged int64) {
+		mark := &memoryMark{}
+		if acknowledged > 0 && acknowledged <= int64(len(content)) && acknowledged > chainDigits {
+			lines := bytes.SplitAfter(content[:acknowledged], []byte("\n"))
+			last := lines[max(len(lines)-2, 0)]
+			if len(last) > chainDigits {
+				mark = &memoryMark{records: int64(max(len(lines)-1, 1)), bytes: acknowledged, chain: make([]byte, 32)}
+				_, _ = hexInto(mark.chain, last[:chainDigits])
+			}
+		}
+		checkOpening(t, &memoryDisk{content: bytes.Clone(content), exists: true, named: true}, mark)
+	})
+}
+
+// Bodies with right checksums, so that the fuzzer gets behind them.
+func FuzzBodies(f *testing.F) {
+	f.Add(`{"type":"ledger","at":1,"version":1,"id":"00"}
+{"type":"account","at":1,"dataset":"d","owner":"o","limit":6,"declared":1,"blob":"00","delta":10}
+{"type":"reserve","at":1,"dataset":"d","run":"a","epsilon":5,"delta":2,"charge":"AAAA"}
+{"type":"data","at":1,"dataset":"d","run":"a"}
+{"type":"settle","at":1,"dataset":"d","run":"a","outcome":"completed"}
+{"type":"limit","at":1,"dataset":"d","limit":1}
+{"type":"account","at":1,"dataset":"e","declared":1,"delta":10}
+{"type":"reserve","at":1,"dataset":"e","run":"a","infinite":true}
+{"type":"release","at":1,"dataset":"e","run":"a"}`)
+	f.Fuzz(func(t *testing.T, bodies string) {
+		content, mark := chained(strings.Split(bodies, "\n"))
+		checkOpening(t, &memoryDisk{content: content, exists: true, named: true}, mark)
+	})
+}
+
+func checkOpening(t *testing.T, disk *memoryDisk, mark *memoryMark) {
+	l, err := openOn(disk, mark)
+	var misfit *IntegrityError
+	if err != nil {
+		if !errors.As(err, &misfit) {
+			t.Fatalf("an error without a record: %v", err)
+		}
+		return
+	}
+	for id, a := range l.books.accounts {
+		if a.Spent < 0 || a.SpentDelta < 0 || (a.Limit > 0 && a.Remaining() < 0) {
+			t.Fatalf("account %q: %+v", id, a.Account)
+		}
+		if again, err := l.Account(id); err != nil || !reflect.DeepEqual(again.Entries, append([]Entry(nil), a.Entries...)) {
+			t.Fatalf("account %q is shown otherwise: %v", id, err)
+		}
+	}
+	again, err := openOn(disk, mark)
+	if err != nil {
+		t.Fatalf("opens once, and then: %v", err)
+	}
+	if !reflect.DeepEqual(l.books, again.books) || again.Opening().Adopted || again.Opening().DroppedBytes != 0 {
+		t.Fatal("opens otherwise the second time")
+	}
+}
+
+func hexInto(into, digits []byte) (int, error) {
+	for i := range into {
+		into[i] = nibble(digits[2*i])<<4 | nibble(digits[2*i+1])
+	}
+	return len(into), nil
+}
+
+func nibble(digit byte) byte {
+	if digit >= 'a' {
+		return digit - 'a' + 10
+	}
+	return digit - '0'
+}
+
+func BenchmarkOpenTenThousandRuns(b *testing.B) {
+	l, disk, mark := newLedger(b)
+	openAccount(b, l, 1e6)
+	for i := range 10_000 {
+		run := runName(i)
+		must(b, l.Reserve("d", run, make([]byte, 200), 1e9, 1, false), l.DataGiven("d", run), l.Settle("d", run, OutcomeCompleted))
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		reopened(b, disk, mark)
+	}
+}
