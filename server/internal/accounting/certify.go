@@ -3,11 +3,11 @@ package accounting
 import "math"
 
 const (
-	// numericalShare is the part of delta that is set aside for rounding: epsilon is read off at 99% of delta.
-	numericalShare = 0.01
-
 	// truncationShare is the part of delta that may go to infinite loss by cutting the tails of a step.
 	truncationShare = 1e-5
+
+	// shareTolerance is how much of epsilon the share set aside for rounding should cost at most: a share costs share/order.
+	shareTolerance = 4e-4
 
 	// aliasing is the tilted probability that may lie beyond the transform's window on either side.
 	aliasing = 1e-12
@@ -22,17 +22,48 @@ const (
 
 // doubtAt bounds, in units of delta, what rounding can have done to delta at eps, where chernoff is exp(cumulant - order*eps)/delta:
 //
-//   - every entry of mass may be off by floor, and counts there at most chernoff * max over t > 0 of (1-e^-t)*e^(-order*t);
+//   - every entry of mass may be off by floor; that at loss eps+t counts chernoff * (1-e^-t)*e^(-order*t), and those add up to two
+//     geometric series;
 //   - the steps' masses may be off by what fold has summed;
 //   - cumulant and order*loss may be off, which scales everything.
 func (c *composed) doubtAt(eps, chernoff float64) float64 {
-	n := float64(len(c.mass))
-	peak := math.Exp(c.order*math.Log(c.order) - (1+c.order)*math.Log1p(c.order))
+	entries := 1 - 1/math.Expm1(-c.order*c.step) - (1 - 1/math.Expm1(-(c.order+1)*c.step))
 	scale := 0x1p-50 * (math.Abs(c.cumulant) + c.order*math.Abs(eps))
-	return chernoff*(n*c.floor*peak+c.doubt) + scale
+	return chernoff*(entries*c.floor+c.doubt) + scale
 }
 
-// certified says whether rounding stays within the share set aside for it. PRIVACY: what is not certified is never reported.
-func certified(doubt, steps float64) bool {
-	return doubt+steps*stepDoubt <= numericalShare // false for NaN
+// numericalShares are the parts of delta that may be set aside for rounding. The first, with which epsilon is read off at 99% of delta,
+// nearly always does. The others are for deltas that lie past a knee of the curve, where they still cost little.
+var numericalShares = [...]float64{0.01, 0.1, 0.5}
+
+// certified reads epsilon at the first share that covers what rounding can have done. If none does, certain is false and the reading
+// is good for choosing a better grid only. PRIVACY: no other reading is ever reported.
+func (c *composed) certified(delta, steps float64) (found reading, certain bool) {
+	for _, share := range numericalShares {
+		read, ok := c.epsilon(delta, share)
+		if !ok {
+			break // less of delta is left for the next share
+		}
+		found = read
+		if covered(found, steps, share) {
+			return c.frugal(found, delta, steps), true
+		}
+	}
+	return found, false
+}
+
+// frugal reads again with a smaller share where 1% of delta costs much of epsilon, which it does for an epsilon of few times 1/order.
+func (c *composed) frugal(found reading, delta, steps float64) reading {
+	share := max(shareTolerance*found.order*found.eps, 1e-4)
+	if share >= numericalShares[0] {
+		return found
+	}
+	if read, ok := c.epsilon(delta, share); ok && covered(read, steps, share) {
+		return read
+	}
+	return found
+}
+
+func covered(found reading, steps, share float64) bool {
+	return found.doubt+steps*stepDoubt <= share // false for NaN
 }

@@ -21,6 +21,9 @@ type composed struct {
 	doubt    float64 // bound on what rounding in the steps' masses can have done, in units of exp(cumulant - order*eps)
 }
 
+// transformError times log2(n) bounds the error of a transform of length n, in root mean square and relative to its input's norm.
+const transformError = 4 * 0x1p-53
+
 // compose convolves all steps by characteristic functions, circularly on n >= high-low+1 points: low and high are grid indices that
 // hold all but a probability tail of the tilted sum on either side.
 //
@@ -31,13 +34,15 @@ func (c composition) compose(order float64, low, high int64, tail float64) compo
 	logSize, angle := make([]float64, n/2+1), make([]float64, n/2+1)
 	folded, spectrum := make([]float64, n), make([]complex128, n/2+1)
 	out := composed{step: c[0].step, first: low, order: order, above: tail}
-	finite, total := 0.0, 0.0
+	ulps := transformError * math.Log2(float64(n))
+	finite, once, often := 0.0, ulps, ulps // the inverse transform's own error to begin with
 	for i := range c {
 		k, _ := c[i].cumulant(order)
 		out.cumulant += c[i].count * k
 		out.doubt += c[i].count * c[i].fold(folded, order, k)
 		finite += c[i].count * math.Log1p(-c[i].infinite)
-		total += c[i].count
+		error := ulps * norm(folded)
+		once, often = once+error, often+2*c[i].count*error
 		spectrum = transform.Coefficients(spectrum, folded)
 		for j, value := range spectrum {
 			re, im := real(value), imag(value)
@@ -46,10 +51,8 @@ func (c composition) compose(order float64, low, high int64, tail float64) compo
 		}
 	}
 	out.infinite = -math.Expm1(finite)
-	size := 0.0
 	for j := range spectrum {
 		r := math.Exp(logSize[j])
-		size += r
 		sin, cos := math.Sincos(angle[j])
 		spectrum[j] = complex(r*cos, r*sin)
 	}
@@ -64,10 +67,9 @@ func (c composition) compose(order float64, low, high int64, tail float64) compo
 			at = 0
 		}
 	}
-	// Two views of the same error, of which the larger counts. What is negative shows it: the true value is not. And each coefficient of
-	// absolute error unit becomes, raised to the power, wrong by about total*unit*|power|, which the inverse averages.
-	unit := 8 * math.Log2(float64(n)) * 0x1p-53
-	out.floor = max(-lowest, total*unit*2*size/float64(n))
+	// Two views of the same error, of which the larger counts. What is negative shows it, since the true value is not. And by norms: an error x
+	// of a coefficient p becomes at most T*|p|^(T-1)*x <= (2*T*|p|^T + 1)*x in its power's, and root mean squares carry over to the inverse.
+	out.floor = max(-lowest, once+often*norm(out.mass))
 	return out
 }
 
@@ -77,24 +79,31 @@ func (c composition) compose(order float64, low, high int64, tail float64) compo
 // because the slope of delta at u is at most exp(cumulant - order*u) in size.
 func (p *phase) fold(folded []float64, order, cumulant float64) (doubt float64) {
 	clear(folded)
-	ratio := math.Exp(order * p.step)
+	var buffer [blockSize]float64
 	n := len(folded)
 	at := int(modulo(p.first, int64(n)))
-	weight := 0.0
-	for i, mass := range p.mass {
-		if i%resync == 0 {
-			weight = math.Exp(order*p.step*(float64(p.first)+float64(i)) - cumulant)
-		}
-		folded[at] += mass * weight
-		if i > 0 {
-			doubt += p.doubt[i-1] * weight * p.step
-		}
-		weight *= ratio
-		if at++; at == n {
-			at = 0
+	for start := 0; start < len(p.mass); start += blockSize {
+		weights := buffer[:min(blockSize, len(p.mass)-start)]
+		exponentials(weights, order*p.step, order*p.step*(float64(p.first)+float64(start))-cumulant)
+		for j, weight := range weights {
+			folded[at] += p.mass[start+j] * weight
+			if start+j > 0 {
+				doubt += p.doubt[start+j-1] * weight * p.step
+			}
+			if at++; at == n {
+				at = 0
+			}
 		}
 	}
 	return doubt
+}
+
+func norm(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x * x
+	}
+	return math.Sqrt(sum)
 }
 
 func modulo(k, n int64) int64 { return ((k % n) + n) % n }

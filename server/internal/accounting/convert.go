@@ -9,41 +9,47 @@ type reading struct {
 	doubt float64 // bound on what rounding can have done there, in units of delta; certify.go judges it
 }
 
-// epsilon reads the law at delta. false: no loss within the window will do.
+// epsilon reads the law at delta, less the share set aside for rounding. false: no loss within the window will do.
 //
 // From the top, with w = mass*exp(cumulant - order*loss) the untilted masses and R the sum over losses e' >= e of w*exp(e - e'):
 //
 //	delta(e - h) = delta(e) + (1 - exp(-h)) * R(e),   R(e - h) = w(e-h) + exp(-h) * R(e)
 //
 // and within a cell delta(eps) = delta(e) + (1 - exp(eps - e)) * R(e). Every term is positive, so nothing cancels. All is in units of delta, so nothing underflows.
-func (c *composed) epsilon(delta float64) (reading, bool) {
+func (c *composed) epsilon(delta, share float64) (reading, bool) {
 	logDelta := math.Log(delta)
 	loss := func(i int) float64 { return float64(c.first+int64(i)) * c.step }
 	chernoff := func(loss float64) float64 { return math.Exp(c.cumulant - c.order*loss - logDelta) }
 
 	last := len(c.mass) - 1
 	beyond := c.infinite/delta + c.above*chernoff(loss(last))
-	target := 1 - numericalShare // PRIVACY: the share set aside for rounding
-	if beyond > target {
+	target := 1 - share // PRIVACY: what rounding can have done is to fit into share
+	if !(beyond <= target) {
 		return reading{}, false
 	}
-	unit, decay, ratio := -math.Expm1(-c.step), math.Exp(-c.step), math.Exp(c.order*c.step)
-	reached, rest, weight := beyond, 0.0, 0.0
+	unit, decay := -math.Expm1(-c.step), math.Exp(-c.step)
+	reached, rest := beyond, 0.0
 	eps, order := loss(0), c.order // if even the window's first point meets the target
-	for i := last; i >= 0; i-- {
-		if (last-i)%resync == 0 {
-			weight = chernoff(loss(i))
+	var buffer [blockSize]float64
+scan:
+	for end := last + 1; end > 0; end -= blockSize {
+		weights := buffer[:min(blockSize, end)]
+		start := end - len(weights)
+		exponentials(weights, -c.order*c.step, c.cumulant-c.order*loss(start)-logDelta)
+		for i := end - 1; i >= start; i-- {
+			// What is negative is rounding; it is in floor, which is judged, and zero is the larger value.
+			rest = max(c.mass[i], 0)*weights[i-start] + decay*rest
+			next := reached + unit*rest
+			if !(next <= target) { // so that NaN, which judges nothing, ends here too
+				eps = loss(i) + math.Log1p(-(target-reached)/rest)
+				order = (rest - (target - reached)) / target
+				break scan
+			}
+			reached = next
 		}
-		// What is negative is rounding; it is in floor, which is judged, and zero is the larger value.
-		rest = max(c.mass[i], 0)*weight + decay*rest
-		weight *= ratio
-		next := reached + unit*rest
-		if next > target {
-			eps = loss(i) + math.Log1p(-(target-reached)/rest)
-			order = (rest - (target - reached)) / target
-			break
-		}
-		reached = next
+	}
+	if math.IsNaN(eps) {
+		return reading{}, false
 	}
 	eps = max(eps, 0)
 	return reading{eps, order, c.doubtAt(eps, chernoff(eps))}, true

@@ -1,5 +1,7 @@
 package accounting
 
+import "math"
+
 // Method names how a figure was computed.
 type Method string
 
@@ -31,19 +33,31 @@ func Evaluate(plan []Steps, delta float64) (Bound, error) {
 	if err := checkDelta(delta); err != nil {
 		return Bound{}, err
 	}
-	return evaluate(plan, delta)
+	return evaluate(plan, delta, 1)
 }
 
-// evaluate takes a canonical plan.
-func evaluate(plan []Steps, delta float64) (Bound, error) {
+// evaluate takes a canonical plan. slack above 1 makes it faster and the bound coarser, never unsafe.
+func evaluate(plan []Steps, delta, slack float64) (Bound, error) {
 	// Removal costs more as a rule, so it goes first: a bound for addition need only be fine enough to lie below it.
-	removed, ok := epsilonInDirection(plan, delta, removal, 0)
+	removed, ok := epsilonInDirection(plan, delta, removal, 0, slack)
 	if !ok {
 		return renyiBound(plan, delta)
 	}
-	added, ok := epsilonInDirection(plan, delta, addition, removed)
+	if mostAdded(plan) <= removed {
+		return Bound{removed, PLD}, nil
+	}
+	added, ok := epsilonInDirection(plan, delta, addition, removed, slack)
 	if !ok {
 		return renyiBound(plan, delta)
 	}
 	return Bound{max(removed, added), PLD}, nil
+}
+
+// mostAdded is what addition costs at most, whatever delta: its loss in one step is always below -ln(1-q).
+func mostAdded(plan []Steps) float64 {
+	most := 0.0
+	for _, steps := range plan {
+		most -= float64(steps.Count) * math.Log1p(-steps.SampleRate)
+	}
+	return most
 }
