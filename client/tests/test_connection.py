@@ -126,7 +126,7 @@ def serve_in_thread(listening: socket.socket, answer: Any) -> None:
 
 def test_what_listens_speaks_no_tls(listener: socket.socket) -> None:
     serve_in_thread(listener, lambda peer: peer.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"))
-    with pytest.raises(errors.ServerUnavailable, match="does not speak TLS 1.3"):
+    with pytest.raises(errors.ServerUnavailable, match=r"does not speak TLS 1\.3"):
         _ = Connection("localhost", listener.getsockname()[1]).client
 
 
@@ -141,7 +141,7 @@ def test_an_older_tls_is_refused(listener: socket.socket, tmp_path: Path) -> Non
     context.load_cert_chain(pem)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     serve_in_thread(listener, lambda peer: context.wrap_socket(peer, server_side=True).close())
-    with pytest.raises(errors.ServerUnavailable, match="does not speak TLS 1.3"):
+    with pytest.raises(errors.ServerUnavailable, match=r"does not speak TLS 1\.3"):
         _ = Connection("localhost", listener.getsockname()[1]).client
 
 

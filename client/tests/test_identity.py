@@ -100,7 +100,10 @@ def test_unknown() -> None:
 
 
 def test_other_kinds_of_keys(tmp_path: Path) -> None:
-    keys = [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())]
+    keys: list[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = [
+        rsa.generate_private_key(65537, 2048),
+        ec.generate_private_key(ec.SECP384R1()),
+    ]
     for key in keys:
         path = tmp_path / "key.pem"
         path.write_bytes(key.private_bytes(PEM, PKCS8, serialization.NoEncryption()))

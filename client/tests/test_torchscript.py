@@ -179,16 +179,18 @@ def test_a_trace_that_computes_something_else_is_known() -> None:
     assert conversion.decides
 
 
-@pytest.mark.parametrize(
-    ("make", "schema", "decides"),
-    [
-        (models.Branching, NUMBERS, True),
-        (models.ByShape, NUMBERS, False),
-        (models.Encoder, TEXT_BY_NAME, False),
-        (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), Schema((TensorSpec("x", torch.float32, (4, 8)),), LABEL, False), False),
-    ],
-)  # fmt: skip
-def test_decisions_by_value_are_told_from_those_by_shape(make: Any, schema: Schema, decides: bool) -> None:
+SEQUENCE = Schema((TensorSpec("x", torch.float32, (4, 8)),), LABEL, named=False)
+DECISIONS: dict[str, tuple[Any, Schema, bool]] = {
+    "by value": (models.Branching, NUMBERS, True),
+    "by shape": (models.ByShape, NUMBERS, False),
+    "none": (models.Encoder, TEXT_BY_NAME, False),
+    "none, in torch's own layers": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), SEQUENCE, False),
+}
+
+
+@pytest.mark.parametrize("case", DECISIONS)
+def test_decisions_by_value_are_told_from_those_by_shape(case: str) -> None:
+    make, schema, decides = DECISIONS[case]
     conversion = Converter(make(), schema, NOTHING).trace()
     assert conversion.decides == decides
     assert conversion.agrees or decides
@@ -223,7 +225,7 @@ def test_names_from_the_server_never_become_code(name: str) -> None:
 
 def test_a_forward_on_the_instance_counts(tmp_path: Path) -> None:
     model = models.Named()
-    model.forward = types.MethodType(lambda self, x: -self.head(x), model)  # type: ignore[method-assign]
+    vars(model)["forward"] = types.MethodType(lambda self, x: -self.head(x), model)
     archive = loaded(convert(model, NUMBERS), tmp_path)
     x = torch.randn(1, 8)
     assert torch.allclose(compute(archive, x), -model.head(x))
@@ -251,7 +253,7 @@ def test_a_module_that_is_torchscript_already(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_copied() -> None:
     model = nn.Linear(8, 2)
-    model.kept = model(torch.zeros(8))  # type: ignore[assignment]
+    model.kept = model(torch.zeros(8))
     with pytest.raises(errors.InvalidArgument, match="cannot be copied"):
         Converter(model, NUMBERS, NOTHING)
 

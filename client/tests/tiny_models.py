@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+# mypy: disable-error-code="no-any-return"
+# A module's call is of no type.
+
 
 class ModelOutput(OrderedDict[str, Any]):
     """Like transformers': a dict whose fields are attributes too."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bastionlab import errors
 from bastionlab._address import require_loopback
 from bastionlab._identity import Identity
+from bastionlab._notices import notice
 from bastionlab._session import Session
 
 if TYPE_CHECKING:
@@ -140,17 +140,14 @@ class Connection:
                 next="leave `attestation` out to speak to this machine without proof",
             )
         session = Session.open(self.host, self.port, self.identity or Identity.default())
-        warnings.warn(
+        notice(
             f"the certificate of {session.address} was accepted unseen, because it is this machine; "
-            "the server has proved nothing about the code it runs",
-            errors.BastionLabWarning,
-            stacklevel=3,
+            "the server has proved nothing about the code it runs"
         )
         if session.info.development:
-            warnings.warn(
+            notice(
                 f"DEVELOPMENT MODE: the server at {session.address} accepts any key as any user. "
                 "It protects nobody's data from its operator. Use it to try things out.",
                 errors.PrivacyWarning,
-                stacklevel=3,
             )
         return session

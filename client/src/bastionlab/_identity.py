@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import stat
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from bastionlab import errors
+from bastionlab._notices import notice
 
 _DEFAULT_NAME = "default"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -201,4 +201,4 @@ def _write_public(path: Path, identity: Identity) -> None:
 
 def _warn_if_readable_by_others(path: Path) -> None:
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        warnings.warn(f"others on this machine can read the private key {path}: chmod 600 it", errors.PrivacyWarning, stacklevel=4)
+        notice(f"others on this machine can read the private key {path}: chmod 600 it", errors.PrivacyWarning)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from bastionlab import errors
+from bastionlab._notices import notice
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget
 from bastionlab.torch._public import PublicFacts
@@ -184,9 +184,8 @@ def _warn_unlimited(session: Session) -> None:
         raise errors.InvalidArgument(
             "there is no privacy_limit", next="give one, for example 6.0; write math.inf where you want no protection"
         )
-    warnings.warn(
+    notice(
         "NO PRIVACY LIMIT: whoever may train on this dataset can learn its records, without noise and without end. "
         "Give privacy_limit, for example 6.0.",
         errors.PrivacyWarning,
-        stacklevel=4,
     )

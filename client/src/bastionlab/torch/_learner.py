@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bastionlab import errors
+from bastionlab._notices import notice
 from bastionlab._session import Session
 from bastionlab.torch._archive import ModelUpload
 from bastionlab.torch._calling import NotScriptable
@@ -138,7 +138,7 @@ class RemoteLearner:
             request.continue_run_id = self._completed.id
         plan = self._price(request)
         for text in plan.warnings:
-            warnings.warn(text, errors.BastionLabWarning, stacklevel=2)
+            notice(text)
         start = training_pb2.StartTrainingRequest(request=request, charge=plan.charge, name=self.name, description=self.description)
         run = Run(self._session, self._session.call(self._session.training.StartTraining, start))
         self._completed = run.wait(progress=self._progress)
@@ -221,7 +221,7 @@ def _warn_traced(why: str, traced: Conversion) -> None:
     text = f"the model was traced on inputs made from the dataset's schema ({why})"
     if not traced.agrees:
         text += "; ITS TRACE COMPUTES SOMETHING ELSE than the model does on other inputs, so look at what it decides by values"
-    warnings.warn(text, errors.BastionLabWarning, stacklevel=5)
+    notice(text)
 
 
 def _count(name: str, value: Any) -> int:
