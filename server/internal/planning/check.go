@@ -1,0 +1,55 @@
+package planning
+
+import (
+	"math"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// check refuses what no account could pay for, each with its own reason.
+func (r Request) check() error {
+	invalid := func(next, format string, args ...any) error {
+		return refusal.New(refusal.InvalidArgument, next, format, args...)
+	}
+	switch {
+	case r.Declared < 1:
+		return invalid("upload a dataset with at least one record", "the dataset has no samples")
+	case !(r.Epochs > 0) || math.IsInf(r.Epochs, 0):
+		return invalid("give nb_epochs above 0", "nb_epochs must be a positive finite number, got %v", r.Epochs)
+	case r.MaxBatchSize < 1:
+		return invalid("give max_batch_size of at least 1", "max_batch_size must be at least 1, got %d", r.MaxBatchSize)
+	case r.BatchSize != nil && *r.BatchSize < 1:
+		return invalid("give batch_size of at least 1, or leave it out", "batch_size must be at least 1, got %d", *r.BatchSize)
+	case r.BatchSize != nil && *r.BatchSize > r.Declared:
+		return invalid("give a smaller batch_size, or leave it out", "batch_size %d exceeds the dataset's %d declared samples", *r.BatchSize, r.Declared)
+	case !(r.MaxGradNorm > 0) || math.IsInf(r.MaxGradNorm, 0):
+		return invalid("give max_grad_norm above 0; 1.0 is usual", "max_grad_norm must be a positive finite number, got %v", r.MaxGradNorm)
+	case !(r.LearningRate >= 0) || math.IsInf(r.LearningRate, 0):
+		return invalid("give a learning rate of at least 0", "the learning rate must be a finite number of at least 0, got %v", r.LearningRate)
+	}
+	return r.checkOffer()
+}
+
+// checkOffer refuses what this server does not offer.
+func (r Request) checkOffer() error {
+	invalid := func(next, format string, args ...any) error {
+		return refusal.New(refusal.InvalidArgument, next, format, args...)
+	}
+	switch {
+	case r.Metrics:
+		return invalid("pass metrics=False", "training metrics are computed from private records and have no price yet")
+	case r.Release == "exact" || r.Release == "certified":
+		return invalid(`leave release out, or pass "float"`, "release %q is not offered yet", r.Release)
+	case r.Release != "" && r.Release != ReleaseFloat:
+		return invalid(`leave release out, or pass "float"`, "there is no release %q", r.Release)
+	case r.ConstantTime:
+		return invalid("pass constant_time=False", "training in constant time is not offered yet")
+	case r.Device != "" && r.Device != "cpu":
+		return invalid(`pass device="cpu"`, "training on %q is not offered", r.Device)
+	case r.Epsilon == nil && r.Limit > 0:
+		return invalid("give eps", "this dataset has a privacy limit of %s, so training on it needs an eps", r.Limit)
+	case r.Epsilon == nil && r.Delta != nil:
+		return invalid("give eps too, or leave delta out", "a delta without an eps means nothing")
+	}
+	return nil
+}

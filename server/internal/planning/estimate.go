@@ -1,0 +1,33 @@
+package planning
+
+const (
+	startSeconds              = 3    // a process, libtorch, the model
+	operationsPerSecond       = 1e10 // of float32 on a few cores, as an engine that computes per record gets them
+	operationsPerParameter    = 6    // per record: two forward, four backward
+	noiseSecondsPerParameter  = 1e-8 // a Gaussian from a CSPRNG and the optimizer's step
+	parametersWhereNotKnown   = 1_000_000
+	passesBeyondExpectedBatch = 0.5 // the last pass of a step is padded; half of it on average
+)
+
+// estimateSeconds is
+//
+//	start + steps * (batch + max_batch/2) / (records per second) + steps * parameters * (seconds of noise per parameter)
+//
+// where records per second, unless measured, is operationsPerSecond / (6 * parameters). A model that uses its parameters at several positions of a
+// record, as those for text do, takes longer by their number. It tells seconds from hours, and no more.
+func estimateSeconds(p Plan, r Request) float64 {
+	parameters := float64(r.Parameters)
+	if r.Parameters <= 0 {
+		parameters = parametersWhereNotKnown
+	}
+	rate := r.RecordsPerSecond
+	if !(rate > 0) {
+		rate = operationsPerSecond / (operationsPerParameter * parameters)
+	}
+	records := float64(p.BatchSize) + passesBeyondExpectedBatch*float64(min(p.MaxBatchSize, r.Declared))
+	seconds := records / rate
+	if p.Private {
+		seconds += parameters * noiseSecondsPerParameter
+	}
+	return startSeconds + float64(p.Steps)*seconds
+}

@@ -1,0 +1,124 @@
+// Package planning prices a run: from what is asked for and what an account holds it derives the steps, the noise and the charge, or
+// the refusal. It is pure: the same request gives the same plan, bit for bit, and nothing is spent by asking.
+//
+// Invariants: the noise is solved for the very eps and delta that are charged, so a price is never below the true cost; a run's delta is its
+// share of the dataset's, so that runs whose eps add up to the limit always fit; every refusal says what would fit.
+//
+// Non-goals: it reserves nothing and knows no run, model or clock. Whether the budget is still there when the run starts is the ledger's to say.
+package planning
+
+import (
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+)
+
+// Request is a run as its scientist wants it, on an account as it stands.
+type Request struct {
+	Declared     int64              // slots of the dataset
+	Limit        accounting.Epsilon // 0: none
+	DatasetDelta accounting.Delta   // 0 on a dataset without a limit: DefaultDelta(Declared)
+	Spent        accounting.Epsilon
+	SpentDelta   accounting.Delta
+	Infinite     bool // training without noise has been charged to the account
+
+	Epochs       float64
+	Epsilon      *float64 // nil: without noise, on a dataset without a limit only
+	Delta        *float64 // nil: the run's share
+	BatchSize    *int64   // nil: chosen
+	MaxBatchSize int64    // records in memory in one pass
+	MaxGradNorm  float64
+	LearningRate float64
+
+	Metrics      bool
+	Release      string // "" or "float"
+	ConstantTime bool
+	Device       string // "" or "cpu"
+
+	Parameters       int64   // of the model, for the estimate of time; 0: unknown
+	RecordsPerSecond float64 // as measured, for the same; 0: unknown
+}
+
+// Plan is what a run will do and cost.
+type Plan struct {
+	NoiseMultiplier float64
+	SampleRate      float64
+	Steps           int64
+	BatchSize       int64
+	MaxBatchSize    int64
+	MaxGradNorm     float64
+	Epochs          float64
+
+	Private        bool // false: neither clipping nor noise, and the account counts as infinite
+	Epsilon        accounting.Epsilon
+	Delta          accounting.Delta
+	RemainingAfter accounting.Epsilon // 0 where Unlimited
+	Unlimited      bool
+	Accountant     string // how eps was shown; empty where not Private
+	ReleaseMode    string
+
+	Seconds  float64 // an estimate
+	Warnings []string
+}
+
+// ReleaseFloat is the one release mode there is: contributions are clipped and summed in floating point and the noise comes from a CSPRNG. No
+// certified norms and no grid yet, so the mode names no bound on what rounding can reveal.
+const ReleaseFloat = "float"
+
+// Price plans the run or refuses it: InvalidArgument for what can never be run, BudgetExceeded for what does not fit any more.
+func Price(r Request) (Plan, error) {
+	if err := r.check(); err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{
+		MaxBatchSize: r.MaxBatchSize,
+		MaxGradNorm:  r.MaxGradNorm,
+		Epochs:       r.Epochs,
+		Unlimited:    r.Limit == 0,
+		ReleaseMode:  ReleaseFloat,
+	}
+	var err error
+	if r.Epsilon == nil {
+		err = plan.withoutNoise(r)
+	} else {
+		err = plan.withNoise(r)
+	}
+	if err != nil {
+		return Plan{}, err
+	}
+	plan.Seconds = estimateSeconds(plan, r)
+	plan.Warnings = warnings(plan, r)
+	return plan, nil
+}
+
+func (p *Plan) withNoise(r Request) error {
+	price, err := r.price()
+	if err != nil {
+		return err
+	}
+	p.Private, p.Epsilon, p.Delta, p.RemainingAfter = true, price.epsilon, price.delta, price.remainingAfter
+	eps, delta := p.Epsilon.Float(), p.Delta.Float()
+	schedule, err := r.schedule(eps, delta)
+	if err != nil {
+		return err
+	}
+	p.BatchSize, p.Steps, p.SampleRate = schedule.batchSize, schedule.steps, schedule.sampleRate
+	// PRIVACY: solved for the integers that are charged, of which eps was rounded down and delta is at most the run's share.
+	found, err := accounting.Calibrate(p.SampleRate, p.Steps, eps, delta)
+	if err != nil {
+		return err
+	}
+	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
+	return nil
+}
+
+func (p *Plan) withoutNoise(r Request) error {
+	batchSize := min(r.MaxBatchSize, r.Declared) // without noise nothing speaks for more than fits in memory
+	if r.BatchSize != nil {
+		batchSize = *r.BatchSize
+	}
+	schedule, err := r.scheduleOf(batchSize)
+	if err != nil {
+		return err
+	}
+	p.BatchSize, p.Steps, p.SampleRate = schedule.batchSize, schedule.steps, schedule.sampleRate
+	return nil
+}
