@@ -29,7 +29,8 @@ func identifyByToken(sessions Sessions) func(context.Context, metadata.MD) (stri
 		if !strings.EqualFold(scheme, "bearer") || token == "" || len(token) > maxTokenBytes {
 			return "", unauthenticated("the call carries no bearer token")
 		}
-		return sessions.Authenticate(ctx, token)
+		user, err := sessions.Authenticate(ctx, token)
+		return user.ID, err
 	}
 }
 

@@ -2,27 +2,20 @@ package server
 
 import (
 	"context"
-	"io"
-	"time"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
-// The domain as the handlers call it. `user` is always the caller, in hex, or LocalOperator; who may do what is judged behind these.
+// The domain as the handlers call it. `user` is always the caller, in hex, or training.Operator; who may do what is judged behind these.
 
 // Sessions turns keys into callers.
 type Sessions interface {
 	Challenge(ctx context.Context) ([]byte, error)
 	// SignIn checks the request's signature over the challenge and the digest of the certificate that the caller saw.
-	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (Session, error)
-	Authenticate(ctx context.Context, token string) (user string, err error)
-}
-
-// Session is what a proved key is given.
-type Session struct {
-	Token    string
-	Lifetime time.Duration
-	User     string
+	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (identity.Session, error)
+	Authenticate(ctx context.Context, token string) (identity.User, error)
 }
 
 // Datasets is the catalogue.
@@ -63,12 +56,5 @@ type Training interface {
 	// Watch sends the run as it is now and at every change until it has ended or ctx is done.
 	Watch(ctx context.Context, user, id string, send func(*bastionlabv1.Run) error) error
 	Cancel(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
-	Weights(ctx context.Context, user, id string) (Weights, error)
-}
-
-// Weights is a safetensors file on its way to its author.
-type Weights struct {
-	File      io.ReadCloser
-	SizeBytes int64
-	SHA256    []byte
+	Weights(ctx context.Context, user, id string) (training.Weights, error)
 }

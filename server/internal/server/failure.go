@@ -16,8 +16,8 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
-// errorTrailer is the trailing metadata key that carries a bastionlab.v1.ErrorDetail.
-const errorTrailer = "bastionlab-error-bin"
+// ErrorTrailer is the trailing metadata key that carries a bastionlab.v1.ErrorDetail.
+const ErrorTrailer = "bastionlab-error-bin"
 
 // internalText is all that a client reads about a failure that nobody foresaw.
 const internalText = "the server failed; its log says more under the request id"
@@ -116,5 +116,5 @@ func trailerOf(detail *bastionlabv1.ErrorDetail) (metadata.MD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the error detail: %w", err)
 	}
-	return metadata.Pairs(errorTrailer, string(encoded)), nil
+	return metadata.Pairs(ErrorTrailer, string(encoded)), nil
 }

@@ -67,7 +67,7 @@ func FuzzAnAnswerFitsAndIsText(f *testing.F) {
 			t.Fatal(err)
 		}
 		message := status.Convert(statusOf(code, detail)).Message()
-		if size := len(trailer.Get(errorTrailer)[0])*4/3 + 3*len(message); size > 7<<10 {
+		if size := len(trailer.Get(ErrorTrailer)[0])*4/3 + 3*len(message); size > 7<<10 {
 			t.Errorf("the trailer takes %d bytes", size)
 		}
 		for _, text := range []string{message, detail.GetWhat(), detail.GetModel().GetReason()} {

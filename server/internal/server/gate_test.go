@@ -17,6 +17,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/training"
 	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
@@ -55,10 +56,10 @@ func TestEveryMethodWantsTheProtocolNumber(t *testing.T) {
 	for _, method := range everyMethod() {
 		for name, ctx := range map[string]context.Context{
 			"none":    context.Background(),
-			"older":   metadata.AppendToOutgoingContext(context.Background(), protocolKey, "0"),
-			"newer":   metadata.AppendToOutgoingContext(context.Background(), protocolKey, "2"),
-			"no sum":  metadata.AppendToOutgoingContext(context.Background(), protocolKey, "one"),
-			"several": metadata.AppendToOutgoingContext(context.Background(), protocolKey, "1", protocolKey, "1"),
+			"older":   metadata.AppendToOutgoingContext(context.Background(), ProtocolKey, "0"),
+			"newer":   metadata.AppendToOutgoingContext(context.Background(), ProtocolKey, "2"),
+			"no sum":  metadata.AppendToOutgoingContext(context.Background(), ProtocolKey, "one"),
+			"several": metadata.AppendToOutgoingContext(context.Background(), ProtocolKey, "1", ProtocolKey, "1"),
 		} {
 			detail, err := invoke(ctx, s.conn, method)
 			t.Run(method+"/"+name, func(t *testing.T) {
@@ -193,7 +194,7 @@ func TestLogNamesTheCallAndNotItsContent(t *testing.T) {
 
 func TestOperatorMayLookAndCancelAndNoMore(t *testing.T) {
 	s := start(t, &fakes{datasets: func(user string) ([]*bastionlabv1.Dataset, error) {
-		if user != LocalOperator {
+		if user != training.Operator {
 			t.Errorf("the local caller is %q", user)
 		}
 		return nil, nil
@@ -212,7 +213,7 @@ func TestOperatorMayLookAndCancelAndNoMore(t *testing.T) {
 	if _, err := bastionlabv1.NewDatasetServiceClient(s.local).ListDatasets(as(context.Background(), ""), &bastionlabv1.ListDatasetsRequest{}); err != nil {
 		t.Errorf("list datasets: %v", err)
 	}
-	if run, err := bastionlabv1.NewTrainingServiceClient(s.local).CancelRun(as(context.Background(), ""), &bastionlabv1.CancelRunRequest{Id: "r"}); err != nil || run.GetScientist() != LocalOperator {
+	if run, err := bastionlabv1.NewTrainingServiceClient(s.local).CancelRun(as(context.Background(), ""), &bastionlabv1.CancelRunRequest{Id: "r"}); err != nil || run.GetScientist() != training.Operator {
 		t.Errorf("cancel: %v, %v", run, err)
 	}
 }

@@ -23,6 +23,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,23 +36,23 @@ type fakes struct {
 	datasets func(user string) ([]*bastionlabv1.Dataset, error)
 	upload   *fakeUpload
 	watch    func(ctx context.Context, user string, send func(*bastionlabv1.Run) error) error
-	weights  func(user string) (Weights, error)
+	weights  func(user string) (training.Weights, error)
 }
 
 type fakeSessions struct{}
 
 func (fakeSessions) Challenge(context.Context) ([]byte, error) { return make([]byte, 32), nil }
-func (fakeSessions) SignIn(_ context.Context, request *bastionlabv1.SignInRequest, leaf []byte) (Session, error) {
+func (fakeSessions) SignIn(_ context.Context, request *bastionlabv1.SignInRequest, leaf []byte) (identity.Session, error) {
 	if !bytes.Equal(request.GetSignature(), leaf) {
-		return Session{}, unauthenticated("the signature does not hold")
+		return identity.Session{}, unauthenticated("the signature does not hold")
 	}
-	return Session{Token: goodToken, Lifetime: time.Hour, User: "alice"}, nil
+	return identity.Session{Token: goodToken, Lifetime: time.Hour, User: identity.User{ID: "alice"}}, nil
 }
-func (fakeSessions) Authenticate(_ context.Context, token string) (string, error) {
+func (fakeSessions) Authenticate(_ context.Context, token string) (identity.User, error) {
 	if token != goodToken {
-		return "", unauthenticated("the token is unknown or has expired")
+		return identity.User{}, unauthenticated("the token is unknown or has expired")
 	}
-	return "alice", nil
+	return identity.User{ID: "alice"}, nil
 }
 
 type fakeDatasets struct {
@@ -112,7 +114,7 @@ type fakeTraining struct {
 func (f fakeTraining) Watch(ctx context.Context, user, _ string, send func(*bastionlabv1.Run) error) error {
 	return f.fakes.watch(ctx, user, send)
 }
-func (f fakeTraining) Weights(_ context.Context, user, _ string) (Weights, error) {
+func (f fakeTraining) Weights(_ context.Context, user, _ string) (training.Weights, error) {
 	return f.fakes.weights(user)
 }
 func (f fakeTraining) Cancel(_ context.Context, user, id string) (*bastionlabv1.Run, error) {
@@ -211,7 +213,7 @@ func dial(t *testing.T, address string, with credentials.TransportCredentials) *
 
 // as is the metadata of a good client, with or without a token.
 func as(ctx context.Context, token string) context.Context {
-	ctx = metadata.AppendToOutgoingContext(ctx, protocolKey, "1", clientVersionKey, "1.0.0")
+	ctx = metadata.AppendToOutgoingContext(ctx, ProtocolKey, "1", ClientVersionKey, "1.0.0")
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}
@@ -241,7 +243,7 @@ func invoke(ctx context.Context, conn *grpc.ClientConn, method string) (*bastion
 }
 
 func detailIn(trailer metadata.MD) *bastionlabv1.ErrorDetail {
-	values := trailer.Get(errorTrailer)
+	values := trailer.Get(ErrorTrailer)
 	if len(values) != 1 {
 		return nil
 	}

@@ -8,11 +8,8 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/training"
 )
-
-// LocalOperator is the caller on the local socket: whoever the operating system lets into the data directory. It is no key, so it owns
-// nothing.
-const LocalOperator = "operator"
 
 // operatorMethods is what the machine's operator may call.
 // PRIVACY: no upload, no plan, no start, no weights: running the machine gives no claim to what is trained on it.
@@ -26,9 +23,11 @@ var operatorMethods = map[string]bool{
 	bastionlabv1.TrainingService_CancelRun_FullMethodName:   true,
 }
 
+// identifyOperator names the caller on the local socket.
+// SECURITY: whoever the operating system lets into the data directory, which is its owner's alone.
 func identifyOperator(ctx context.Context, _ metadata.MD) (string, error) {
 	if method, _ := grpc.Method(ctx); !operatorMethods[method] {
 		return "", refusal.New(refusal.PermissionDenied, "use the Python client, with a key", "the operator's socket does not offer %s", printable(method, maxNameBytes))
 	}
-	return LocalOperator, nil
+	return training.Operator, nil
 }

@@ -15,14 +15,15 @@ import (
 // Protocol is the number that client and server must share.
 const Protocol = 1
 
+// What every call carries besides its token.
 const (
-	protocolKey      = "bastionlab-protocol"
-	clientVersionKey = "bastionlab-client"
+	ProtocolKey      = "bastionlab-protocol"
+	ClientVersionKey = "bastionlab-client"
 )
 
 // checkProtocol refuses a client that speaks another protocol, or does not say which, before any of its messages is understood.
 func checkProtocol(md metadata.MD) error {
-	values := md.Get(protocolKey)
+	values := md.Get(ProtocolKey)
 	if len(values) == 0 {
 		return versionMismatch("the client does not say which protocol it speaks")
 	}
@@ -45,7 +46,7 @@ func versionMismatch(what string) error {
 
 // clientVersion is what a client says of itself, for the log.
 func clientVersion(md metadata.MD) string {
-	values := md.Get(clientVersionKey)
+	values := md.Get(ClientVersionKey)
 	if len(values) == 0 {
 		return ""
 	}

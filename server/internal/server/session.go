@@ -35,6 +35,6 @@ func (s *sessionService) SignIn(ctx context.Context, request *bastionlabv1.SignI
 	return &bastionlabv1.SignInResponse{
 		Token:            session.Token,
 		ExpiresInSeconds: int64(session.Lifetime.Seconds()),
-		User:             session.User,
+		User:             session.User.ID,
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
 var (
@@ -173,8 +174,8 @@ func TestDownload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			closed := false
-			s := start(t, &fakes{weights: func(string) (Weights, error) {
-				return Weights{File: file{test.file, &closed}, SizeBytes: int64(len(test.want)), SHA256: []byte{1}}, nil
+			s := start(t, &fakes{weights: func(string) (training.Weights, error) {
+				return training.Weights{File: file{test.file, &closed}, SizeBytes: int64(len(test.want)), SHA256: []byte{1}}, nil
 			}})
 			stream, err := bastionlabv1.NewTrainingServiceClient(s.conn).DownloadWeights(as(context.Background(), goodToken), &bastionlabv1.DownloadWeightsRequest{})
 			if err != nil {

@@ -1,0 +1,177 @@
+package model
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+const (
+	maxNameBytes        = 256
+	maxDescriptionBytes = 4096
+	maxChunkBytes       = 1 << 20
+)
+
+// Upload is one archive on its way in. It is used by one goroutine.
+type Upload struct {
+	catalogue *Catalogue
+	id        string
+	author    string
+	header    *bastionlabv1.UploadModelHeader
+	schema    *bastionlabv1.Schema
+	blob      *storage.BlobWriter
+	received  int64
+}
+
+// Begin checks all that can be known before the archive. The caller must call Abort.
+func (c *Catalogue) Begin(ctx context.Context, user string, header *bastionlabv1.UploadModelHeader) (*Upload, error) {
+	switch size := header.GetArchiveBytes(); {
+	case len(header.GetName()) > maxNameBytes || len(header.GetDescription()) > maxDescriptionBytes:
+		return nil, refusal.New(refusal.InvalidArgument, "shorten it", "a model's name may have %d bytes and its description %d", maxNameBytes, maxDescriptionBytes)
+	case size < 1:
+		return nil, refusal.New(refusal.InvalidArgument, "save the model with torch.jit.save", "the archive is announced with %d bytes", size)
+	case size > c.Limits.ArchiveBytes:
+		return nil, refusal.New(refusal.InvalidArgument, "train a smaller model, or ask the server's operator for more memory",
+			"the archive has %d bytes, and the server takes at most %d", size, c.Limits.ArchiveBytes)
+	}
+	dataset, err := c.Datasets.Get(ctx, user, header.GetDatasetId())
+	if err != nil {
+		return nil, err
+	}
+	if err := checkLoss(header.GetLoss(), dataset.GetSchema().GetLabel()); err != nil {
+		return nil, err
+	}
+	id := storage.NewID()
+	blob, err := c.Store.CreateBlob(blobKind, id)
+	if err != nil {
+		return nil, err
+	}
+	return &Upload{catalogue: c, id: id, author: user, header: header, schema: dataset.GetSchema(), blob: blob}, nil
+}
+
+// Add takes the next chunk of the archive.
+func (u *Upload) Add(_ context.Context, chunk []byte) error {
+	if len(chunk) > maxChunkBytes {
+		return refusal.New(refusal.InvalidArgument, "send chunks of 1 MiB", "a chunk has %d bytes", len(chunk))
+	}
+	u.received += int64(len(chunk))
+	if u.received > u.header.GetArchiveBytes() {
+		return refusal.New(refusal.InvalidArgument, "upload the model again", "the archive is longer than the %d bytes announced", u.header.GetArchiveBytes())
+	}
+	_, err := u.blob.Write(chunk)
+	return err
+}
+
+// Finish checks the archive against its digest, has it read without data, and makes the model known.
+func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadModelTrailer) (*bastionlabv1.UploadModelResponse, error) {
+	if u.received != u.header.GetArchiveBytes() {
+		return nil, refusal.New(refusal.InvalidArgument, "upload the model again", "%d of the archive's %d bytes arrived", u.received, u.header.GetArchiveBytes())
+	}
+	digest, size, err := u.blob.Commit()
+	if err != nil {
+		return nil, err
+	}
+	response, err := u.takeIn(ctx, trailer, digest, size)
+	if err != nil {
+		// What cannot be removed now is removed by Recover at the next start.
+		return nil, errors.Join(err, u.catalogue.Store.DeleteBlob(blobKind, u.id))
+	}
+	return response, nil
+}
+
+func (u *Upload) takeIn(ctx context.Context, trailer *bastionlabv1.UploadModelTrailer, digest []byte, size int64) (*bastionlabv1.UploadModelResponse, error) {
+	if !bytes.Equal(digest, trailer.GetSha256()) {
+		return nil, refusal.New(refusal.InvalidArgument, "upload the model again", "the archive arrived with another digest than it was sent with")
+	}
+	understood := &trainerv1.Program{
+		Form:          trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE,
+		PayloadSha256: digest,
+		PayloadBytes:  size,
+		Schema:        u.schema,
+		Loss:          u.header.GetLoss(),
+	}
+	report, err := u.judge(ctx, understood)
+	if err != nil {
+		return nil, err
+	}
+	if err := u.insert(ctx, understood, report); err != nil {
+		return nil, err
+	}
+	return &bastionlabv1.UploadModelResponse{ModelId: u.id, Report: report}, nil
+}
+
+// judge looks at the archive as a file, has it read in a sandboxed process, and checks what that process says.
+func (u *Upload) judge(ctx context.Context, announced *trainerv1.Program) (*bastionlabv1.CapabilityReport, error) {
+	leave, err := u.catalogue.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	archive, err := u.catalogue.Store.BlobMemfd(ctx, blobKind, u.id, announced.GetPayloadSha256())
+	if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	if _, err := program.CheckArchive(archive, announced.GetPayloadBytes(), u.catalogue.Limits); err != nil {
+		return nil, err
+	}
+	done, err := u.catalogue.Intake.Intake(ctx, announced, archive)
+	if err != nil {
+		return nil, err
+	}
+	// SECURITY: the intake parsed a hostile file and may be the author's by now. It may add nothing to what was sent to it, and its report is
+	// judged by the same table as everything else.
+	if !proto.Equal(done.GetProgram(), announced) {
+		return nil, errors.New("the intake returned another program than it was given")
+	}
+	if err := program.CheckReport(done.GetReport(), announced.GetPayloadSha256()); err != nil {
+		return nil, err
+	}
+	return done.GetReport(), nil
+}
+
+// enter waits for a place among the intakes.
+func (c *Catalogue) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case c.reading <- struct{}{}:
+		return func() { <-c.reading }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (u *Upload) insert(ctx context.Context, understood *trainerv1.Program, report *bastionlabv1.CapabilityReport) error {
+	encodedProgram, err := proto.Marshal(understood)
+	if err != nil {
+		return fmt.Errorf("encode a program: %w", err)
+	}
+	encodedReport, err := proto.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("encode a report: %w", err)
+	}
+	return u.catalogue.Store.InsertModel(ctx, storage.ModelRow{
+		ID:            u.id,
+		Owner:         u.author,
+		DatasetID:     u.header.GetDatasetId(),
+		Name:          u.header.GetName(),
+		Description:   u.header.GetDescription(),
+		Loss:          u.header.GetLoss(),
+		CreatedUnixMS: u.catalogue.Now().UnixMilli(),
+		Program:       encodedProgram,
+		Report:        encodedReport,
+		BlobSHA256:    understood.GetPayloadSha256(),
+		BlobBytes:     understood.GetPayloadBytes(),
+	})
+}
+
+// Abort drops an upload that was not finished.
+func (u *Upload) Abort() { u.blob.Abort() }

@@ -1,0 +1,276 @@
+package training
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/dataset"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/program"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	owner     = "0000000000000000000000000000000000000000000000000000000000000001"
+	scientist = "0000000000000000000000000000000000000000000000000000000000000002"
+	stranger  = "0000000000000000000000000000000000000000000000000000000000000003"
+	declared  = 64
+)
+
+// planted is in every record of the test's datasets and in everything that its trainers say.
+const planted = "PLANTED!"
+
+var schema = &bastionlabv1.Schema{
+	Inputs: []*bastionlabv1.TensorSpec{{Name: "x", Dtype: bastionlabv1.DType_DTYPE_U8, Shape: []int64{8}}},
+	Label:  &bastionlabv1.TensorSpec{Name: "label", Dtype: bastionlabv1.DType_DTYPE_I64, Shape: []int64{}},
+}
+
+var parameters = []*bastionlabv1.ParameterReport{
+	{Name: "head.weight", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{2, 3}, Trainable: true},
+	{Name: "frozen", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{5}},
+	{Name: "head.bias", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{2}, Trainable: true},
+}
+
+// trained is what an honest trainer puts out for them.
+var trained = []safetensors.Tensor{
+	{Name: "head.weight", DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{2, 3}, Data: bytes.Repeat([]byte{1}, 24)},
+	{Name: "head.bias", DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{2}, Data: bytes.Repeat([]byte{2}, 8)},
+}
+
+// world is a data directory with everything real but the trainer.
+type world struct {
+	t        *testing.T
+	dir      string
+	store    *storage.Store
+	ledger   *ledger.Ledger
+	datasets *dataset.Catalogue
+	trainer  *fakeLauncher
+	budget   Budget
+	log      *logBuffer
+	*Service
+	closeOnce func()
+}
+
+type logBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// open opens a world on a directory, as a server's start does, without recovering or serving yet.
+func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir, trainer: &fakeLauncher{}, log: &logBuffer{}}
+	var err error
+	if w.store, err = storage.Open(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if w.ledger, err = ledger.Open(dir, w.store.LedgerMark()); err != nil {
+		t.Fatal(err)
+	}
+	w.closeOnce = sync.OnceFunc(func() {
+		if err := errors.Join(w.ledger.Close(), w.store.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(w.closeOnce)
+	if w.datasets, err = dataset.New(t.Context(), dataset.Config{Store: w.store, Ledger: w.ledger, Limits: dataset.DefaultLimits(1 << 20)}); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	models, err := model.New(model.Config{Store: w.store, Intake: noIntake{}, Datasets: w.datasets, Log: log, Limits: program.DefaultArchiveLimits(), MaxIntakes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.budget = w.ledger
+	if around != nil {
+		w.budget = around(w.ledger)
+	}
+	w.Service, err = New(Config{
+		Store: w.store, Budget: w.budget, Launcher: w.trainer, Datasets: w.datasets, Models: models, Log: log,
+		Threads: 1, Concurrent: 1, MaxQueued: 20, ProgressInterval: time.Nanosecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// serve starts the queue; the returned function stops it as a server's stop does, and waits.
+func (w *world) serve() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.Serve(ctx)
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+func newWorld(t *testing.T) *world {
+	w := open(t, t.TempDir(), nil)
+	w.serve()
+	return w
+}
+
+type noIntake struct{}
+
+func (noIntake) Intake(context.Context, *trainerv1.Program, *os.File) (*trainerv1.IntakeDone, error) {
+	return nil, errors.New("no intake here")
+}
+
+// upload makes a dataset of as many records as it declares; limit 0 means none.
+func (w *world) upload(limit float64) string {
+	w.t.Helper()
+	header := &bastionlabv1.UploadDatasetHeader{Name: "d", Schema: schema, Records: declared}
+	if limit > 0 {
+		header.PrivacyLimit = &limit
+	}
+	upload, err := w.datasets.Begin(w.t.Context(), owner, header)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var file bytes.Buffer
+	err = safetensors.Write(&file, []safetensors.Tensor{
+		{Name: dataset.InputPrefix + "x", DType: bastionlabv1.DType_DTYPE_U8, Shape: []int64{declared, 8}, Data: []byte(strings.Repeat(planted, declared))},
+		{Name: dataset.LabelName, DType: bastionlabv1.DType_DTYPE_I64, Shape: []int64{declared}, Data: make([]byte, 8*declared)},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	digest := sha256.Sum256(file.Bytes())
+	if err := upload.Add(w.t.Context(), &bastionlabv1.RecordBatch{Count: declared, Safetensors: file.Bytes(), Sha256: digest[:]}); err != nil {
+		w.t.Fatal(err)
+	}
+	all := sha256.Sum256(digest[:])
+	made, err := upload.Finish(w.t.Context(), &bastionlabv1.UploadDatasetTrailer{Records: declared, Sha256: all[:]})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return made.GetId()
+}
+
+// insertModel makes a model known as if the intake had accepted it.
+func (w *world) insertModel(author, onDataset string) string {
+	w.t.Helper()
+	id := storage.NewID()
+	blob, err := w.store.CreateBlob("model", id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := blob.Write([]byte("an archive")); err != nil {
+		w.t.Fatal(err)
+	}
+	digest, size, err := blob.Commit()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	encode := func(message proto.Message) []byte {
+		encoded, err := proto.Marshal(message)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return encoded
+	}
+	err = w.store.InsertModel(w.t.Context(), storage.ModelRow{
+		ID: id, Owner: author, DatasetID: onDataset, Loss: "cross_entropy", CreatedUnixMS: 1, BlobSHA256: digest, BlobBytes: size,
+		Program: encode(&trainerv1.Program{Form: trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE, PayloadSha256: digest, PayloadBytes: size, Schema: schema, Loss: "cross_entropy"}),
+		Report:  encode(&bastionlabv1.CapabilityReport{Parameters: parameters, ProgramSha256: digest}),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// request asks for 2 epochs of 8 steps.
+func request(modelID, datasetID string, eps float64) *bastionlabv1.TrainingRequest {
+	r := &bastionlabv1.TrainingRequest{
+		ModelId: modelID, DatasetId: datasetID, NbEpochs: 2, BatchSize: proto.Int64(8), MaxBatchSize: 4, MaxGradNorm: 1, Device: "cpu",
+		Optimizer: &bastionlabv1.Optimizer{Kind: &bastionlabv1.Optimizer_Sgd{Sgd: &bastionlabv1.SGD{Lr: 0.1}}},
+	}
+	if eps != 0 {
+		r.Epsilon = &eps
+	}
+	return r
+}
+
+func (w *world) start(user string, r *bastionlabv1.TrainingRequest) *bastionlabv1.Run {
+	w.t.Helper()
+	run, err := w.Start(w.t.Context(), user, &bastionlabv1.StartTrainingRequest{Request: r})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return run
+}
+
+// wait watches a run to its end.
+func (w *world) wait(id string) *bastionlabv1.Run {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var last *bastionlabv1.Run
+	if err := w.Watch(ctx, scientist, id, func(run *bastionlabv1.Run) error { last = run; return nil }); err != nil {
+		w.t.Fatalf("watch: %v (last seen %v)", err, last)
+	}
+	return last
+}
+
+func (w *world) expectSpent(id string, want float64) {
+	w.t.Helper()
+	account, err := w.ledger.Account(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if account.Spent.Float() != want {
+		w.t.Errorf("spent %s, want %v", account.Spent, want)
+	}
+}
+
+func expectRun(t *testing.T, run *bastionlabv1.Run, status bastionlabv1.RunStatus, failure, spent string) {
+	t.Helper()
+	if run.GetStatus() != status || run.GetFailure() != failure || run.GetSpent() != spent || run.GetEndedUnixMs() == 0 {
+		t.Errorf("the run is %s, failure %q, spent %q, ended %d; want %s, %q, %q", run.GetStatus(), run.GetFailure(), run.GetSpent(), run.GetEndedUnixMs(), status, failure, spent)
+	}
+}
+
+func expectRefusal(t *testing.T, err error, kind refusal.Kind, words string) {
+	t.Helper()
+	if err == nil || refusal.KindOf(err) != kind || !strings.Contains(err.Error(), words) {
+		t.Errorf("got %v (kind %d), want kind %d with %q", err, refusal.KindOf(err), kind, words)
+	}
+}

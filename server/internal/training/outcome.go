@@ -1,0 +1,81 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// Why an execution was interrupted; the cause of its context.
+var (
+	errCancelled      = errors.New("cancelled by its author")
+	errStopping       = errors.New("the server stops")
+	errDatasetDeleted = errors.New("the dataset was deleted")
+)
+
+var errTrainerGone = errors.New("the trainer ended between its preparation and the data")
+
+// The failures that people may read while the trainer had no data. None holds what a trainer said: a model could have said it.
+const (
+	failureStopped        = "the server stopped before the run had the data"
+	failureDatasetDeleted = "the dataset was deleted before the run had the data"
+	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
+	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
+	failureServer         = "the server could not prepare the run; it never had the data"
+)
+
+// failureWithData is the one text after the data were given.
+// PRIVACY: whether a trainer died, stalled, wrote rubbish or was interrupted may depend on records, so all of it reads the same.
+const failureWithData = "the run ended without weights after it had the data; why is not told, because the reason may depend on records"
+
+// failureBeforeData picks the text for an error of a run that never had the data. What a launcher says by itself is a list of its own:
+// TrainingFailed, which tells what to do next. What it quotes from the model is not shown to others.
+func failureBeforeData(ctx context.Context, err error) string {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errDatasetDeleted):
+		return failureDatasetDeleted
+	case errors.Is(cause, errStopping):
+		return failureStopped
+	}
+	if errors.Is(err, errTrainerGone) {
+		return failureTrainerGone
+	}
+	var refused *refusal.Error
+	if !errors.As(err, &refused) {
+		return failureServer
+	}
+	switch refused.Kind {
+	case refusal.TrainingFailed:
+		return fmt.Sprintf("%s; the run never had the data; %s", refused.What, refused.Next)
+	case refusal.IncompatibleModel, refusal.InvalidArgument:
+		return failureModelRefused
+	case refusal.NotFound:
+		return failureDatasetDeleted
+	default:
+		return failureServer
+	}
+}
+
+// endedStatus tells a run that somebody cancelled from one that failed.
+func endedStatus(ctx context.Context) bastionlabv1.RunStatus {
+	if errors.Is(context.Cause(ctx), errCancelled) {
+		return bastionlabv1.RunStatus_RUN_STATUS_CANCELLED
+	}
+	return bastionlabv1.RunStatus_RUN_STATUS_FAILED
+}
+
+// spentText says in words what a run costs while it is charged.
+func spentText(plan *bastionlabv1.Plan, limit accounting.Epsilon) string {
+	switch {
+	case !plan.GetPrivate():
+		return "everything: it trained without noise, and the dataset's account counts as infinite"
+	case plan.GetUnlimited():
+		return fmt.Sprintf("eps %s; the dataset has no limit", accounting.Epsilon(plan.GetEpsilonNano()))
+	default:
+		return fmt.Sprintf("eps %s of the limit %s", accounting.Epsilon(plan.GetEpsilonNano()), limit)
+	}
+}

@@ -1,0 +1,73 @@
+package training
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// order is a run as it was priced: all that is charged, and all that a trainer is told.
+type order struct {
+	model     model.Model
+	continued *storage.RunRow // whose weights it starts from, or nil
+	dataset   *bastionlabv1.Dataset
+	limit     accounting.Epsilon // of the moment; 0: none
+	plan      *bastionlabv1.Plan
+	train     *trainerv1.Train
+}
+
+func (o order) epsilon() accounting.Epsilon { return accounting.Epsilon(o.plan.GetEpsilonNano()) }
+
+// price finds what the request names and prices it at this moment's budget.
+func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (order, error) {
+	m, err := s.Models.Get(ctx, user, request.GetModelId())
+	if err != nil {
+		return order{}, err
+	}
+	on, err := s.Datasets.Get(ctx, user, request.GetDatasetId())
+	if err != nil {
+		return order{}, err
+	}
+	if !proto.Equal(on.GetSchema(), m.Program.GetSchema()) {
+		return order{}, refusal.New(refusal.InvalidArgument, "upload the model again for this dataset", "the model was checked against a dataset of another schema")
+	}
+	continued, err := s.continued(ctx, user, request.GetContinueRunId(), m)
+	if err != nil {
+		return order{}, err
+	}
+	account, err := s.Budget.Account(on.GetId())
+	if err != nil {
+		return order{}, err
+	}
+	return s.quote(request, m, continued, on, account)
+}
+
+// continued finds the run whose weights the new one starts from.
+func (s *Service) continued(ctx context.Context, user, id string, m model.Model) (*storage.RunRow, error) {
+	if id == "" {
+		return nil, nil
+	}
+	row, _, err := s.find(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	var what string
+	switch {
+	case row.Scientist != user:
+		return nil, refusal.New(refusal.PermissionDenied, "go on from a run of your own", "only its author goes on from a run's weights")
+	case row.ModelID != m.ID:
+		what = "the run to go on from trained another model"
+	case statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED:
+		what = "the run to go on from has no weights: it did not complete"
+	default:
+		return &row, nil
+	}
+	return nil, refusal.New(refusal.InvalidArgument, "go on from a completed run of the same model, or start anew", "%s", what)
+}

@@ -1,0 +1,183 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// Get returns a run as it is now.
+func (s *Service) Get(ctx context.Context, user, id string) (*bastionlabv1.Run, error) {
+	row, _, err := s.find(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	return runOf(row, user)
+}
+
+// List returns the user's own runs and those on the user's datasets, newest first; to the operator, all.
+func (s *Service) List(ctx context.Context, user string) ([]*bastionlabv1.Run, error) {
+	rows, err := s.rows(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	runs := make([]*bastionlabv1.Run, 0, len(rows))
+	for _, row := range rows {
+		if l := s.live(row.ID); l != nil {
+			row = l.state()
+		}
+		run, err := runOf(row, user)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
+func (s *Service) rows(ctx context.Context, user string) ([]storage.RunRow, error) {
+	if user == Operator {
+		return s.Store.Runs(ctx)
+	}
+	return s.Store.RunsOf(ctx, user)
+}
+
+// Watch sends the run as it is now and then its latest state at every change, until it has ended or ctx is done. A slow receiver misses
+// states, and never holds up the run.
+func (s *Service) Watch(ctx context.Context, user, id string, send func(*bastionlabv1.Run) error) error {
+	row, l, err := s.find(ctx, user, id)
+	if err != nil {
+		return err
+	}
+	if l == nil {
+		return sendRow(row, user, send)
+	}
+	changed, leave := l.join()
+	defer leave()
+	for {
+		row := l.state()
+		if err := sendRow(row, user, send); err != nil || hasEnded(row) {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func sendRow(row storage.RunRow, user string, send func(*bastionlabv1.Run) error) error {
+	run, err := runOf(row, user)
+	if err != nil {
+		return err
+	}
+	return send(run)
+}
+
+// Cancel ends a run for its author, or for the operator, and returns it as it ended. One that has ended stays as it is.
+func (s *Service) Cancel(ctx context.Context, user, id string) (*bastionlabv1.Run, error) {
+	row, l, err := s.find(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	if user != row.Scientist && user != Operator {
+		return nil, refusal.New(refusal.PermissionDenied, "ask the run's author to cancel it", "only its author may cancel a run")
+	}
+	if l == nil {
+		return runOf(row, user)
+	}
+	l.stop(errCancelled)
+	if s.withdraw(l) {
+		s.execute(context.WithoutCancel(ctx), l)
+	}
+	select {
+	case <-l.ended:
+		return runOf(l.state(), user)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Weights is a completed run's safetensors file.
+type Weights struct {
+	File      io.ReadCloser
+	SizeBytes int64
+	SHA256    []byte
+}
+
+// Weights opens the weights of a completed run for its author. The caller closes the file.
+func (s *Service) Weights(ctx context.Context, user, id string) (Weights, error) {
+	row, _, err := s.find(ctx, user, id)
+	if err != nil {
+		return Weights{}, err
+	}
+	if user != row.Scientist {
+		return Weights{}, refusal.New(refusal.PermissionDenied, "ask the run's author", "only its author takes a run's weights home")
+	}
+	// PRIVACY: "completed" is written after the ledger settled the run, and by nothing else.
+	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+		return Weights{}, refusal.New(refusal.InvalidArgument, "wait for a completed run", "only a completed run has weights")
+	}
+	file, err := s.Store.OpenBlob(weightsKind, row.ID)
+	if err != nil {
+		return Weights{}, err
+	}
+	return Weights{File: file, SizeBytes: row.WeightsBytes, SHA256: row.WeightsSHA256}, nil
+}
+
+// find returns a run that the user may see, and its live part unless it has ended.
+func (s *Service) find(ctx context.Context, user, id string) (storage.RunRow, *live, error) {
+	l := s.live(id) // before the row is read: a run that ends in between is then found ended
+	row, err := s.Store.Run(ctx, id)
+	if errors.Is(err, storage.ErrNoRow) || err == nil && !mayBeSeen(row, user) {
+		// A stranger cannot tell somebody's run from none.
+		return storage.RunRow{}, nil, refusal.New(refusal.NotFound, "list your runs to see which there are", "there is no such run")
+	}
+	if err != nil {
+		return storage.RunRow{}, nil, err
+	}
+	if l != nil {
+		row = l.state()
+	}
+	return row, l, nil
+}
+
+// mayBeSeen says who sees a run at all: its author, the owner of the data it is on, and whoever runs the machine.
+func mayBeSeen(row storage.RunRow, user string) bool {
+	return user == row.Scientist || user == row.DatasetOwner || user == Operator
+}
+
+func statusOf(row storage.RunRow) bastionlabv1.RunStatus { return bastionlabv1.RunStatus(row.Status) }
+
+// runOf is a run as the user sees it.
+func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
+	plan := &bastionlabv1.Plan{}
+	if err := proto.Unmarshal(row.Plan, plan); err != nil {
+		return nil, fmt.Errorf("decode the plan of a run: %w", err)
+	}
+	return &bastionlabv1.Run{
+		Id:            row.ID,
+		ModelId:       row.ModelID,
+		DatasetId:     row.DatasetID,
+		Status:        statusOf(row),
+		Plan:          plan,
+		CreatedUnixMs: row.CreatedUnixMS,
+		EndedUnixMs:   row.EndedUnixMS,
+		Name:          row.Name,
+		Description:   row.Description,
+		Failure:       row.Failure,
+		Spent:         row.Spent,
+		StepsDone:     row.StepsDone,
+		EpochsDone:    row.EpochsDone,
+		Scientist:     row.Scientist,
+		Mine:          row.Scientist == user,
+	}, nil
+}

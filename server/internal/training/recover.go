@@ -1,0 +1,103 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// Recover ends what the last server left unfinished, by what the ledger says: a charge whose run never had the data is released, any other
+// stays. It runs before anything can start.
+func (s *Service) Recover(ctx context.Context) error {
+	for _, run := range s.Budget.Unsettled() {
+		if err := s.closeCharge(run); err != nil {
+			return fmt.Errorf("recover a run's charge: %w", err)
+		}
+	}
+	rows, err := s.Store.UnfinishedRuns(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row, err = s.recovered(row); err != nil {
+			return fmt.Errorf("recover a run: %w", err)
+		}
+		if err := s.Store.UpdateRun(ctx, row); err != nil {
+			return err
+		}
+		s.Log.WarnContext(ctx, "run left by the last server was ended", "run", row.ID, "status", statusOf(row).String(), "spent", row.Spent)
+	}
+	return s.sweepWeights(ctx)
+}
+
+func (s *Service) closeCharge(run ledger.Run) error {
+	if run.DataGiven {
+		return s.Budget.Settle(run.Dataset, run.Run, ledger.OutcomeFailed)
+	}
+	return s.Budget.Release(run.Dataset, run.Run)
+}
+
+// recovered is how a run that was under way has ended. The ledger decides; its charge is closed by now.
+func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
+	outcome, err := s.outcomeOf(row)
+	if err != nil {
+		return row, err
+	}
+	row.EndedUnixMS = s.Now().UnixMilli()
+	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_FAILED)
+	switch {
+	case outcome == ledger.OutcomeReleased:
+		row.Failure, row.Spent = failureStopped, refusal.Nothing
+	case outcome == ledger.OutcomeCompleted && len(row.WeightsSHA256) > 0:
+		// Its weights were sealed and its charge settled; only the last word was missing.
+		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_COMPLETED)
+	case outcome == ledger.OutcomeCancelled:
+		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_CANCELLED)
+	default:
+		row.Failure = failureWithData
+	}
+	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+		row.WeightsSHA256, row.WeightsBytes = nil, 0
+	}
+	return row, nil
+}
+
+// outcomeOf is what the ledger says of a run; one that it does not know was never charged.
+func (s *Service) outcomeOf(row storage.RunRow) (string, error) {
+	account, err := s.Budget.Account(row.DatasetID)
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range account.Entries {
+		if entry.Run == row.ID {
+			return entry.Outcome, nil
+		}
+	}
+	return ledger.OutcomeReleased, nil
+}
+
+// sweepWeights removes weights that no completed run has.
+func (s *Service) sweepWeights(ctx context.Context) error {
+	ids, err := s.Store.BlobIDs(weightsKind)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		row, err := s.Store.Run(ctx, id)
+		if err != nil && !errors.Is(err, storage.ErrNoRow) {
+			return err
+		}
+		if err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+			continue
+		}
+		if err := s.Store.DeleteBlob(weightsKind, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

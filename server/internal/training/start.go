@@ -1,0 +1,101 @@
+package training
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+const (
+	maxNameBytes        = 256
+	maxDescriptionBytes = 4096
+)
+
+// Plan prices a run. It spends nothing and promises nothing: others may spend in between.
+func (s *Service) Plan(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (*bastionlabv1.Plan, error) {
+	priced, err := s.price(ctx, user, request)
+	if err != nil {
+		return nil, err
+	}
+	return priced.plan, nil
+}
+
+// Start charges a run in full, durably, and queues it. When it returns nil the charge is on disk.
+func (s *Service) Start(ctx context.Context, user string, request *bastionlabv1.StartTrainingRequest) (*bastionlabv1.Run, error) {
+	if len(request.GetName()) > maxNameBytes || len(request.GetDescription()) > maxDescriptionBytes {
+		return nil, refusal.New(refusal.InvalidArgument, "shorten it", "the run's name may have %d bytes and its description %d", maxNameBytes, maxDescriptionBytes)
+	}
+	priced, err := s.price(ctx, user, request.GetRequest())
+	if err != nil {
+		return nil, err
+	}
+	// What the caller saw is what is charged, byte for byte.
+	if seen := request.GetCharge(); len(seen) > 0 && !bytes.Equal(seen, priced.plan.GetCharge()) {
+		return nil, refusal.New(refusal.InvalidArgument, "plan again and look at the new price", "the price of this run is another than the plan that was shown")
+	}
+	row, err := s.newRow(user, request, priced)
+	if err != nil {
+		return nil, err
+	}
+	l := newLive(row, priced)
+	if err := s.admit(l); err != nil {
+		return nil, err
+	}
+	// From here on the caller's leaving changes nothing: a charge is not given up halfway.
+	ctx = context.WithoutCancel(ctx)
+	if err := s.charge(ctx, l); err != nil {
+		s.drop(l)
+		return nil, err
+	}
+	s.Log.InfoContext(ctx, "run charged and queued", "run", row.ID, "dataset", row.DatasetID, "user", user, "epsilon", priced.epsilon().String())
+	s.enqueue(ctx, l)
+	return runOf(row, user)
+}
+
+// charge reserves the budget and makes the run known, or leaves neither.
+func (s *Service) charge(ctx context.Context, l *live) error {
+	row, plan := l.row, l.order.plan
+	if err := s.Budget.Reserve(row.DatasetID, row.ID, plan.GetCharge(), l.order.epsilon(), accounting.Delta(plan.GetDeltaAtto()), !plan.GetPrivate()); err != nil {
+		return err
+	}
+	if err := s.Store.InsertRun(ctx, row); err != nil {
+		// A charge that cannot be released now belongs to no run, and is released at the next start.
+		if releaseErr := s.Budget.Release(row.DatasetID, row.ID); releaseErr != nil {
+			s.Log.ErrorContext(ctx, "cannot release the charge of a run that was not recorded", "run", row.ID, "error", releaseErr)
+		}
+		return err
+	}
+	return nil
+}
+
+func (s *Service) newRow(user string, request *bastionlabv1.StartTrainingRequest, priced order) (storage.RunRow, error) {
+	encodedRequest, err := proto.Marshal(request.GetRequest())
+	if err != nil {
+		return storage.RunRow{}, fmt.Errorf("encode the request: %w", err)
+	}
+	encodedPlan, err := proto.Marshal(priced.plan)
+	if err != nil {
+		return storage.RunRow{}, fmt.Errorf("encode the plan: %w", err)
+	}
+	return storage.RunRow{
+		ID:            storage.NewID(),
+		ModelID:       priced.model.ID,
+		DatasetID:     priced.dataset.GetId(),
+		DatasetOwner:  priced.dataset.GetOwner(),
+		Scientist:     user,
+		Name:          request.GetName(),
+		Description:   request.GetDescription(),
+		CreatedUnixMS: s.Now().UnixMilli(),
+		Status:        int32(bastionlabv1.RunStatus_RUN_STATUS_QUEUED),
+		Spent:         spentText(priced.plan, priced.limit),
+		Request:       encodedRequest,
+		Plan:          encodedPlan,
+	}, nil
+}

@@ -1,0 +1,146 @@
+package training
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"testing"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+)
+
+// fakeLauncher stands for sandboxed trainers. Unless told otherwise they are honest and quick.
+type fakeLauncher struct {
+	mu       sync.Mutex
+	prepared []*trainerv1.Train
+	initial  [][]byte
+
+	prepare func(ctx context.Context, train *trainerv1.Train) error
+	run     func(ctx context.Context, t *fakeTrainer) error
+	gone    bool // every trainer has died when it was prepared
+}
+
+func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error) {
+	if archive, err := io.ReadAll(program); err != nil || string(archive) != "an archive" {
+		return nil, fmt.Errorf("the trainer got the program %q, %w", archive, err)
+	}
+	var weights []byte
+	if initial != nil {
+		var err error
+		if weights, err = io.ReadAll(initial); err != nil {
+			return nil, err
+		}
+	}
+	f.mu.Lock()
+	f.prepared = append(f.prepared, train)
+	f.initial = append(f.initial, weights)
+	f.mu.Unlock()
+	if f.prepare != nil {
+		if err := f.prepare(ctx, train); err != nil {
+			return nil, err
+		}
+	}
+	ended := make(chan struct{})
+	if f.gone {
+		close(ended)
+	}
+	return &fakeTrainer{launcher: f, train: train, put: trained, ended: ended}, ctx.Err()
+}
+
+// runs is how many trainers were prepared.
+func (f *fakeLauncher) runs() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.prepared)
+}
+
+type fakeTrainer struct {
+	launcher *fakeLauncher
+	train    *trainerv1.Train
+	put      []safetensors.Tensor // what goes into the output
+	raw      []byte               // instead, if not nil
+	announce int64                // beyond the output's true size
+	output   *os.File
+	progress func(*trainerv1.Progress)
+	ended    chan struct{}
+}
+
+func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
+	content, err := io.ReadAll(records)
+	if err != nil || data.GetRecords() != declared || int64(len(content)) != declared*data.GetRecordBytes() || !bytes.Contains(content, []byte(planted)) {
+		return nil, fmt.Errorf("the trainer got %d bytes for %v: %w", len(content), data, err)
+	}
+	if _, err := records.WriteAt([]byte{0}, 0); err == nil {
+		return nil, errors.New("the records can be written to")
+	}
+	t.output, t.progress = output, progress
+	if t.launcher.run != nil {
+		if err := t.launcher.run(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	file := bytes.NewBuffer(t.raw)
+	if t.raw == nil {
+		if err := safetensors.Write(file, t.put); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := output.WriteAt(file.Bytes(), 0); err != nil {
+		return nil, err
+	}
+	return &trainerv1.Finished{OutputBytes: int64(file.Len()) + t.announce}, ctx.Err()
+}
+
+func (t *fakeTrainer) Ended() <-chan struct{} { return t.ended }
+func (t *fakeTrainer) Close() error           { return nil }
+
+// held makes every trainer stop where it has the data, until it is let go or interrupted.
+type held struct {
+	arrived chan struct{}
+	release chan struct{}
+}
+
+func holdTrainers(w *world) *held {
+	h := &held{arrived: make(chan struct{}, 100), release: make(chan struct{})}
+	w.trainer.run = func(ctx context.Context, _ *fakeTrainer) error {
+		h.arrived <- struct{}{}
+		select {
+		case <-h.release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	w.t.Cleanup(h.letGo)
+	return h
+}
+
+func (h *held) letGo() {
+	select {
+	case <-h.release:
+	default:
+		close(h.release)
+	}
+}
+
+func decodeWeights(t *testing.T, w Weights) []safetensors.Tensor {
+	t.Helper()
+	defer w.File.Close()
+	content, err := io.ReadAll(w.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int64(len(content)) != w.SizeBytes {
+		t.Errorf("%d bytes, announced %d", len(content), w.SizeBytes)
+	}
+	tensors, err := safetensors.Decode(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tensors
+}

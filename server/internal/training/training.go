@@ -1,0 +1,235 @@
+package training
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/dataset"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// Budget is the ledger as a run needs it.
+type Budget interface {
+	Account(dataset string) (ledger.Account, error)
+	Reserve(dataset, run string, charge []byte, eps accounting.Epsilon, delta accounting.Delta, infinite bool) error
+	Release(dataset, run string) error
+	DataGiven(dataset, run string) error
+	Settle(dataset, run, outcome string) error
+	// Unsettled lists the charges whose runs have not ended.
+	Unsettled() []ledger.Run
+}
+
+// Launcher starts trainers.
+type Launcher interface {
+	// Prepare returns a trainer that has the model and no data. TrainingFailed refusals hold texts of the launcher's own only.
+	Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error)
+}
+
+// Trainer is one sandboxed process.
+type Trainer interface {
+	// Ended is closed when there is no process any more.
+	Ended() <-chan struct{}
+	// Run gives the trainer the records and waits for its end.
+	Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error)
+	Close() error
+}
+
+// Datasets finds datasets, and opens their records as a sealed file in memory.
+type Datasets interface {
+	Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error)
+	OpenRecords(ctx context.Context, id string) (dataset.Records, error)
+}
+
+// Models finds what the intake accepted.
+type Models interface {
+	Get(ctx context.Context, user, id string) (model.Model, error)
+	Open(ctx context.Context, m model.Model) (*os.File, error)
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Store    *storage.Store
+	Budget   Budget
+	Launcher Launcher
+	Datasets Datasets
+	Models   Models
+	Log      *slog.Logger
+
+	Threads    int // of one trainer
+	Concurrent int // runs at once
+	MaxQueued  int // runs that have not ended, of all people
+
+	// ProgressInterval is the least time between two tellings of progress; 0 means one second.
+	ProgressInterval time.Duration
+	Now              func() time.Time // nil: time.Now
+}
+
+// Operator is the caller who runs the machine. It is no key: it sees runs and may end them, and owns nothing.
+const Operator = "operator"
+
+// Service prices, queues and follows runs. Recover must have returned before it is used, and Serve must run for anything to be trained.
+type Service struct {
+	Config
+
+	mu       sync.Mutex
+	lives    map[string]*live // by run
+	queue    []*live
+	stopping bool
+	wake     chan struct{} // holds a token while the queue may have work
+}
+
+// New makes a service that does not train yet.
+func New(config Config) (*Service, error) {
+	if config.Store == nil || config.Budget == nil || config.Launcher == nil || config.Datasets == nil || config.Models == nil || config.Log == nil {
+		return nil, errors.New("training: the configuration is incomplete")
+	}
+	if config.Threads < 1 || config.Concurrent < 1 || config.MaxQueued < 1 {
+		return nil, errors.New("training: threads, concurrent runs and queued runs must each be at least 1")
+	}
+	if config.ProgressInterval == 0 {
+		config.ProgressInterval = progressInterval
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Service{Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1)}, nil
+}
+
+// Serve trains what is queued until ctx is done. Then what runs is interrupted, what is queued gets its charge back, and it
+// returns when every run has ended.
+func (s *Service) Serve(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range s.Concurrent {
+		workers.Go(func() {
+			for next := s.next(ctx); next != nil; next = s.next(ctx) {
+				s.execute(ctx, next)
+			}
+		})
+	}
+	workers.Wait()
+	for _, waiting := range s.close() {
+		waiting.stop(errStopping)
+		s.execute(ctx, waiting)
+	}
+}
+
+// admit takes a run in before it is charged, so that a full or stopping server charges nothing.
+func (s *Service) admit(l *live) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return refusal.New(refusal.Unavailable, "start the run again when the server is back", "the server is stopping")
+	}
+	if len(s.lives) >= s.MaxQueued {
+		return refusal.New(refusal.Unavailable, "try again when one of them has ended", "%d runs are queued, and the server takes no more", s.MaxQueued)
+	}
+	s.lives[l.row.ID] = l
+	return nil
+}
+
+// enqueue queues an admitted run, or ends it at once where the server has begun to stop since.
+func (s *Service) enqueue(ctx context.Context, l *live) {
+	s.mu.Lock()
+	stopping := s.stopping
+	if !stopping {
+		s.queue = append(s.queue, l)
+		s.signal()
+	}
+	s.mu.Unlock()
+	if stopping {
+		l.stop(errStopping)
+		s.execute(ctx, l)
+	}
+}
+
+// next takes the oldest run from the queue, waiting for one. It returns nil when ctx is done.
+func (s *Service) next(ctx context.Context) *live {
+	for ctx.Err() == nil {
+		if l := s.pop(); l != nil {
+			return l
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (s *Service) pop() *live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return nil
+	}
+	l := s.queue[0]
+	s.queue = s.queue[1:]
+	if len(s.queue) > 0 {
+		s.signal() // for the next worker: the token stood for both
+	}
+	return l
+}
+
+func (s *Service) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// withdraw takes a run out of the queue and says whether it was there.
+func (s *Service) withdraw(l *live) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, queued := range s.queue {
+		if queued == l {
+			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// drop forgets a run that has ended or was never charged.
+func (s *Service) drop(l *live) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lives, l.row.ID)
+}
+
+func (s *Service) live(run string) *live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lives[run]
+}
+
+// close admits nothing any more and hands over what is still queued.
+func (s *Service) close() []*live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	waiting := s.queue
+	s.queue = nil
+	return waiting
+}
+
+// DatasetDeleted interrupts the runs on a dataset: its owner wants the records out of memory too.
+func (s *Service) DatasetDeleted(dataset string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lives {
+		if l.order.dataset.GetId() == dataset {
+			l.stop(errDatasetDeleted)
+		}
+	}
+}
