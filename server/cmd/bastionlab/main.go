@@ -55,6 +55,10 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return usageError(command, "%s", err) })
 	// One line per command.
+	root.AddCommand(newServeCommand())
+	root.AddCommand(newDatasetCommand())
+	root.AddCommand(newRunCommand())
+	root.AddCommand(newDoctorCommand())
 	root.AddCommand(newPrivacyCommand())
 	root.AddCommand(newVersionCommand())
 	return root

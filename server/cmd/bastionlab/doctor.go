@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// finding is one thing that the server needs of this machine, and whether it is there.
+type finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+func newDoctorCommand() *cobra.Command {
+	var s settings
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what of this machine the server can use, and what it lacks",
+		Args:  noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := s.complete(command, os.LookupEnv); err != nil {
+				return err
+			}
+			findings := examine(command, s)
+			if err := printFindings(command, findings, asJSON); err != nil {
+				return err
+			}
+			return verdict(findings)
+		},
+	}
+	s.register(command.Flags())
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return command
+}
+
+func examine(command *cobra.Command, s settings) []finding {
+	findings := []finding{
+		{"memory limit of one trainer", true, s.memoryLimit.String()},
+		{"threads of one trainer", true, fmt.Sprint(s.threads)},
+		tee(),
+	}
+	_, report, err := probe(command.Context(), s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return append(findings, finding{"trainer", false, fmt.Sprintf("%s: %s", s.trainer, err)})
+	}
+	findings = append(findings, finding{"trainer", true, fmt.Sprintf("%s, torch %s", s.trainer, report.TorchVersion)})
+	return append(findings, sandbox(report.Layers, report.Attempts)...)
+}
+
+// tee is no fault where it is missing: this release cannot use one yet.
+func tee() finding {
+	for _, device := range teeDevices {
+		if fileExists(device) {
+			return finding{"TEE", true, device + ", which this release cannot use yet"}
+		}
+	}
+	return finding{"TEE", true, "none; the server runs in development mode"}
+}
+
+func sandbox(layers []*trainerv1.SandboxLayer, attempts []*trainerv1.ProbeAttempt) []finding {
+	var findings []finding
+	for _, layer := range layers {
+		findings = append(findings, finding{"sandbox: " + plain(layer.GetName()), layer.GetActive(), plain(layer.GetDetail())})
+	}
+	for _, attempt := range attempts {
+		findings = append(findings, finding{"denied: " + plain(attempt.GetCall()), attempt.GetDenied(), plain(attempt.GetDetail())})
+	}
+	return findings
+}
+
+func printFindings(command *cobra.Command, findings []finding, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(command.OutOrStdout()).Encode(findings)
+	}
+	var rows [][]string
+	for _, f := range findings {
+		mark := "ok"
+		if !f.OK {
+			mark = "MISSING"
+		}
+		rows = append(rows, []string{mark, f.Name, f.Detail})
+	}
+	return printTable(command, rows)
+}
+
+func verdict(findings []finding) error {
+	var missing []string
+	for _, f := range findings {
+		if !f.OK {
+			missing = append(missing, f.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return refusal.New(refusal.Unavailable, "a newer kernel, or a container with fewer restrictions of its own, allows a whole sandbox; development mode serves without",
+		"this machine lacks %s", strings.Join(missing, ", "))
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/dataset"
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/program"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/server"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+	"github.com/bastionlab/bastionlab/server/internal/supervisor"
+	"github.com/bastionlab/bastionlab/server/internal/training"
+)
+
+const (
+	concurrentRuns = 1
+	maxQueuedRuns  = 256
+	maxIntakes     = 2
+)
+
+// domain is all that stands behind the services, in the order in which it is opened.
+type domain struct {
+	store       *storage.Store
+	socket      localSocket
+	development bool
+	ledger      *ledger.Ledger
+	sessions    *identity.Sessions
+	datasets    datasets
+	models      models
+	runs        *training.Service
+}
+
+// startTrainers makes the launcher that a server uses.
+type startTrainers func(ctx context.Context, s settings, log *slog.Logger, development bool) (trainers, error)
+
+// openDomain opens the data directory, looks at the trainer and ends what the last server left. What fails closes what was open.
+func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTrainers) (d *domain, err error) {
+	d = &domain{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if d.store, err = storage.Open(ctx, s.dataDir); err != nil {
+		return d, err
+	}
+	if d.socket, err = openLocalSocket(d.store.Dir()); err != nil {
+		return d, err
+	}
+	if d.ledger, err = ledger.Open(d.store.Dir(), d.store.LedgerMark()); err != nil {
+		return d, err
+	}
+	found := d.ledger.Opening()
+	log.InfoContext(ctx, "ledger opened", "records", found.Records, "adopted", found.Adopted, "dropped_bytes", found.DroppedBytes)
+	if d.development, err = chooseMode(ctx, d.store, s.development, fileExists); err != nil {
+		return d, err
+	}
+	l, err := start(ctx, s, log, d.development)
+	if err != nil {
+		return d, err
+	}
+	return d, d.openServices(ctx, s, log, l)
+}
+
+// openLauncher starts one trainer that tries to break out, and judges what held.
+func openLauncher(ctx context.Context, s settings, log *slog.Logger, development bool) (trainers, error) {
+	l, report, err := probe(ctx, s, log)
+	if err != nil {
+		return nil, refusal.New(refusal.Unavailable, "run `bastionlab doctor`; `make` builds the two programs that belong together", "the trainer %s does not work: %s", s.trainer, err)
+	}
+	log.InfoContext(ctx, "trainer probed", "path", s.trainer, "torch", report.TorchVersion, "missing", report.Missing())
+	return launcher{l}, checkSandbox(ctx, log, report.Missing(), development)
+}
+
+func probe(ctx context.Context, s settings, log *slog.Logger) (*supervisor.Launcher, supervisor.Report, error) {
+	l, err := supervisor.New(supervisor.Config{Path: s.trainer, Threads: s.threads, MemoryLimitBytes: int64(s.memoryLimit), Log: log})
+	if err != nil {
+		return nil, supervisor.Report{}, err
+	}
+	report, err := l.Probe(ctx)
+	return l, report, err
+}
+
+// trainers is a launcher, or what stands for one in tests.
+type trainers interface {
+	training.Launcher
+	model.Intake
+}
+
+func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger, l trainers) error {
+	var err error
+	if d.sessions, err = identity.New(identity.Config{Users: d.store, Admission: identity.AnyKey{}}); err != nil {
+		return err
+	}
+	catalogue, err := dataset.New(ctx, dataset.Config{Store: d.store, Ledger: d.ledger, Limits: dataset.DefaultLimits(int64(s.memoryLimit) / 2)})
+	if err != nil {
+		return err
+	}
+	limits := program.DefaultArchiveLimits()
+	limits.ArchiveBytes = min(limits.ArchiveBytes, int64(s.memoryLimit)/4)
+	taken, err := model.New(model.Config{Store: d.store, Intake: l, Datasets: catalogue, Log: log, Limits: limits, MaxIntakes: maxIntakes})
+	if err != nil {
+		return err
+	}
+	d.runs, err = training.New(training.Config{
+		Store: d.store, Budget: d.ledger, Launcher: l, Datasets: catalogue, Models: taken, Log: log,
+		Threads: s.threads, Concurrent: concurrentRuns, MaxQueued: maxQueuedRuns,
+	})
+	if err != nil {
+		return err
+	}
+	d.datasets, d.models = datasets{catalogue, d.runs}, models{taken}
+	return errors.Join(taken.Recover(ctx), d.runs.Recover(ctx))
+}
+
+func (d *domain) close() error {
+	var errs []error
+	if d.ledger != nil {
+		errs = append(errs, d.ledger.Close())
+	}
+	if d.socket.directory != nil {
+		errs = append(errs, d.socket.directory.Close())
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// The domain's own types, as the services and runs name them: Go has no covariant results.
+
+type launcher struct{ *supervisor.Launcher }
+
+func (l launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (training.Trainer, error) {
+	trainer, err := l.Launcher.Prepare(ctx, train, program, initial)
+	if err != nil {
+		return nil, err
+	}
+	return trainer, nil
+}
+
+type models struct{ *model.Catalogue }
+
+func (m models) Begin(ctx context.Context, user string, header *bastionlabv1.UploadModelHeader) (server.ModelUpload, error) {
+	upload, err := m.Catalogue.Begin(ctx, user, header)
+	if err != nil {
+		return nil, err
+	}
+	return upload, nil
+}
+
+type datasets struct {
+	*dataset.Catalogue
+	runs *training.Service
+}
+
+func (d datasets) Begin(ctx context.Context, user string, header *bastionlabv1.UploadDatasetHeader) (server.DatasetUpload, error) {
+	upload, err := d.Catalogue.Begin(ctx, user, header)
+	if err != nil {
+		return nil, err
+	}
+	return upload, nil
+}
+
+// Delete also ends the runs on the dataset, and on its test set.
+func (d datasets) Delete(ctx context.Context, user, id string) error {
+	deleted, err := d.Get(ctx, user, id)
+	if err != nil {
+		return err
+	}
+	if err := d.Catalogue.Delete(ctx, user, id); err != nil {
+		return err
+	}
+	d.runs.DatasetDeleted(id)
+	d.runs.DatasetDeleted(deleted.GetTestId())
+	return nil
+}
+
+func refuseSetting(name, want, got string) error {
+	return refusal.New(refusal.InvalidArgument, fmt.Sprintf("give %s for --%s", want, name), "--%s does not take %q", name, got)
+}

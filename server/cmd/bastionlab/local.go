@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/server"
+	"github.com/bastionlab/bastionlab/server/internal/version"
+)
+
+// callTime bounds one call of the command line; cancelling a run waits for its trainer's end.
+const callTime = time.Minute
+
+// local is a command that speaks to the server of this machine, through the socket in its data directory.
+type local struct {
+	dataDir string
+	json    bool
+}
+
+func (l *local) register(command *cobra.Command) {
+	registerDataDir(command.Flags(), &l.dataDir)
+	command.Flags().BoolVar(&l.json, "json", false, "print JSON")
+}
+
+// call connects, makes one call and turns what the server says into what a command returns.
+func (l *local) call(command *cobra.Command, do func(ctx context.Context, conn *grpc.ClientConn, trailer grpc.CallOption) error) error {
+	if err := fillFromEnvironment(command, os.LookupEnv); err != nil {
+		return err
+	}
+	if l.dataDir == "" {
+		var err error
+		if l.dataDir, err = defaultDataDir(os.LookupEnv); err != nil {
+			return err
+		}
+	}
+	socket, err := openLocalSocket(l.dataDir)
+	if err != nil {
+		return l.noServer(err)
+	}
+	defer socket.directory.Close()
+	conn, err := grpc.NewClient("passthrough:operator", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return socket.dial(ctx) }))
+	if err != nil {
+		return fmt.Errorf("make a connection: %w", err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(command.Context(), callTime)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, server.ProtocolKey, fmt.Sprint(server.Protocol), server.ClientVersionKey, version.Number)
+	var trailer metadata.MD
+	if err := do(ctx, conn, grpc.Trailer(&trailer)); err != nil {
+		return l.refused(err, trailer)
+	}
+	return nil
+}
+
+func (l *local) noServer(cause error) error {
+	return refusal.New(refusal.Unavailable, "start one with `bastionlab serve`, or name its directory with --data-dir",
+		"no server answers in %s: %s", l.dataDir, cause)
+}
+
+// refused is the refusal that came over the wire.
+func (l *local) refused(err error, trailer metadata.MD) error {
+	detail := &bastionlabv1.ErrorDetail{}
+	values := trailer.Get(server.ErrorTrailer)
+	if len(values) == 1 && proto.Unmarshal([]byte(values[0]), detail) == nil {
+		return &refusal.Error{Kind: refusal.Kind(detail.GetKind()), What: detail.GetWhat(), Spent: detail.GetSpent(), Next: detail.GetNext()}
+	}
+	if status.Code(err) == codes.Unavailable {
+		return l.noServer(err)
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// facts is what holds for a data directory as long as it exists.
+type facts interface {
+	Fact(ctx context.Context, name string) (value []byte, known bool, err error)
+	SetFact(ctx context.Context, name string, value []byte) error
+}
+
+const (
+	modeFact        = "mode"
+	modeDevelopment = "development"
+)
+
+// teeDevices is how a confidential VM shows itself to its guest.
+var teeDevices = []string{"/dev/sev-guest", "/dev/tdx_guest"}
+
+// chooseMode decides, once for a data directory, whether it is one for development, in which every key is accepted. A machine with a TEE
+// is one for real data: there it must be said.
+func chooseMode(ctx context.Context, kept facts, allowed bool, exists func(path string) bool) (development bool, err error) {
+	value, known, err := kept.Fact(ctx, modeFact)
+	if err != nil {
+		return false, err
+	}
+	if known && string(value) != modeDevelopment {
+		return false, refusal.New(refusal.Unavailable, "serve it with the release that wrote it, or a later one", "this data directory is one for registered identities, which this release does not know")
+	}
+	if known {
+		return true, nil
+	}
+	for _, device := range teeDevices {
+		if exists(device) && !allowed {
+			return false, refusal.New(refusal.Unavailable, "start with --development to try it with data that need no protection",
+				"this machine has a TEE (%s), and this release cannot prove to data owners what runs in it", device)
+		}
+	}
+	return true, kept.SetFact(ctx, modeFact, []byte(modeDevelopment))
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// checkReach refuses to offer a server that believes every key to a whole network, unless that was said.
+func checkReach(development, allowed, beyondLoopback bool) error {
+	if development && beyondLoopback && !allowed {
+		return refusal.New(refusal.InvalidArgument, "listen on 127.0.0.1, or add --development if that is what you want",
+			"this server is in development mode, in which every key is accepted, and was told to listen beyond this machine")
+	}
+	return nil
+}
+
+// checkSandbox makes a missing layer of the trainer's sandbox a warning in development mode, and a reason not to serve otherwise.
+func checkSandbox(ctx context.Context, log *slog.Logger, missing []string, development bool) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	if !development {
+		return refusal.New(refusal.Unavailable, "run `bastionlab doctor` to see what this machine lacks",
+			"the trainer's sandbox lacks %s, and real data are not given to such a trainer", strings.Join(missing, ", "))
+	}
+	log.WarnContext(ctx, "the trainer's sandbox is incomplete; without development mode this server would not start", "missing", missing)
+	return nil
+}
+
+// warn says what development mode means, to the log and to a person who is looking.
+func warn(ctx context.Context, log *slog.Logger, terminal io.Writer, beyondLoopback bool) {
+	reach := "Only this machine can reach it."
+	if beyondLoopback {
+		reach = "IT CAN BE REACHED FROM BEYOND THIS MACHINE."
+	}
+	log.WarnContext(ctx, "development mode: every key is accepted, and nothing proves to clients what this server is", "beyond_loopback", beyondLoopback)
+	if terminal != nil {
+		fmt.Fprintf(terminal, "\n  DEVELOPMENT MODE\n  Every key is accepted, and nothing proves to clients what this server is.\n  %s\n  Use it with data that need no protection.\n\n", reach)
+	}
+}
+
+// terminalOf is the writer itself if a person may be reading it, else nil: a log that a program reads stays JSON.
+func terminalOf(w io.Writer) io.Writer {
+	file, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	if info, err := file.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	return w
+}

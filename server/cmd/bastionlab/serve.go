@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bastionlab/bastionlab/server/internal/server"
+	"github.com/bastionlab/bastionlab/server/internal/version"
+)
+
+// drainTime is how long calls under way may take once the server was told to stop.
+const drainTime = 3 * time.Second
+
+func newServeCommand() *cobra.Command {
+	var s settings
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: "Run the server until it is interrupted. A second interrupt ends it at once; what was charged stays charged.\n\n" +
+			"Every flag is also an environment variable BASTIONLAB_<NAME> and a line `name = value` of the file that --config names.",
+		Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := s.complete(command, os.LookupEnv); err != nil {
+				return err
+			}
+			return serve(command.Context(), s, command.ErrOrStderr(), openLauncher)
+		},
+	}
+	s.register(command.Flags())
+	return command
+}
+
+// serve starts everything in one order and stops it in the reverse, when ctx is done or the listeners fail.
+func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainers) (err error) {
+	log, err := newLog(s.logLevel, stderr)
+	if err != nil {
+		return err
+	}
+	list, host, beyondLoopback, err := addresses(s.listen)
+	if err != nil {
+		return err
+	}
+	// Storage, ledger, trainer, catalogues, runs.
+	d, err := openDomain(ctx, s, log, start)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := checkReach(d.development, s.development, beyondLoopback); err != nil {
+		return err
+	}
+	certificate, err := server.LoadCertificate(d.store.KeyDir(), host, time.Now())
+	if err != nil {
+		return err
+	}
+	front, err := server.New(server.Config{
+		Certificate: certificate, Development: d.development, Log: log,
+		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs,
+	})
+	if err != nil {
+		return err
+	}
+	// Training runs under a context of its own: it ends after the calls under way.
+	trainingCtx, stopTraining := context.WithCancel(context.WithoutCancel(ctx))
+	trained := make(chan struct{})
+	go func() {
+		defer close(trained)
+		d.runs.Serve(trainingCtx)
+	}()
+	defer func() {
+		stopTraining()
+		<-trained
+	}()
+	network, err := listen(ctx, list)
+	if err != nil {
+		return err
+	}
+	local, err := d.socket.listen(ctx)
+	if err != nil {
+		closeAll(network)
+		return err
+	}
+	if d.development {
+		warn(ctx, log, terminalOf(stderr), beyondLoopback)
+	}
+	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
+	return answer(ctx, front, network, local, log)
+}
+
+// answer serves until ctx is done or a listener fails, and returns when no call is under way any more.
+func answer(ctx context.Context, front *server.Server, network []net.Listener, local net.Listener, log *slog.Logger) error {
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(network, local) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	signal.Reset(os.Interrupt, syscall.SIGTERM) // from here on a second signal ends the process
+	log.InfoContext(ctx, "stopping")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	front.Stop(drain)
+	if err == nil {
+		err = <-served
+	}
+	return err
+}
+
+func newLog(level string, to io.Writer) (*slog.Logger, error) {
+	var parsed slog.Level
+	if err := parsed.UnmarshalText([]byte(level)); err != nil {
+		return nil, refuseSetting("log-level", "debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: parsed})), nil
+}
+
+func names(listeners []net.Listener) []string {
+	list := make([]string, 0, len(listeners))
+	for _, listener := range listeners {
+		list = append(list, fmt.Sprint(listener.Addr()))
+	}
+	return list
+}
