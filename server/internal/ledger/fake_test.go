@@ -26,6 +26,7 @@ type memoryDisk struct {
 	crashAt  int // the call that is the last: it and all later ones do nothing and fail
 	crashed  bool
 	position int
+	pause    time.Duration // that a sync takes
 }
 
 var (
@@ -97,6 +98,7 @@ func (f memoryFile) Write(content []byte) (int, error) {
 
 func (f memoryFile) Sync() error {
 	f.d.syncs++
+	time.Sleep(f.d.pause)
 	if err := f.d.step(); err != nil {
 		return err
 	}

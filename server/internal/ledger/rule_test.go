@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
@@ -277,9 +278,10 @@ func TestUnsettledRunsAreWhatADeadServerLeft(t *testing.T) {
 }
 
 func TestManyRacingForTheLastOfABudgetHaveExactlyOneWinner(t *testing.T) {
-	l, _, _ := newLedger(t)
+	l, disk, _ := newLedger(t)
 	openAccount(t, l, 6.0)
 	must(t, charge(l, "before", eps(t, 4.5)))
+	disk.pause = 5 * time.Millisecond // long enough for all the others to come
 	var winners, losers atomic.Int64
 	var all sync.WaitGroup
 	start := make(chan struct{})

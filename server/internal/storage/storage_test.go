@@ -36,7 +36,10 @@ func wantRefusal(t *testing.T, err error, kind refusal.Kind, words ...string) {
 }
 
 func TestEverythingInTheDirectoryIsItsOwnersOnly(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil { // as a person may have made it
+		t.Fatal(err)
+	}
 	s := openStore(t, dir)
 	writeBlob(t, s, "dataset", "a", []byte("x"))
 	if err := s.SetFact(t.Context(), "a", nil); err != nil { // so that the write-ahead log is there
@@ -55,6 +58,10 @@ func TestEverythingInTheDirectoryIsItsOwnersOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestAMissingDirectoryIsMade(t *testing.T) {
+	openStore(t, filepath.Join(t.TempDir(), "new", "data"))
 }
 
 func TestASecondServerOnTheSameDirectoryIsRefused(t *testing.T) {
