@@ -23,7 +23,7 @@ class Linear : public Operation {
         at::Tensor left = positions(g), right = positions(x);
         if (b >= 0) out[b].push_back(std::make_unique<Dense>(left.sum({1, 2})));  // [B, out]
         if (t) std::swap(left, right);
-        if (w >= 0) out[w].push_back(std::make_unique<Outer>(std::move(left), std::move(right)));
+        if (w >= 0) out[w].push_back(make_outer(std::move(left), std::move(right)));
       });
     frame.values[result_] = std::move(y);
   }

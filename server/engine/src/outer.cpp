@@ -1,5 +1,6 @@
 #include "outer.h"
 
+#include "dense.h"
 #include "factors.h"
 
 namespace bastionlab {
@@ -37,6 +38,16 @@ void Outer::accumulate(const at::Tensor& factors, at::Tensor& sum) {
     at::Tensor block = blocks[group];
     block.addmm_(left.select(1, group).flatten(0, 1).t(), right.select(1, group).flatten(0, 1));  // [m, B T] [B T, n]
   }
+}
+
+// Per record, the Gram matrices cost T^2 (m + n) multiplications in float64 and keep T (m + n) numbers until the factors are known; a
+// gradient written out costs about as much as ten of those multiplications for each of its m n numbers, and keeps these instead.
+std::unique_ptr<Form> make_outer(at::Tensor left, at::Tensor right) {
+  double t = left.size(2), m = left.size(3), n = right.size(3);
+  bool write_out = t > 1 && t * t * (m + n) > 10 * m * n && m * n <= 4 * t * (m + n);
+  if (!write_out) return std::make_unique<Outer>(std::move(left), std::move(right));
+  at::Tensor gradients = at::matmul(left.transpose(2, 3), right);  // [B, groups, m, n]
+  return std::make_unique<Dense>(std::move(gradients));
 }
 
 }  // namespace bastionlab

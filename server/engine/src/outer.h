@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+
 #include "form.h"
 
 namespace bastionlab {
@@ -18,5 +20,8 @@ class Outer : public Form {
  private:
   at::Tensor left_, right_;
 };
+
+// The cheaper of Outer and Dense, by shapes alone: many positions and a small parameter are better written out.
+std::unique_ptr<Form> make_outer(at::Tensor left, at::Tensor right);
 
 }  // namespace bastionlab

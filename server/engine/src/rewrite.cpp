@@ -17,13 +17,28 @@ const std::map<std::string, Rule> kRules = {
     {"aten::matmul", {"linear", make_matmul}},
     {"aten::mm", {"linear", make_matmul}},
     {"aten::addmm", {"linear", make_matmul}},
+    {"aten::conv1d", {"convolution", make_conv}},
+    {"aten::conv2d", {"convolution", make_conv}},
+    {"aten::conv3d", {"convolution", make_conv}},
+    {"aten::convolution", {"convolution", make_conv}},
+    {"aten::_convolution", {"convolution", make_conv}},
+    {"aten::embedding", {"embedding", make_embedding}},
+    {"aten::layer_norm", {"layer_norm", make_layer_norm}},
+    {"aten::group_norm", {"group_norm", make_group_norm}},
+    {"aten::batch_norm", {"batch_norm", make_batch_norm}},
+    {"aten::scaled_dot_product_attention", {"attention", make_attention}},
 };
 
 class Rewriter {
  public:
   Rewriter(Tape& tape, const std::vector<Parameter>& parameters) : tape_(tape), context_{tape, {}} {
     int next = 0;
-    for (const Parameter& parameter : parameters) context_.trainable.push_back(parameter.trainable ? next++ : -1);
+    for (const Parameter& parameter : parameters) {
+      context_.trainable.push_back(parameter.trainable ? next++ : -1);
+      if (!parameter.trainable) continue;
+      shapes_.push_back(parameter.tensor.sizes().vec());
+      dtypes_.push_back(parameter.tensor.scalar_type());
+    }
     plan_.measurements.resize(next);
   }
 
@@ -71,7 +86,9 @@ class Rewriter {
       if (parameter >= 0) id = expanded(parameter, step.name, step.layer);
       reads.push_back(id);
     });
-    std::unique_ptr<Operation> operation = make_vmap(step);
+    auto rule = kRules.find(step.name);  // once more, now that what it could not take for a weight is a value
+    std::unique_ptr<Operation> operation = rule == kRules.end() ? nullptr : rule->second.make(step, context_);
+    if (operation == nullptr) operation = make_vmap(step);
     add(std::move(operation), step, std::move(reads));
   }
 
@@ -79,7 +96,7 @@ class Rewriter {
   ValueId expanded(int parameter, const std::string& name, const std::string& layer) {
     auto [found, is_new] = expanded_.try_emplace(parameter, static_cast<ValueId>(tape_.values.size()));
     if (!is_new) return found->second;
-    tape_.values.push_back({Origin::kStep, 0, {}, at::kFloat});
+    tape_.values.push_back({Origin::kStep, 0, shapes_[parameter], dtypes_[parameter]});
     plan_.measurements[parameter].push_back("expand");
     Step step{nullptr, name, layer, {}, {found->second}};
     add(make_expand(parameter, found->second), step, {});
@@ -100,6 +117,8 @@ class Rewriter {
   Tape& tape_;
   RewriteContext context_;
   Plan plan_;
+  std::vector<std::vector<int64_t>> shapes_;  // of the trainable parameters
+  std::vector<at::ScalarType> dtypes_;
   std::vector<std::vector<ValueId>> reads_;
   std::map<int, ValueId> expanded_;
 };

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "form.h"
+
+namespace bastionlab {
+
+// Rows is what an embedding leaves: G_b is zero but for the rows that record b looked up, where the output's gradients add up.
+class Rows : public Form {
+ public:
+  Rows(at::Tensor index /* [B, T] int64 */, at::Tensor gradients /* [B, T, d] */);
+  at::Tensor squared_norms() const override;
+  at::Tensor reach() const override;
+  void add_to(int64_t slot, at::Tensor& out) const override;
+  void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+
+ private:
+  at::Tensor index_, gradients_;
+};
+
+}  // namespace bastionlab
