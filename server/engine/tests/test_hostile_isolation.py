@@ -22,6 +22,7 @@ from zoo.hostile import CHAOTIC, HONEST, HOSTILE, TRAPS, Base
 from zoo.spoilt import spoilt_by, with_value
 
 INDICES = [[1, 2, 3], [0, 0, 1], [3, 2, 1], [4, 5, 9], [-1, -2, -4], [-5, 0, 1], [10**12, -(10**12), 2]]
+INDICES.append([-1, -1, -1])
 VALUES = [[0.5, 0.2, 0.3, 0.1], [-0.5, 0.2, -0.7, 1.0], [2.5, 0.4, 1.0, -1.0]]
 
 
@@ -57,11 +58,13 @@ def test_a_hostile_model_is_refused_or_changes_nothing(engine: Engine, model: ty
     assert_sound(program, records())
     if model in CHAOTIC:
         return
-    expected = Expected.of(copy.deepcopy(module), [copy.deepcopy(record) for record in records()], "l2")
+    # Where torch would raise, vmap may clamp: sound, but no oracle. An honest record's gradient is what it always is.
+    expected = Expected.of(copy.deepcopy(module), records(), "l2")
     for index, factor in enumerate(expected.factors(1.0)):
-        alone = contribution(program, records(), [index], Training(pass_size=4))
-        weights = [factor if other == index else 0.0 for other in range(len(INDICES))]
-        assert_same(alone, expected.weighted_sum(weights), torch.float64)
+        if model in HONEST or expected.norms()[index] > 0:
+            alone = contribution(program, records(), [index], Training(pass_size=4))
+            weights = [factor if other == index else 0.0 for other in range(len(INDICES))]
+            assert_same(alone, expected.weighted_sum(weights), torch.float64)
 
 
 @pytest.mark.parametrize("case", spoilt_by(math.nan), ids=lambda case: case.name)
@@ -81,18 +84,18 @@ def test_what_stands_in_the_other_slots_does_not_change_a_bit(engine: Engine, ca
         assert torch.equal(value, among_spoilt[name]), name
 
 
-def _run_in_a_process(model: type[Base]) -> None:
+def _run_traps() -> None:
     engine = Engine(LIBRARY, OPERATORS, threads=1)
-    program = admit(engine, model().double(), Schema.of(records()[0]))
-    if program is not None:
-        honest = records()[0]
-        assert_sound(program, [*records(), Record(honest.inputs | {"index": torch.tensor([-1, -1, -1])}, honest.label)])
+    for model in TRAPS:
+        program = admit(engine, model().double(), Schema.of(records()[0]))
+        if program is not None:
+            for index in range(len(INDICES)):
+                contribution(program, records(), [index], Training(pass_size=4))
 
 
 @pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize("model", TRAPS, ids=lambda model: model.__name__)
-def test_a_record_cannot_kill_the_process(model: type[Base]) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_run_in_a_process, args=(model,))
+def test_a_record_cannot_kill_the_process() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_run_traps)
     process.start()
-    process.join(120)
+    process.join(300)
     assert process.exitcode == 0, f"exit status {process.exitcode}"

@@ -369,7 +369,7 @@ class TrapOnDivision(Base):
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         least = torch.full_like(index, -9223372036854775807) - 1
-        return self.layer(x) + torch.div(least, index, rounding_mode="trunc").sign()
+        return self.layer(x) + torch.div(least.repeat(1, 32), index.repeat(1, 32), rounding_mode="trunc")[:, :3].sign()
 
 
 class TrapInLoss(Base):
