@@ -15,11 +15,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-const (
-	maxNameBytes        = 256
-	maxDescriptionBytes = 4096
-	maxChunkBytes       = 1 << 20
-)
+const maxChunkBytes = 1 << 20
 
 // Upload is one archive on its way in. It is used by one goroutine.
 type Upload struct {
@@ -34,9 +30,10 @@ type Upload struct {
 
 // Begin checks all that can be known before the archive. The caller must call Abort.
 func (c *Catalogue) Begin(ctx context.Context, user string, header *bastionlabv1.UploadModelHeader) (*Upload, error) {
+	if err := CheckTexts("model", header.GetName(), header.GetDescription()); err != nil {
+		return nil, err
+	}
 	switch size := header.GetArchiveBytes(); {
-	case len(header.GetName()) > maxNameBytes || len(header.GetDescription()) > maxDescriptionBytes:
-		return nil, refusal.New(refusal.InvalidArgument, "shorten it", "a model's name may have %d bytes and its description %d", maxNameBytes, maxDescriptionBytes)
 	case size < 1:
 		return nil, refusal.New(refusal.InvalidArgument, "save the model with torch.jit.save", "the archive is announced with %d bytes", size)
 	case size > c.Limits.ArchiveBytes:

@@ -9,13 +9,9 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/model"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
-)
-
-const (
-	maxNameBytes        = 256
-	maxDescriptionBytes = 4096
 )
 
 // Plan prices a run. It spends nothing and promises nothing: others may spend in between.
@@ -29,8 +25,8 @@ func (s *Service) Plan(ctx context.Context, user string, request *bastionlabv1.T
 
 // Start charges a run in full, durably, and queues it. When it returns nil the charge is on disk.
 func (s *Service) Start(ctx context.Context, user string, request *bastionlabv1.StartTrainingRequest) (*bastionlabv1.Run, error) {
-	if len(request.GetName()) > maxNameBytes || len(request.GetDescription()) > maxDescriptionBytes {
-		return nil, refusal.New(refusal.InvalidArgument, "shorten it", "the run's name may have %d bytes and its description %d", maxNameBytes, maxDescriptionBytes)
+	if err := model.CheckTexts("run", request.GetName(), request.GetDescription()); err != nil {
+		return nil, err
 	}
 	priced, err := s.price(ctx, user, request.GetRequest())
 	if err != nil {

@@ -119,13 +119,15 @@ func TestAModelCheckedAgainstAnotherSchemaIsRefused(t *testing.T) {
 	expectRefusal(t, err, refusal.InvalidArgument, "another schema")
 }
 
-func TestLongNamesAreRefused(t *testing.T) {
+func TestNamesThatAreNoneAreRefused(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(6)
-	for _, start := range []*bastionlabv1.StartTrainingRequest{{Name: strings.Repeat("n", maxNameBytes+1)}, {Description: strings.Repeat("d", maxDescriptionBytes+1)}} {
+	for _, start := range []*bastionlabv1.StartTrainingRequest{
+		{Name: strings.Repeat("n", 257)}, {Name: "a\x1b[31mred"}, {Name: "two\nlines"}, {Description: strings.Repeat("d", 16<<10+1)}, {Description: "\x00"},
+	} {
 		start.Request = request(w.insertModel(scientist, d), d, 2)
 		_, err := w.Start(t.Context(), scientist, start)
-		expectRefusal(t, err, refusal.InvalidArgument, "shorten")
+		expectRefusal(t, err, refusal.InvalidArgument, "cannot be printed")
 	}
 }
 
