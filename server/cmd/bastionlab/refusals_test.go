@@ -1,0 +1,268 @@
+package main
+
+import (
+	"math"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// expect wants a typed refusal that says what was wrong and what to do.
+func expect(t *testing.T, kind refusal.Kind, trailer metadata.MD, err error) {
+	t.Helper()
+	got := refused(trailer)
+	if err == nil || got == nil || got.Kind != kind {
+		t.Fatalf("got %v, %v; want kind %d", err, got, kind)
+	}
+	if got.What == "" || got.Next == "" || got.Spent != refusal.Nothing {
+		t.Errorf("it does not say what, what it cost and what to do: %+v", got)
+	}
+}
+
+func TestSpoiltDatasetUploadsLeaveNothing(t *testing.T) {
+	n := serveOn(t, t.TempDir(), &fakeTrainers{})
+	owner := n.connect()
+	header := func(change func(*bastionlabv1.UploadDatasetHeader)) func([]*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest {
+		return func(parts []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest {
+			change(parts[0].GetHeader())
+			return parts
+		}
+	}
+	for name, spoil := range map[string]func([]*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest{
+		"cut before the trailer": func(p []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest { return p[:2] },
+		"cut before the batches": func(p []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest { return p[:1] },
+		"batch left out": func(p []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest {
+			return []*bastionlabv1.UploadDatasetRequest{p[0], p[2]}
+		},
+		"batch twice": func(p []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest {
+			return []*bastionlabv1.UploadDatasetRequest{p[0], p[1], p[1], p[2]}
+		},
+		"damaged batch": func(p []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest {
+			p[1].GetBatch().Safetensors[len(p[1].GetBatch().Safetensors)-1] ^= 1
+			return p
+		},
+		"wrong digest of all": func(p []*bastionlabv1.UploadDatasetRequest) []*bastionlabv1.UploadDatasetRequest {
+			p[2].GetTrailer().Sha256[0] ^= 1
+			return p
+		},
+		"limit is NaN":             header(func(h *bastionlabv1.UploadDatasetHeader) { h.PrivacyLimit = proto.Float64(math.NaN()) }),
+		"limit is negative":        header(func(h *bastionlabv1.UploadDatasetHeader) { h.PrivacyLimit = proto.Float64(-1) }),
+		"delta of one":             header(func(h *bastionlabv1.UploadDatasetHeader) { h.Delta = proto.Float64(1) }),
+		"fewer slots than records": header(func(h *bastionlabv1.UploadDatasetHeader) { h.DeclaredSamples = declared - 1 }),
+		"no schema":                header(func(h *bastionlabv1.UploadDatasetHeader) { h.Schema = nil }),
+		"test set of nothing":      header(func(h *bastionlabv1.UploadDatasetHeader) { h.TestOf = "0123" }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, trailer, err := owner.sendDataset(spoil(parts("d", 6, "")))
+			kind := refusal.InvalidArgument
+			if name == "test set of nothing" {
+				kind = refusal.NotFound
+			}
+			expect(t, kind, trailer, err)
+		})
+	}
+	listed, err := owner.data().ListDatasets(owner.ctx(), &bastionlabv1.ListDatasetsRequest{})
+	if err != nil || len(listed.GetDatasets()) != 0 {
+		t.Errorf("left: %v, %v", listed, err)
+	}
+}
+
+func TestSpoiltModelUploadsLeaveNothing(t *testing.T) {
+	f := &fakeTrainers{}
+	n := serveOn(t, t.TempDir(), f)
+	owner, scientist := n.connect(), n.connect()
+	d := owner.upload("d", 6)
+	whole := func() []*bastionlabv1.UploadModelRequest {
+		return modelParts(d.GetId(), "cross_entropy", archive(t))
+	}
+	for name, test := range map[string]struct {
+		parts func() []*bastionlabv1.UploadModelRequest
+		kind  refusal.Kind
+	}{
+		"cut before the trailer": {func() []*bastionlabv1.UploadModelRequest { return whole()[:2] }, refusal.InvalidArgument},
+		"no archive": {func() []*bastionlabv1.UploadModelRequest {
+			p := whole()
+			return []*bastionlabv1.UploadModelRequest{p[0], p[2]}
+		}, refusal.InvalidArgument},
+		"archive twice": {func() []*bastionlabv1.UploadModelRequest {
+			p := whole()
+			return []*bastionlabv1.UploadModelRequest{p[0], p[1], p[1], p[2]}
+		}, refusal.InvalidArgument},
+		"damaged archive": {func() []*bastionlabv1.UploadModelRequest { p := whole(); p[1].GetChunk()[50] ^= 1; return p }, refusal.InvalidArgument},
+		"wrong digest":    {func() []*bastionlabv1.UploadModelRequest { p := whole(); p[2].GetTrailer().Sha256[0] ^= 1; return p }, refusal.InvalidArgument},
+		"no zip": {func() []*bastionlabv1.UploadModelRequest {
+			return modelParts(d.GetId(), "cross_entropy", []byte("PK\x03\x04 and nothing else"))
+		}, refusal.InvalidArgument},
+		"archive of nothing": {func() []*bastionlabv1.UploadModelRequest { p := whole(); p[0].GetHeader().ArchiveBytes = 0; return p }, refusal.InvalidArgument},
+		"archive of a lie": {func() []*bastionlabv1.UploadModelRequest {
+			p := whole()
+			p[0].GetHeader().ArchiveBytes = 1 << 50
+			return p
+		}, refusal.InvalidArgument},
+		"unknown dataset":      {func() []*bastionlabv1.UploadModelRequest { return modelParts("0123", "cross_entropy", archive(t)) }, refusal.NotFound},
+		"unknown loss":         {func() []*bastionlabv1.UploadModelRequest { return modelParts(d.GetId(), "hinge", archive(t)) }, refusal.InvalidArgument},
+		"loss of other labels": {func() []*bastionlabv1.UploadModelRequest { return modelParts(d.GetId(), "l2", archive(t)) }, refusal.InvalidArgument},
+		"chunk too large": {func() []*bastionlabv1.UploadModelRequest {
+			return modelParts(d.GetId(), "cross_entropy", make([]byte, 1<<20+1))
+		}, refusal.InvalidArgument},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, trailer, err := scientist.sendModel(test.parts())
+			expect(t, test.kind, trailer, err)
+		})
+	}
+	for name, test := range map[string]struct {
+		say  func(*trainerv1.IntakeDone) error
+		kind refusal.Kind
+	}{
+		"the intake refuses": {func(*trainerv1.IntakeDone) error {
+			return refusal.New(refusal.IncompatibleModel, "use a layer norm", "batch norm mixes records")
+		}, refusal.IncompatibleModel},
+		"an operator nobody argued for": {func(done *trainerv1.IntakeDone) error {
+			done.Report.Operators = append(done.Report.Operators, &bastionlabv1.OperatorUse{Name: "aten::steal", Count: 1})
+			return nil
+		}, refusal.IncompatibleModel},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.set(func(f *fakeTrainers) { f.intake = test.say })
+			_, trailer, err := scientist.sendModel(whole())
+			expect(t, test.kind, trailer, err)
+		})
+	}
+	for name, lie := range map[string]func(*trainerv1.IntakeDone) error{
+		"another program": func(done *trainerv1.IntakeDone) error {
+			done.Program = proto.CloneOf(done.Program)
+			done.Program.Loss = "l1"
+			return nil
+		},
+		"another digest": func(done *trainerv1.IntakeDone) error { done.Report.ProgramSha256 = make([]byte, 32); return nil },
+		"no report":      func(done *trainerv1.IntakeDone) error { done.Report = nil; return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.set(func(f *fakeTrainers) { f.intake = lie })
+			_, trailer, err := scientist.sendModel(whole())
+			if got := refused(trailer); err == nil || got == nil || got.Kind != refusal.Internal {
+				t.Errorf("a lying intake: %v, %v", err, got)
+			}
+		})
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if left := blobsIn(t, n.dir, "model"); len(left) != 0 {
+		t.Errorf("archives are left: %v", left)
+	}
+}
+
+func TestWhatIsSomebodyElsesIsNotThere(t *testing.T) {
+	n := serveOn(t, t.TempDir(), &fakeTrainers{})
+	owner, scientist, stranger := n.connect(), n.connect(), n.connect()
+	d := owner.upload("d", 6)
+	m := scientist.uploadModel(d.GetId())
+	run := scientist.wait(scientist.start(request(m, d.GetId(), 1)).GetId())
+	for name, test := range map[string]struct {
+		call func(p *person, trailer grpc.CallOption) error
+		who  *person
+		kind refusal.Kind
+	}{
+		"a stranger plans with the model": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.runs().PlanTraining(p.ctx(), request(m, d.GetId(), 1), trailer)
+			return err
+		}, stranger, refusal.NotFound},
+		"the owner starts the model": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.runs().StartTraining(p.ctx(), &bastionlabv1.StartTrainingRequest{Request: request(m, d.GetId(), 1)}, trailer)
+			return err
+		}, owner, refusal.NotFound},
+		"a stranger looks at the run": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.runs().GetRun(p.ctx(), &bastionlabv1.GetRunRequest{Id: run.GetId()}, trailer)
+			return err
+		}, stranger, refusal.NotFound},
+		"a stranger cancels the run": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.runs().CancelRun(p.ctx(), &bastionlabv1.CancelRunRequest{Id: run.GetId()}, trailer)
+			return err
+		}, stranger, refusal.NotFound},
+		"the owner cancels the run": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.runs().CancelRun(p.ctx(), &bastionlabv1.CancelRunRequest{Id: run.GetId()}, trailer)
+			return err
+		}, owner, refusal.PermissionDenied},
+		"the scientist lowers the limit": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.data().LowerLimit(p.ctx(), &bastionlabv1.LowerLimitRequest{DatasetId: d.GetId(), PrivacyLimit: 1}, trailer)
+			return err
+		}, scientist, refusal.PermissionDenied},
+		"the scientist deletes the data": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.data().DeleteDataset(p.ctx(), &bastionlabv1.DeleteDatasetRequest{Id: d.GetId()}, trailer)
+			return err
+		}, scientist, refusal.PermissionDenied},
+		"an unknown dataset": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.data().GetBudget(p.ctx(), &bastionlabv1.GetBudgetRequest{DatasetId: "0123"}, trailer)
+			return err
+		}, stranger, refusal.NotFound},
+		"the limit is raised": {func(p *person, trailer grpc.CallOption) error {
+			_, err := p.data().LowerLimit(p.ctx(), &bastionlabv1.LowerLimitRequest{DatasetId: d.GetId(), PrivacyLimit: 7}, trailer)
+			return err
+		}, owner, refusal.InvalidArgument},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var trailer metadata.MD
+			err := test.call(test.who, grpc.Trailer(&trailer))
+			expect(t, test.kind, trailer, err)
+		})
+	}
+	_, trailer, err := owner.download(run.GetId())
+	expect(t, refusal.PermissionDenied, trailer, err)
+	_, trailer, err = stranger.download(run.GetId())
+	expect(t, refusal.NotFound, trailer, err)
+	if runs, err := stranger.runs().ListRuns(stranger.ctx(), &bastionlabv1.ListRunsRequest{}); err != nil || len(runs.GetRuns()) != 0 {
+		t.Errorf("a stranger lists %v, %v", runs, err)
+	}
+	if runs, err := owner.runs().ListRuns(owner.ctx(), &bastionlabv1.ListRunsRequest{}); err != nil || len(runs.GetRuns()) != 1 {
+		t.Errorf("the owner lists %v, %v", runs, err)
+	}
+	if _, err := owner.data().DeleteDataset(owner.ctx(), &bastionlabv1.DeleteDatasetRequest{Id: d.GetId()}); err != nil {
+		t.Errorf("the owner deletes: %v", err)
+	}
+	_, trailer, err = stranger.sendModel(modelParts(d.GetId(), "cross_entropy", archive(t)))
+	expect(t, refusal.NotFound, trailer, err)
+}
+
+func TestSixteenClientsRaceForTheLastOfTheBudget(t *testing.T) {
+	f := &fakeTrainers{}
+	n := serveOn(t, t.TempDir(), f)
+	owner, scientist := n.connect(), n.connect()
+	d := owner.upload("d", 6)
+	m := scientist.uploadModel(d.GetId())
+	_, letGo := f.hold()
+	defer letGo()
+	scientist.start(request(m, d.GetId(), 4))
+	var clients sync.WaitGroup
+	var mu sync.Mutex
+	outcomes := map[refusal.Kind]int{}
+	for range 16 {
+		racer := connect(t, n.address, scientist.key)
+		clients.Go(func() {
+			var trailer metadata.MD
+			_, err := racer.runs().StartTraining(racer.ctx(), &bastionlabv1.StartTrainingRequest{Request: request(m, d.GetId(), 2)}, grpc.Trailer(&trailer))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				outcomes[0]++
+			} else if got := refused(trailer); got != nil {
+				outcomes[got.Kind]++
+			}
+		})
+	}
+	clients.Wait()
+	if outcomes[0] != 1 || outcomes[refusal.BudgetExceeded] != 15 {
+		t.Errorf("outcomes %v", outcomes)
+	}
+	if spent := owner.spent(d.GetId()); spent != 6 {
+		t.Errorf("spent %v", spent)
+	}
+}
