@@ -340,13 +340,14 @@ class _Models(_Service, model_pb2_grpc.ModelServiceServicer):
         self._s.enter(context, "UploadModel")
         header = next(requests).header
         stored = self._find(context, self._s.datasets, header.dataset_id, "dataset")
-        archive = b""
+        received = bytearray()
         for request in requests:
             if request.WhichOneof("part") == "trailer":
-                assert request.trailer.sha256 == hashlib.sha256(archive).digest()
+                assert request.trailer.sha256 == hashlib.sha256(received).digest()
                 break
             assert len(request.chunk) <= 1 << 20
-            archive += request.chunk
+            received += request.chunk
+        archive = bytes(received)
         assert len(archive) == header.archive_bytes
         try:
             module = torch.jit.load(io.BytesIO(archive))
@@ -451,8 +452,9 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         header = training_pb2.DownloadHeader(size_bytes=len(file), sha256=hashlib.sha256(file).digest())
         yield training_pb2.DownloadWeightsResponse(header=header)
         file = self._s.download_filter(file)
-        for start in range(0, len(file), 100):
-            yield training_pb2.DownloadWeightsResponse(chunk=file[start : start + 100])
+        size = max(100, len(file) // 50)
+        for start in range(0, len(file), size):
+            yield training_pb2.DownloadWeightsResponse(chunk=file[start : start + size])
 
     def _trained(self, run: training_pb2.Run) -> dict[str, torch.Tensor]:
         """The trainable parameters, each 1 larger for every run that this one goes on from, itself included."""

@@ -244,9 +244,12 @@ def test_a_module_that_is_torchscript_already(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         scripted = torch.jit.script(nn.Linear(8, 2).eval())
         named = torch.jit.script(models.Named())
+        pair = torch.jit.script(models.Pair())
     archive = loaded(convert(scripted, NUMBERS), tmp_path)
     assert archive.training
     assert not scripted.training
+    with pytest.raises(errors.InvalidArgument, match="missing a required argument: 'right'"):
+        Converter(pair, NUMBERS, NOTHING)
     with pytest.raises(errors.IncompatibleModel, match="must return one tensor"):
         Converter(named, NUMBERS, NOTHING).script()
 

@@ -35,7 +35,7 @@ def is_parameter_name(name: str) -> bool:
 def parameter_names(model: torch.nn.Module, schema: Schema) -> list[str]:
     """The names under which forward takes the dataset's inputs, in the schema's order."""
     names = [spec.name for spec in schema.inputs]
-    signature = inspect.signature(model.forward)
+    signature = _signature(model)
     # SECURITY: the names come from the server and end in source that is compiled here.
     if not all(is_parameter_name(name) for name in names):
         raise errors.InvalidArgument(
@@ -53,6 +53,21 @@ def parameter_names(model: torch.nn.Module, schema: Schema) -> list[str]:
         ) from None
     by_input = {value: name for name, value in bound.arguments.items() if isinstance(value, str)}
     return [by_input.get(name, name) for name in names]
+
+
+def _signature(model: Any) -> inspect.Signature:
+    if not isinstance(model, torch.jit.ScriptModule):
+        return inspect.signature(model.forward)
+    # inspect knows nothing of a method that is TorchScript.
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                argument.name, kind, default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty
+            )
+            for argument in model.forward.schema.arguments[1:]
+        ]
+    )
 
 
 def first_output(output: Any) -> torch.Tensor:

@@ -46,10 +46,10 @@ class Converter:
     """One module and the schema that it will be trained on."""
 
     def __init__(self, model: torch.nn.Module, schema: Schema, public: PublicFacts) -> None:
-        self._model = model
+        self._model = _own_copy(model)
         self._schema = schema
-        require_no_batch_statistics(self._copy())
-        self._names = parameter_names(model, schema)
+        require_no_batch_statistics(self._model)
+        self._names = parameter_names(self._model, schema)
         self._variants = [made_inputs(schema, public, self._names, variant) for variant in _VARIANTS]
         self._require_that_it_runs()
 
@@ -156,18 +156,25 @@ class Converter:
             return first_output(model(**named) if self._schema.named else model(*inputs)).detach()
 
     def _copy(self) -> Any:
-        """A copy on the CPU, in training mode."""
-        try:
-            with _quiet():
-                model = copy.deepcopy(self._model).cpu()
-        except Exception as error:
-            raise errors.InvalidArgument(
-                f"the model cannot be copied: {_first_line(error)}",
-                next="make copy.deepcopy(model) work: no tensors that were computed",
-            ) from None
-        # A module in evaluation mode, as from_pretrained gives it, is put into training mode whole. One that is in training mode is
-        # taken as it is, so that single layers can be frozen: model.train(), then model.norm.eval().
-        return model if model.training else model.train()
+        """One more of our own, to be changed or run. The parameters, which may be large, are shared among all of them."""
+        shared = {id(parameter): parameter for parameter in self._model.parameters()}
+        with _quiet():
+            return copy.deepcopy(self._model, shared)
+
+
+def _own_copy(model: torch.nn.Module) -> Any:
+    """A copy of the author's module, on the CPU and in training mode."""
+    try:
+        with _quiet():
+            own = copy.deepcopy(model).cpu()
+    except Exception as error:
+        raise errors.InvalidArgument(
+            f"the model cannot be copied: {_first_line(error)}",
+            next="make copy.deepcopy(model) work: no tensors that were computed",
+        ) from None
+    # A module in evaluation mode, as from_pretrained gives it, is put into training mode whole. One that is in training mode is
+    # taken as it is, so that single layers can be frozen: model.train(), then model.norm.eval().
+    return own if own.training else own.train()
 
 
 def save(module: torch.jit.ScriptModule, path: Path) -> None:
