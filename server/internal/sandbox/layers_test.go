@@ -23,11 +23,12 @@ const memoryBytes = 1 << 30
 // buildProber compiles the stand-in for the trainer with layers that can be left out.
 func buildProber(t *testing.T, tags string) string {
 	t.Helper()
-	if cgo, err := exec.Command("go", "env", "CGO_ENABLED").Output(); err != nil || string(bytes.TrimSpace(cgo)) != "1" {
-		t.Skip("the constructor needs cgo")
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("the constructor needs a C compiler")
 	}
 	path := filepath.Join(t.TempDir(), "prober")
 	build := exec.Command("go", "build", "-tags", tags, "-o", path, "./testdata/prober")
+	build.Env = append(os.Environ(), "CGO_ENABLED=1") // also where the tests themselves are built without
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, output)
 	}

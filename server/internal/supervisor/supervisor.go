@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -49,6 +50,9 @@ type Launcher struct {
 // New checks the configuration. It starts nothing.
 func New(config Config) (*Launcher, error) {
 	var problems []error
+	if absolute, err := filepath.Abs(config.Path); err == nil {
+		config.Path = absolute // a trainer starts in the root directory
+	}
 	if info, err := os.Stat(config.Path); err != nil {
 		problems = append(problems, fmt.Errorf("trainer: %w", err))
 	} else if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {

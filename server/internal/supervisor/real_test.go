@@ -1,0 +1,316 @@
+//go:build linux
+
+package supervisor_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"math"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+	"github.com/bastionlab/bastionlab/server/internal/supervisor"
+)
+
+// These tests run the trainer that `make` has built, sandbox, libtorch and all.
+
+const builtTrainer = "../../../bin/bastionlab-trainer"
+
+func realTrainer(t *testing.T) *supervisor.Launcher {
+	t.Helper()
+	path := builtTrainer
+	if other := os.Getenv("BASTIONLAB_TEST_TRAINER"); other != "" {
+		path = other
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no trainer: make builds it (%v)", err)
+	}
+	l, err := supervisor.New(supervisor.Config{
+		Path: path, Threads: 2, MemoryLimitBytes: 4 << 30, StallWindow: time.Minute,
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestTheRealSandboxDeniesEveryAttempt(t *testing.T) {
+	l := realTrainer(t)
+	begin := time.Now()
+	report, err := l.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("libtorch %s, probed in %v", report.TorchVersion, time.Since(begin))
+	for _, layer := range report.Layers {
+		t.Logf("%-14s %v  %s", layer.GetName(), layer.GetActive(), layer.GetDetail())
+	}
+	for _, attempt := range report.Attempts {
+		t.Logf("%-20s %s", attempt.GetCall(), attempt.GetDetail())
+		if !attempt.GetDenied() {
+			t.Errorf("%s: %s", attempt.GetCall(), attempt.GetDetail())
+		}
+	}
+	missing := report.Missing()
+	if i := slices.Index(missing, supervisor.Namespaces); i >= 0 {
+		t.Log("this host grants no namespaces of one's own")
+		missing = slices.Delete(missing, i, i+1)
+	}
+	if len(missing) > 0 {
+		t.Errorf("missing: %v", missing)
+	}
+}
+
+// model is an archive with its schema.
+type model struct {
+	archive *os.File
+	program *trainerv1.Program
+	record  func(i int) []byte
+}
+
+func sealedCopy(t *testing.T, content []byte) *os.File {
+	t.Helper()
+	file, err := storage.NewMemfd("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if _, err := file.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := storage.SealMemfd(file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func loadModel(t *testing.T, name string, input *bastionlabv1.TensorSpec, record func(i int) []byte) model {
+	t.Helper()
+	archive, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(archive)
+	return model{
+		archive: sealedCopy(t, archive), record: record,
+		program: &trainerv1.Program{
+			Form: trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE, PayloadSha256: digest[:], PayloadBytes: int64(len(archive)), Loss: "cross_entropy",
+			Schema: &bastionlabv1.Schema{
+				Inputs: []*bastionlabv1.TensorSpec{input},
+				Label:  &bastionlabv1.TensorSpec{Name: "label", Dtype: bastionlabv1.DType_DTYPE_I64},
+			},
+		},
+	}
+}
+
+var features = &bastionlabv1.TensorSpec{Name: "x", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{4}}
+
+// featureRecord has its label in its first feature, so that there is something to learn.
+func featureRecord(i int) []byte {
+	record := make([]byte, 0, 24)
+	for j := range 4 {
+		value := float32(0)
+		if j == 0 {
+			value = float32(2*(i%2) - 1)
+		}
+		record = binary.LittleEndian.AppendUint32(record, math.Float32bits(value))
+	}
+	return binary.LittleEndian.AppendUint64(record, uint64(i%2))
+}
+
+func linear(t *testing.T) model { return loadModel(t, "linear.pt", features, featureRecord) }
+
+// words uses what is set up late: kernels compiled for their shapes, more threads, dropout's generator.
+func words(t *testing.T) model {
+	tokens := &bastionlabv1.TensorSpec{Name: "tokens", Dtype: bastionlabv1.DType_DTYPE_I64, Shape: []int64{12}}
+	return loadModel(t, "words.pt", tokens, func(i int) []byte {
+		var record []byte
+		for j := range 12 {
+			record = binary.LittleEndian.AppendUint64(record, uint64((i*7+j*3)%50))
+		}
+		return binary.LittleEndian.AppendUint64(record, uint64(i%2))
+	})
+}
+
+func TestTheRealIntakeJudges(t *testing.T) {
+	l := realTrainer(t)
+	t.Run("a model that can be trained", func(t *testing.T) {
+		m := words(t)
+		done, err := l.Intake(t.Context(), m.program, m.archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(done.GetReport().GetOperators()) == 0 || len(done.GetReport().GetParameters()) == 0 {
+			t.Errorf("report: %v", done.GetReport())
+		}
+	})
+	t.Run("statistics over the batch", func(t *testing.T) {
+		m := loadModel(t, "batchnorm.pt", features, featureRecord)
+		_, err := l.Intake(t.Context(), m.program, m.archive)
+		var refused *refusal.Error
+		if !errors.As(err, &refused) || refused.Kind != refusal.IncompatibleModel || refused.Model == nil || refused.Model.Operator == "" {
+			t.Fatalf("got %v", err)
+		}
+		t.Log(refused)
+	})
+	t.Run("no archive", func(t *testing.T) {
+		m := linear(t)
+		rubbish := []byte("PK\x03\x04 and nothing behind it")
+		digest := sha256.Sum256(rubbish)
+		m.program.PayloadSha256, m.program.PayloadBytes = digest[:], int64(len(rubbish))
+		_, err := l.Intake(t.Context(), m.program, sealedCopy(t, rubbish))
+		if refusal.KindOf(err) != refusal.InvalidArgument {
+			t.Fatalf("got %v", err)
+		}
+		t.Log(err)
+	})
+	t.Run("a schema that it does not fit", func(t *testing.T) {
+		m := loadModel(t, "linear.pt", &bastionlabv1.TensorSpec{Name: "x", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{5}}, nil)
+		_, err := l.Intake(t.Context(), m.program, m.archive)
+		if refusal.KindOf(err) != refusal.IncompatibleModel {
+			t.Fatalf("got %v", err)
+		}
+		t.Log(err)
+	})
+}
+
+const trainedRecords, declaredSlots = 60, 64
+
+func settings(steps int64) *trainerv1.Settings {
+	return &trainerv1.Settings{
+		Private: true, MaxGradNorm: 1, NoiseMultiplier: 0.5, InclusionThreshold: 1 << 62, Slots: declaredSlots, Steps: steps,
+		EpochEnds: []int64{steps / 2, steps}, BatchSize: 16, PassSize: 6,
+		Optimizer: &bastionlabv1.Optimizer{Kind: &bastionlabv1.Optimizer_Sgd{Sgd: &bastionlabv1.SGD{Lr: 0.5}}},
+	}
+}
+
+// trainReal trains m and returns the weights as a safetensors file.
+func trainReal(t *testing.T, l *supervisor.Launcher, m model, steps int64, initial []byte) []byte {
+	t.Helper()
+	request := &trainerv1.Train{Program: m.program, Settings: settings(steps), HasInitialWeights: initial != nil}
+	var initialFile *os.File
+	if initial != nil {
+		initialFile = sealedCopy(t, initial)
+	}
+	begin := time.Now()
+	trainer, err := l.Prepare(t.Context(), request, m.archive, initialFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	prepared := time.Since(begin)
+	var records []byte
+	for i := range trainedRecords {
+		records = append(records, m.record(i)...)
+	}
+	output, err := storage.NewMemfd("output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	marks := 0
+	data := &trainerv1.Data{Records: trainedRecords, RecordBytes: int64(len(records) / trainedRecords)}
+	finished, err := trainer.Run(t.Context(), data, sealedCopy(t, records), output, func(*trainerv1.Progress) { marks++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := min(40, int(steps)); marks != want {
+		t.Errorf("%d marks, want %d", marks, want)
+	}
+	t.Logf("prepared in %v, trained in %v", prepared, time.Since(begin)-prepared)
+	weights := make([]byte, finished.GetOutputBytes())
+	if _, err := output.ReadAt(weights, 0); err != nil {
+		t.Fatal(err)
+	}
+	return weights
+}
+
+func decode(t *testing.T, weights []byte) map[string][]float64 {
+	t.Helper()
+	tensors, err := safetensors.Decode(weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]float64{}
+	for _, tensor := range tensors {
+		for at := 0; at < len(tensor.Data); at += 4 {
+			value := float64(math.Float32frombits(binary.LittleEndian.Uint32(tensor.Data[at:])))
+			if math.IsNaN(value) || math.IsInf(value, 0) {
+				t.Fatalf("%s is not finite", tensor.Name)
+			}
+			values[tensor.Name] = append(values[tensor.Name], value)
+		}
+	}
+	return values
+}
+
+func TestTheRealTrainerLearns(t *testing.T) {
+	l := realTrainer(t)
+	m := linear(t)
+	weights := trainReal(t, l, m, 60, nil)
+	values := decode(t, weights)
+	if len(values["weight"]) != 8 || len(values["bias"]) != 2 {
+		t.Fatalf("parameters: %v", values)
+	}
+	// The first feature is the label: it must push class 1 up and class 0 down.
+	if w := values["weight"]; w[4]-w[0] < 1 {
+		t.Errorf("nothing was learnt: %v", w)
+	}
+	// The same again, from where it ended: the noise is another, the weights go on.
+	again := trainReal(t, l, m, 2, weights)
+	if bytes.Equal(weights, again) {
+		t.Error("two more steps changed nothing")
+	}
+	if w := decode(t, again)["weight"]; w[4]-w[0] < 0.5 {
+		t.Errorf("the second run did not begin where the first ended: %v", w)
+	}
+	// PRIVACY: the same run twice must not have the same noise.
+	if bytes.Equal(trainReal(t, l, m, 2, weights), again) {
+		t.Error("two runs share their noise")
+	}
+}
+
+// Kernels that are compiled late, threads that are made late, dropout: all of it inside the closed sandbox.
+func TestTheRealSandboxLetsAModelTrain(t *testing.T) {
+	values := decode(t, trainReal(t, realTrainer(t), words(t), 40, nil))
+	if len(values) != 13 {
+		t.Errorf("%d parameters", len(values))
+	}
+}
+
+// What a model may ask for at worst is refused before any charge: more memory than is granted.
+func TestAPassThatDoesNotFitIsRefusedBeforeTheData(t *testing.T) {
+	l := realTrainer(t)
+	m := words(t)
+	request := &trainerv1.Train{Program: m.program, Settings: settings(4)}
+	request.Settings.PassSize = 50_000_000
+	_, err := l.Prepare(t.Context(), request, m.archive, nil)
+	if refusal.KindOf(err) != refusal.TrainingFailed {
+		t.Fatalf("got %v", err)
+	}
+	t.Log(err)
+}
+
+func TestTheReleasedTrainerKnowsNoReplay(t *testing.T) {
+	realTrainer(t)
+	content, err := os.ReadFile(builtTrainer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"BASTIONLAB_REPLAY", "BASTIONLAB_SANDBOX_WITHOUT", "replaysWithoutNoise"} {
+		if bytes.Contains(content, []byte(word)) {
+			t.Errorf("it contains %s", word)
+		}
+	}
+}
