@@ -21,8 +21,7 @@ from zoo import Case
 from zoo.hostile import CHAOTIC, HONEST, HOSTILE, TRAPS, Base
 from zoo.spoilt import spoilt_by, with_value
 
-INDICES = [[1, 2, 3], [0, 0, 1], [3, 2, 1], [4, 5, 9], [-1, -2, -4], [-5, 0, 1], [10**12, -(10**12), 2]]
-INDICES.append([-1, -1, -1])
+INDICES = [[1, 2, 3], [0, 0, 1], [3, 2, 1], [4, 5, 9], [-1, -2, -4], [-5, 0, 1], [10**12, -(10**12), 2], [-1, -1, -1]]
 VALUES = [[0.5, 0.2, 0.3, 0.1], [-0.5, 0.2, -0.7, 1.0], [2.5, 0.4, 1.0, -1.0]]
 
 
