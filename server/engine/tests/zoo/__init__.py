@@ -1,6 +1,6 @@
 """Tiny honest models, one or more of every kind of layer."""
 
-from zoo import attention, convolution, embedding, linear, normalisation, parameters
+from zoo import attention, convolution, embedding, linear, mutation, normalisation, parameters
 from zoo.case import Case
 
 CASES: list[Case] = [
@@ -10,6 +10,7 @@ CASES: list[Case] = [
     *normalisation.CASES,
     *parameters.CASES,
     *attention.CASES,
+    *mutation.CASES,
 ]
 
 __all__ = ["CASES", "Case"]

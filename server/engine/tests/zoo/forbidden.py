@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
@@ -37,12 +35,6 @@ class FromFile(Base):
 class Print(Base):
     def spy(self, y: Tensor) -> Tensor:
         print(y)
-        return y
-
-
-class Warn(Base):
-    def spy(self, y: Tensor) -> Tensor:
-        warnings.warn("seen", stacklevel=2)
         return y
 
 
@@ -308,7 +300,6 @@ FORBIDDEN: list[tuple[type[Base], tuple[str, ...]]] = [
     (Save, ("aten::save",)),
     (FromFile, ("aten::from_file",)),
     (Print, ("prim::Print",)),
-    (Warn, ("aten::warn",)),
     (Seed, ("aten::manual_seed",)),
     (Item, ("aten::item",)),
     (ToFloat, ("aten::Float", "aten::FloatImplicit")),
