@@ -15,4 +15,10 @@ void Dense::accumulate(const at::Tensor& factors, at::Tensor& sum) {
   sum.view({-1}).addmv_(g.t(), factors.to(g.scalar_type()));
 }
 
+std::unique_ptr<Form> Dense::joined(const std::vector<Dense*>& uses) {
+  at::Tensor sum = uses[0]->flat().clone();  // [B, P]
+  for (size_t i = 1; i < uses.size(); i++) sum.add_(uses[i]->flat());
+  return std::make_unique<Dense>(std::move(sum));
+}
+
 }  // namespace bastionlab

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include "form.h"
 
 namespace bastionlab {
@@ -12,6 +15,8 @@ class Dense : public Form {
   at::Tensor reach() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+
+  static std::unique_ptr<Form> joined(const std::vector<Dense*>& uses);
 
  private:
   at::Tensor flat() const { return gradients_.reshape({gradients_.size(0), -1}); }

@@ -1,10 +1,14 @@
 #include "judge.h"
 
+#include <algorithm>
+#include <set>
+
 #include "failure.h"
 
 namespace bastionlab {
 namespace {
 
+using c10::IValue;
 using torch::jit::Operator;
 using torch::jit::Stack;
 
@@ -13,9 +17,9 @@ using torch::jit::Stack;
 }
 
 // The argument of that name, or None.
-c10::IValue argument(const Operator& op, const Stack& arguments, const std::string& name) {
+IValue argument(const Operator& op, const Stack& arguments, const std::string& name) {
   auto index = op.schema().argumentIndexWithName(name);
-  return index && static_cast<size_t>(*index) < arguments.size() ? arguments[*index] : c10::IValue();
+  return index && static_cast<size_t>(*index) < arguments.size() ? arguments[*index] : IValue();
 }
 
 void judge_batch_norm(const Operator& op, const Stack& arguments, const std::string& layer) {
@@ -37,12 +41,26 @@ void judge_embedding(const Operator& op, const Stack& arguments, const std::stri
 
 // SECURITY: the shape of x[mask] depends on what the record holds.
 void judge_index(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
-  for (const c10::IValue& index : argument(op, arguments, "indices").toList().vec()) {
+  for (const IValue& index : argument(op, arguments, "indices").toList().vec()) {
     if (!index.isTensor() || !index.toTensor().defined() || !varies(index.toTensor())) continue;
     auto type = index.toTensor().scalar_type();
     if (type == at::kBool || type == at::kByte)
       refuse(op, layer, "indexing by a boolean mask has a result whose shape depends on the record; use torch.where or masked_fill");
   }
+}
+
+// SECURITY: nonzero, masked_select, unique, repeat_interleave by a tensor: how much they give depends on the values.
+void judge_shape(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
+  static const std::set<std::string> composite = {"aten::argwhere", "aten::bincount", "aten::nonzero_numpy", "aten::unique_consecutive"};
+  const std::string& name = op.schema().name();
+  auto tags = op.getTags();
+  bool depends = composite.contains(name) || (op.isC10Op() && std::find(tags.begin(), tags.end(), at::Tag::dynamic_output_shape) != tags.end());
+  auto refuse_varying = [&](const IValue& value) {
+    if (value.isTensor() && value.toTensor().defined() && varies(value.toTensor()))
+      refuse(op, layer, "the shape of its result depends on what the record holds");
+  };
+  if (name == "aten::repeat_interleave") return refuse_varying(argument(op, arguments, "repeats"));
+  if (depends) std::for_each(arguments.begin(), arguments.end(), refuse_varying);
 }
 
 // SECURITY: one_hot without num_classes makes as many columns as the record's largest class.
@@ -65,6 +83,7 @@ void Judge::operator_allowed(const std::string& name, const std::string& layer) 
 
 void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::string& layer, const Varies& varies) const {
   const std::string& name = op.schema().name();
+  judge_shape(op, arguments, layer, varies);
   if (name == "aten::batch_norm") judge_batch_norm(op, arguments, layer);
   if (name == "aten::instance_norm") judge_instance_norm(op, arguments, layer);
   if (name == "aten::embedding") judge_embedding(op, arguments, layer);

@@ -1,6 +1,9 @@
 #include "norms.h"
 
+#include "dense.h"
 #include "factors.h"
+#include "outer.h"
+#include "rows.h"
 
 namespace bastionlab {
 namespace {
@@ -20,10 +23,30 @@ at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t 
   return squares;
 }
 
+template <class F>
+void join(Uses& uses) {
+  std::vector<F*> same;
+  for (auto& use : uses)
+    if (auto* form = dynamic_cast<F*>(use.get())) same.push_back(form);
+  if (same.size() < 2) return;
+  std::unique_ptr<Form> joined = F::joined(same);
+  if (joined == nullptr) return;
+  std::erase_if(uses, [](const auto& use) { return dynamic_cast<F*>(use.get()) != nullptr; });
+  uses.push_back(std::move(joined));
+}
+
 // Far enough below the largest number of the type that no sum over a pass can reach it.
 double largest_reach(at::ScalarType type) { return type == at::kDouble ? 1e280 : 1e30; }
 
 }  // namespace
+
+void join_uses(Measured& measured) {
+  for (Uses& uses : measured) {
+    join<Outer>(uses);  // may give a Dense
+    join<Rows>(uses);
+    join<Dense>(uses);
+  }
+}
 
 at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts,
                         std::optional<double> clipping_norm) {

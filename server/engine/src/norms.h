@@ -12,4 +12,7 @@ namespace bastionlab {
 at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts /* [B] bool */,
                         std::optional<double> clipping_norm);
 
+// Joins the uses of each parameter that have one form: a weight used at every step of a recurrent layer is used once at more positions.
+void join_uses(Measured& measured);
+
 }  // namespace bastionlab

@@ -15,8 +15,7 @@ const Names kMetadata = {
     "aten::size",       "aten::dim",         "aten::numel",          "aten::is_floating_point", "aten::is_complex", "aten::is_signed",
     "aten::get_device", "aten::element_size", "prim::dtype",          "prim::device",            "prim::layout",     "prim::is_cuda",
     "prim::is_cpu",     "prim::is_meta",      "prim::is_sparse",      "prim::is_quantized",      "prim::is_mkldnn",  "prim::is_nested",
-    "prim::is_xla",     "prim::is_mps",       "prim::is_ipu",         "prim::is_maia",           "prim::shape",      "aten::result_type",
-    "aten::type_as_dtype",
+    "aten::is_contiguous", "aten::stride", "prim::type", "prim::is_xla",     "prim::is_mps",       "prim::is_ipu",         "prim::is_maia",           "prim::shape",      "aten::result_type",
 };
 
 const Names kMoves = {

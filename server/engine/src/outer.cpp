@@ -40,6 +40,16 @@ void Outer::accumulate(const at::Tensor& factors, at::Tensor& sum) {
   }
 }
 
+std::unique_ptr<Form> Outer::joined(const std::vector<Outer*>& uses) {
+  std::vector<at::Tensor> left, right;
+  for (Outer* use : uses) {
+    if (use->left_.size(1) != uses[0]->left_.size(1)) return nullptr;  // one kernel in convolutions of different groups
+    left.push_back(use->left_);
+    right.push_back(use->right_);
+  }
+  return make_outer(at::cat(left, 2), at::cat(right, 2));  // more positions
+}
+
 // Per record, the Gram matrices cost T^2 (m + n) multiplications in float64 and keep T (m + n) numbers until the factors are known; a
 // gradient written out costs about as much as ten of those multiplications for each of its m n numbers, and keeps these instead.
 std::unique_ptr<Form> make_outer(at::Tensor left, at::Tensor right) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "form.h"
 
@@ -16,6 +17,8 @@ class Outer : public Form {
   at::Tensor reach() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+
+  static std::unique_ptr<Form> joined(const std::vector<Outer*>& uses);
 
  private:
   at::Tensor left_, right_;

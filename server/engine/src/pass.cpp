@@ -32,6 +32,7 @@ void measure_gradients(Frame& frame, const at::Tensor& loss, Measured& out) {
     gradients[i].reset();
     frame.recordings[i].measure = nullptr;
   }
+  join_uses(out);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ const std::map<std::string, Rule> kRules = {
     {"aten::conv3d", {"convolution", make_conv}},
     {"aten::convolution", {"convolution", make_conv}},
     {"aten::_convolution", {"convolution", make_conv}},
+    {"aten::_convolution_mode", {"convolution", make_conv}},
     {"aten::embedding", {"embedding", make_embedding}},
     {"aten::layer_norm", {"layer_norm", make_layer_norm}},
     {"aten::group_norm", {"group_norm", make_group_norm}},

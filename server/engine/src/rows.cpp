@@ -27,4 +27,13 @@ void Rows::accumulate(const at::Tensor& factors, at::Tensor& sum) {
   sum.index_add_(0, index_.flatten(), scaled(gradients_, factors).flatten(0, 1));
 }
 
+std::unique_ptr<Form> Rows::joined(const std::vector<Rows*>& uses) {
+  std::vector<at::Tensor> index, gradients;
+  for (Rows* use : uses) {
+    index.push_back(use->index_);
+    gradients.push_back(use->gradients_);
+  }
+  return std::make_unique<Rows>(at::cat(index, 1), at::cat(gradients, 1));  // more positions
+}
+
 }  // namespace bastionlab

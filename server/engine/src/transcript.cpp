@@ -61,19 +61,21 @@ bool Transcript::varies(const c10::IValue& value) const {
   return false;
 }
 
-bool Transcript::is_written(const at::Tensor& constant) const {
-  return constant.has_storage() && written_.contains(constant.storage().unsafeGetStorageImpl());
+// What a constant holds at this point of the program; the author may change it in place later.
+at::Tensor Transcript::constant(const at::Tensor& tensor) {
+  if (!tensor.defined()) return tensor;
+  if (!tensor.has_storage() || fixed_.contains(tensor.storage().unsafeGetStorageImpl())) return tensor.detach();
+  auto found = copies_.find(tensor.unsafeGetTensorImpl());
+  if (found == copies_.end() || found->second.version != tensor._version())
+    found = copies_.insert_or_assign(tensor.unsafeGetTensorImpl(), Copy{tensor, tensor.detach().clone(), static_cast<uint32_t>(tensor._version())}).first;
+  return found->second.copy;
 }
 
 Operand Transcript::operand(const c10::IValue& argument) {
   Operand out;
   if (argument.isTensor()) {
     out.value = value_of(argument.toTensor());
-    if (out.value == kNone) {
-      const at::Tensor& constant = argument.toTensor();
-      if (constant.defined() && constant.has_storage()) written_.insert(constant.storage().unsafeGetStorageImpl());
-      out.constant = constant.defined() ? constant.detach() : constant;
-    }
+    if (out.value == kNone) out.constant = constant(argument.toTensor());
   } else if (argument.isList() && (varies(argument) || argument.isTensorList())) {
     for (const c10::IValue& element : argument.toListRef()) out.list.push_back(operand(element));
     if (out.list.empty()) out.constant = argument;

@@ -28,7 +28,8 @@ class Transcript {
   void rebind(const at::Tensor& tensor, const at::Tensor& now);
 
   ValueId value_of(const at::Tensor& tensor) const;  // kNone for a constant
-  bool is_written(const at::Tensor& constant) const;  // a step holds this constant's memory
+  // The memory of a constant that nothing may change; the tape holds it as it is, and a copy of any other.
+  void never_changes(const at::Tensor& constant) { fixed_.insert(constant.storage().unsafeGetStorageImpl()); }
 
   Tape& tape() { return tape_; }
 
@@ -39,9 +40,15 @@ class Transcript {
   };
   ValueId add_value(const at::Tensor& tensor, Origin origin, int index);
   Operand operand(const c10::IValue& argument);
+  at::Tensor constant(const at::Tensor& tensor);
 
   std::unordered_map<const c10::TensorImpl*, Known> known_;
-  std::unordered_set<const c10::StorageImpl*> written_;
+  std::unordered_set<const c10::StorageImpl*> fixed_;
+  struct Copy {
+    at::Tensor original, copy;
+    uint32_t version;
+  };
+  std::unordered_map<const c10::TensorImpl*, Copy> copies_;
   Tape tape_;
 };
 

@@ -1,11 +1,8 @@
 #include "unroll.h"
 
-#include <map>
-
 #include "constructs.h"
+#include "evaluator.h"
 #include "failure.h"
-#include "operators.h"
-#include "transcript.h"
 
 namespace bastionlab {
 namespace {
@@ -14,7 +11,6 @@ namespace prim = c10::prim;
 using c10::IValue;
 using torch::jit::Block;
 using torch::jit::Node;
-using torch::jit::Operator;
 using torch::jit::Stack;
 using torch::jit::Value;
 
@@ -26,81 +22,26 @@ using Scope = std::unordered_map<const Value*, IValue>;
 
 class Unroller {
  public:
-  Unroller(const Archive& archive, const Judge& judge) : archive_(archive), judge_(judge) {
-    introduce_parameters();
-    protect_attributes();
-  }
+  Unroller(const Archive& archive, const Judge& judge) : archive_(archive), evaluator_(archive, judge) {}
 
-  void introduce_input(const at::Tensor& tensor, int index) {
-    protect(tensor, "an input");
-    inputs_.push_back(transcript_.introduce(tensor, Origin::kInput, index));
-  }
+  void introduce_input(const at::Tensor& tensor, int index) { inputs_.push_back(evaluator_.introduce_input(tensor, index)); }
   IValue call(torch::jit::Function& function, Stack arguments, const std::string& layer);
   Tape finish(const at::Tensor& output, const std::string& name);
 
  private:
-  void protect_attributes();
-  void introduce_parameters();
-  void protect(const at::Tensor& tensor, const std::string& what);
-  void protect(const IValue& value, const std::string& name);
-
   void run(const Block* block, Scope& scope, const std::string& layer);
   void run(const Node* node, Scope& scope, const std::string& layer);
   void run_if(const Node* node, Scope& scope, const std::string& layer);
   void run_loop(const Node* node, Scope& scope, const std::string& layer);
   void run_call(const Node* node, Scope& scope, const std::string& layer);
-  void run_operator(const Node* node, Stack& stack, const std::string& layer);
-  void refuse_writes(const Operator& op, const Stack& arguments, const std::string& layer, bool varying);
+  void run_set_attribute(const Node* node, Scope& scope, const std::string& layer);
 
   const Archive& archive_;
-  const Judge& judge_;
-  Transcript transcript_;
+  Evaluator evaluator_;
   std::vector<ValueId> inputs_;
-  std::unordered_map<const void*, std::string> protected_;  // memory and containers that must not change, and what they are
-  std::map<std::string, int64_t> met_;
   int64_t nodes_ = 0;
   int depth_ = 0;
 };
-
-void Unroller::introduce_parameters() {
-  for (size_t i = 0; i < archive_.parameters.size(); i++) {
-    const Parameter& parameter = archive_.parameters[i];
-    if (parameter.trainable) transcript_.introduce(parameter.tensor, Origin::kParameter, static_cast<int>(i));
-    protect(parameter.tensor, "the parameter " + parameter.name);
-  }
-}
-
-void Unroller::protect(const at::Tensor& tensor, const std::string& what) {
-  if (!tensor.defined() || !tensor.has_storage()) return;
-  protected_.emplace(tensor.storage().unsafeGetStorageImpl(), what);
-  int index = archive_.parameter_of(tensor);
-  if (index >= 0 && archive_.parameters[index].trainable) transcript_.same(tensor, archive_.parameters[index].tensor);
-  for (const Parameter& parameter : archive_.parameters)
-    if (index < 0 && parameter.trainable && tensor.is_alias_of(parameter.tensor))
-      throw Failure(BL_INCOMPATIBLE_MODEL, what + " shares memory with the parameter " + parameter.name + " without being it");
-}
-
-void Unroller::protect(const IValue& value, const std::string& name) {
-  if (value.isTensor()) {
-    protect(value.toTensor(), name);
-  } else if (value.isList()) {
-    protected_.emplace(value.internalToPointer(), name);
-    for (const IValue& element : value.toListRef()) protect(element, name);
-  } else if (value.isGenericDict()) {
-    protected_.emplace(value.internalToPointer(), name);
-    for (const auto& entry : value.toGenericDict()) protect(entry.value(), name);
-  } else if (value.isTuple()) {
-    for (const IValue& element : value.toTupleRef().elements()) protect(element, name);
-  } else if (value.isObject() && !value.type()->is_module()) {
-    if (!protected_.emplace(value.internalToPointer(), name).second) return;
-    for (const IValue& slot : value.toObjectRef().slots()) protect(slot, name);
-  }
-}
-
-// SECURITY: what belongs to the module never changes while it runs, so nothing of a record can stay in it.
-void Unroller::protect_attributes() {
-  for (const auto& [name, value] : archive_.module.named_attributes()) protect(value, "the attribute " + name);
-}
 
 IValue Unroller::call(torch::jit::Function& function, Stack arguments, const std::string& layer) {
   if (++depth_ > kMaxDepth) throw Failure(BL_INCOMPATIBLE_MODEL, "its functions call one another without end", "", layer);
@@ -156,6 +97,15 @@ void Unroller::run_call(const Node* node, Scope& scope, const std::string& layer
   scope[node->output()] = call(method, std::move(arguments), found == archive_.layers.end() ? layer : found->second);
 }
 
+// SECURITY: an object that the program made may change; one that belongs to the module may not.
+void Unroller::run_set_attribute(const Node* node, Scope& scope, const std::string& layer) {
+  const IValue& object = scope.at(node->input(0));
+  const std::string& name = node->s(c10::attr::name);
+  if (object.type()->is_module() || evaluator_.is_protected(object.internalToPointer()))
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the model changes its own attribute \"" + name + "\"", "prim::SetAttr", layer);
+  object.toObject()->setAttr(name, scope.at(node->input(1)));
+}
+
 void Unroller::run(const Node* node, Scope& scope, const std::string& layer) {
   if (++nodes_ > kMaxNodes) throw Failure(BL_INCOMPATIBLE_MODEL, "the model takes too many steps to unroll", "", layer);
   switch (node->kind()) {
@@ -171,13 +121,7 @@ void Unroller::run(const Node* node, Scope& scope, const std::string& layer) {
     case prim::GetAttr:
       scope[node->output()] = scope.at(node->input(0)).toObjectRef().getAttr(node->s(c10::attr::name));
       return;
-    case prim::SetAttr: {
-      const IValue& object = scope.at(node->input(0));
-      if (object.type()->is_module() || protected_.contains(object.internalToPointer()))
-        throw Failure(BL_INCOMPATIBLE_MODEL, "the model changes its own attribute \"" + node->s(c10::attr::name) + "\"", "prim::SetAttr", layer);
-      object.toObject()->setAttr(node->s(c10::attr::name), scope.at(node->input(1)));
-      return;
-    }
+    case prim::SetAttr: return run_set_attribute(node, scope, layer);
     case prim::If: return run_if(node, scope, layer);
     case prim::Loop: return run_loop(node, scope, layer);
     case prim::CallFunction:
@@ -189,8 +133,10 @@ void Unroller::run(const Node* node, Scope& scope, const std::string& layer) {
   Stack stack;
   for (const Value* input : node->inputs()) stack.push_back(scope.at(input));
   try {
-    if (!run_construct(node, stack)) run_operator(node, stack, layer);
-  } catch (const Failure&) {
+    if (!run_construct(node, stack)) evaluator_.run(node, stack, layer);
+  } catch (Failure& failure) {
+    if (failure.op.empty()) failure.op = node->kind().toQualString();
+    if (failure.layer.empty()) failure.layer = layer;
     throw;
   } catch (const std::exception& e) {
     if (is_out_of_memory(e)) throw;
@@ -200,54 +146,13 @@ void Unroller::run(const Node* node, Scope& scope, const std::string& layer) {
   for (size_t i = 0; i < stack.size(); i++) scope[node->outputs()[i]] = std::move(stack[i]);
 }
 
-// SECURITY: no operator may write into what outlives the record.
-void Unroller::refuse_writes(const Operator& op, const Stack& arguments, const std::string& layer, bool varying) {
-  int written = written_argument(op);
-  if (written < 0) return;
-  const std::string& name = op.schema().name();
-  const IValue& target = arguments.at(written);
-  const void* memory = nullptr;
-  if (target.isTensor() && target.toTensor().defined() && target.toTensor().has_storage())
-    memory = target.toTensor().storage().unsafeGetStorageImpl();
-  else if (target.isList() || target.isGenericDict() || target.isObject())
-    memory = target.internalToPointer();
-  if (auto found = protected_.find(memory); found != protected_.end())
-    throw Failure(BL_INCOMPATIBLE_MODEL, "it changes " + found->second + " in place", name, layer);
-  if (!target.isTensor()) return;
-  if (varying || transcript_.is_written(target.toTensor()))
-    throw Failure(BL_INCOMPATIBLE_MODEL, "it changes a tensor in place; use the operator without the trailing underscore", name, layer);
-}
-
-void Unroller::run_operator(const Node* node, Stack& stack, const std::string& layer) {
-  std::string name = node->kind().toQualString();
-  judge_.operator_allowed(name, layer);
-  met_[name]++;
-  if (name == "aten::warn") return stack.clear();  // its text goes nowhere
-  const Operator* op = node->maybeOperator();
-  if (op == nullptr) throw Failure(BL_INCOMPATIBLE_MODEL, "libtorch does not know this operator", name, layer);
-
-  Stack arguments = stack;
-  bool varying = std::any_of(arguments.begin(), arguments.end(), [&](const IValue& v) { return transcript_.varies(v); });
-  bool moves = moves_elements(*op) || passes_through(*op) || reads_metadata(*op);
-  judge_.use_allowed(*op, arguments, layer, [&](const at::Tensor& tensor) { return transcript_.varies(tensor); });
-  refuse_writes(*op, arguments, layer, varying && !moves);
-  // SECURITY: an operator that would read a value out of a varying tensor ends here, whatever the table says.
-  if (varying && !moves && !gives_tensors(*op))
-    throw Failure(BL_INCOMPATIBLE_MODEL, "it reads a value that depends on a record or a trainable parameter: data-dependent control flow", name,
-                  layer);
-  if (op->schema().is_vararg()) stack.push_back(static_cast<int64_t>(node->inputs().size()));
-  op->getOperation(node)(stack);
-  if (moves) return;
-  if (varying || (is_random(*op) && gives_tensors(*op))) transcript_.write(*op, layer, arguments, stack);
-}
-
 Tape Unroller::finish(const at::Tensor& output, const std::string& name) {
-  Tape& tape = transcript_.tape();
+  Tape& tape = evaluator_.transcript().tape();
   tape.inputs = inputs_;
-  tape.output = transcript_.value_of(output);
+  tape.output = evaluator_.transcript().value_of(output);
   tape.output_name = name;
   if (tape.output == kNone) throw Failure(BL_INCOMPATIBLE_MODEL, "the model's output depends on neither its input nor its parameters");
-  tape.operators.assign(met_.begin(), met_.end());
+  tape.operators.assign(evaluator_.met().begin(), evaluator_.met().end());
   drop_unused(tape);
   return std::move(tape);
 }
