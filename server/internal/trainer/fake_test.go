@@ -18,8 +18,9 @@ import (
 
 // fakeEngine takes every archive for one parameter of four bytes, and writes down what it is asked.
 type fakeEngine struct {
-	loadErr, rehearseErr, trainErr, passErr, stepErr error
+	loadErr, rehearseErr, rehearsedPassErr, trainErr, passErr, stepErr error
 
+	trainers  int // made so far: the first is for the rehearsal
 	loaded    []byte
 	allowed   []string
 	rehearsed []int64
@@ -49,16 +50,21 @@ func (e *fakeEngine) Report() (*bastionlabv1.CapabilityReport, error) {
 
 func (e *fakeEngine) Train(training Training) (Trainer, error) {
 	e.training = training
+	e.trainers++
+	e.passes, e.steps, e.noise = nil, 0, nil // the last trainer's
 	return e, e.trainErr
 }
 
 func (e *fakeEngine) Pass(records []byte, count int64, slots []int64) error {
 	for _, slot := range slots {
-		if slot >= count || int64(len(records)) != count*testRecordBytes {
+		if slot < emptySlot || slot >= count || int64(len(records)) != count*testRecordBytes {
 			return errors.New("slot out of range")
 		}
 	}
 	e.passes = append(e.passes, slices.Clone(slots))
+	if e.trainers == 1 {
+		return e.rehearsedPassErr
+	}
 	return e.passErr
 }
 
@@ -69,6 +75,9 @@ func (e *fakeEngine) Step(random io.Reader) error {
 	}
 	e.noise = append(e.noise, noise)
 	e.steps++
+	if e.trainers == 1 {
+		return nil
+	}
 	return e.stepErr
 }
 

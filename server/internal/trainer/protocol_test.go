@@ -196,6 +196,21 @@ func TestPrepareFaults(t *testing.T) {
 	}
 }
 
+// The optimizer's state is allocated in a first step: what does not fit beside it must not be found out when the run was charged.
+func TestWhatDoesNotFitIntoAStepIsRefusedBeforeTheCharge(t *testing.T) {
+	for _, engine := range []*fakeEngine{
+		{rehearsedPassErr: &Failure{Status: OutOfMemory}},
+		{trainErr: &Failure{Status: OutOfMemory}},
+		{rehearseErr: &Failure{Status: OutOfMemory}},
+	} {
+		s := play(t, Train, engine)
+		s.sendTrain(&trainerv1.Train{Program: programOf(archive), Settings: settings(nil)}, sealed(t, archive))
+		if fault := s.receive().GetFault(); fault.GetCode() != trainerv1.Fault_CODE_OUT_OF_MEMORY {
+			t.Fatalf("got %v", fault)
+		}
+	}
+}
+
 func TestWeightsOfAnotherModelAreRefused(t *testing.T) {
 	for name, weights := range map[string][]byte{
 		"no safetensors":    []byte("pickled"),

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -86,9 +87,12 @@ func (p *Process) prepare() (*run, error) {
 	return ready, nil
 }
 
-// rehearse goes through all that can fail without records: what does not fit into memory shows before anything is charged.
+// rehearse goes through all that can fail without records, so that it fails before anything is charged.
 func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (err error) {
 	if err := run.program.Rehearse(run.settings.GetPassSize()); err != nil {
+		return err
+	}
+	if err := rehearseSteps(run); err != nil {
 		return err
 	}
 	if run.trainer, err = run.program.Train(trainingOf(run.settings)); err != nil {
@@ -100,6 +104,32 @@ func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (
 		}
 	}
 	return p.checkOutputFits(run.trainer)
+}
+
+// rehearsedSteps: the optimizer makes room for its state in the first step, and the second pass is the first to run beside it.
+const rehearsedSteps = 2
+
+// rehearseSteps makes steps with a trainer that is thrown away, on a record of zeros: what does not fit into memory shows here.
+func rehearseSteps(run *run) error {
+	trainer, err := run.program.Train(trainingOf(run.settings))
+	if err != nil {
+		return err
+	}
+	defer trainer.Close()
+	noise, err := newKeystream(rand.Reader)
+	if err != nil {
+		return err
+	}
+	record, slots := make([]byte, run.recordBytes), make([]int64, run.settings.GetPassSize())
+	for range rehearsedSteps {
+		if err := trainer.Pass(record, 1, slots); err != nil {
+			return err
+		}
+		if err := trainer.Step(noise); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkOutputFits compares what will be written at the end with what the process may write.
