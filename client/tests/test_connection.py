@@ -35,8 +35,12 @@ def test_any_other_host_is_refused_before_a_byte_is_sent(host: str, monkeypatch:
 
 
 def test_a_name_for_this_machine_that_resolves_elsewhere_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connected(*_: object) -> None:
+        raise AssertionError("another machine was spoken to")
+
     elsewhere = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 50056))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: elsewhere)
+    monkeypatch.setattr(socket, "create_connection", connected)
     with pytest.raises(errors.ServerUnavailable):
         _ = Connection("localhost").client
 

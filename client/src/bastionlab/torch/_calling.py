@@ -59,13 +59,14 @@ def _signature(model: Any) -> inspect.Signature:
     if not isinstance(model, torch.jit.ScriptModule):
         return inspect.signature(model.forward)
     # inspect knows nothing of a method that is TorchScript.
+    forward: Any = model.forward
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return inspect.Signature(
         [
             inspect.Parameter(
                 argument.name, kind, default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty
             )
-            for argument in model.forward.schema.arguments[1:]
+            for argument in forward.schema.arguments[1:]
         ]
     )
 
