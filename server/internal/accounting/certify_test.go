@@ -33,7 +33,8 @@ func TestRoundingBeyondItsShareIsNotCertified(t *testing.T) {
 	cases := map[string]func(*composed){
 		"transform":  func(c *composed) { c.floor = 1e-3 },
 		"masses":     func(c *composed) { c.doubt = 10 },
-		"not number": func(c *composed) { c.floor = math.NaN() },
+		"not number": func(c *composed) { c.mass[len(c.mass)/2] = math.NaN() },
+		"no bound":   func(c *composed) { c.floor = math.NaN() },
 		"cumulant":   func(c *composed) { c.cumulant += 1e15; c.order += 1e15 / 1.8 },
 	}
 	for name, spoil := range cases {

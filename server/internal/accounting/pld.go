@@ -32,7 +32,7 @@ func (m mechanism) support(z float64) (low, high float64) {
 //	u + v = p,   u*exp(-e) + v*exp(-e-h) = r   =>   v = (p - exp(e)*r) / (1 - exp(-h))
 //
 // The hockey-stick curve then is exact at the grid's points and is its chord in exp(eps) in between; as the true curve is convex
-// there, the new pair dominates (Theorem 3.3 of that paper). Below the grid losses move up to its first point, above it to infinity.
+// there, the new pair dominates. Below the grid losses move up to its first point, above it to infinity.
 //
 // For removal p - exp(e)*r = q*a - (exp(e)-1+q)*b with a and b the masses of the bin under N(1) and N(0), and for addition,
 // where the bin of the record's loss is mirrored, exp(-e')*((exp(e')-1+q)*b - q*a) with e' its upper end: free of the common part of

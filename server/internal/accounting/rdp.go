@@ -9,7 +9,7 @@ import (
 // renyiBound is the coarser bound: the best epsilon over Renyi orders, each order's divergence added up over the plan.
 //
 // Order a: ln E_Q[(P/Q)^a] of one step, then eps = (sum of them + ln(1/delta) + (a-1)*ln(1-1/a) - ln(a)) / (a-1) (Canonne, Kamath and Steinke,
-// 2004.00010, Prop. 12; Balle et al., 1905.09982). Removal has the larger divergence (Mironov, Talwar and Zhang, 1908.10530, Thm 5).
+// 2004.00010, Prop. 12; Balle et al., 1905.09982). Removal has the larger divergence (Mironov, Talwar and Zhang, 1908.10530).
 // As many orders as there are give as many valid bounds of one fixed plan, so the least is valid.
 func renyiBound(plan []Steps, delta float64) (Bound, error) {
 	best := math.Inf(1)

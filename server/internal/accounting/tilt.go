@@ -121,7 +121,7 @@ func (c composition) window(order, tail float64) (low, high float64) {
 		k, mean := c.cumulant(order - s)
 		return k - at, -mean
 	}
-	high, low = math.Inf(1), math.Inf(-1)
+	high = math.Inf(1)
 	if room := highest - order; room > 0 {
 		s := flattestSlope(above, target, min(order, room), room)
 		value, _ := above(s)
