@@ -124,12 +124,13 @@ func checkSizes(i int, e zipEntry, limits ArchiveLimits) error {
 func checkMembers(root string, names map[string]bool) error {
 	folded := strings.ToLower(root)
 	for _, member := range []string{"data.pkl", "constants.pkl", "version"} {
-		if !names[folded+"/"+member] {
-			if names[folded+"/data.pkl"] {
-				return refused("it has weights but no code, as torch.save writes it")
-			}
-			return refused("it is a zip, but has no %s", member)
+		if names[folded+"/"+member] {
+			continue
 		}
+		if member == "constants.pkl" {
+			return refused("it has weights but no code, as torch.save writes it")
+		}
+		return refused("it is a zip, but has no %s", member)
 	}
 	return nil
 }
