@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -65,6 +66,8 @@ func testSettings(dir string) settings {
 // serveOn starts a server on a directory and waits until it is ready.
 func serveOn(t *testing.T, dir string, f *fakeTrainers) *node {
 	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // the last of the clean-ups: connections and servers are closed by then
 	n := &node{t: t, dir: dir, log: &lines{ready: make(chan string, 1)}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -46,7 +46,13 @@ func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.
 	if err != nil {
 		return order{}, err
 	}
-	return s.quote(request, m, continued, on, account)
+	select {
+	case s.pricing <- struct{}{}:
+		defer func() { <-s.pricing }()
+		return s.quote(request, m, continued, on, account)
+	case <-ctx.Done():
+		return order{}, ctx.Err()
+	}
 }
 
 // continued finds the run whose weights the new one starts from.

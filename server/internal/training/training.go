@@ -86,7 +86,12 @@ type Service struct {
 	queue    []*live
 	stopping bool
 	wake     chan struct{} // holds a token while the queue may have work
+
+	pricing chan struct{} // a place for each price under way: solving for the noise takes a processor for a moment
 }
+
+// maxPricing leaves processors for trainers.
+const maxPricing = 2
 
 // New makes a service that does not train yet.
 func New(config Config) (*Service, error) {
@@ -102,7 +107,7 @@ func New(config Config) (*Service, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Service{Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1)}, nil
+	return &Service{Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), pricing: make(chan struct{}, maxPricing)}, nil
 }
 
 // Serve trains what is queued until ctx is done. Then what runs is interrupted, what is queued gets its charge back, and it

@@ -1,0 +1,117 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+type nothing struct{}
+
+func (nothing) Intake(context.Context, *trainerv1.Program, *os.File) (*trainerv1.IntakeDone, error) {
+	return nil, errors.New("no intake here")
+}
+
+func (nothing) Get(context.Context, string, string) (*bastionlabv1.Dataset, error) {
+	return nil, errors.New("no datasets here")
+}
+
+func open(t *testing.T) (*Catalogue, *storage.Store) {
+	t.Helper()
+	store, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	c, err := New(Config{Store: store, Intake: nothing{}, Datasets: nothing{}, Log: slog.New(slog.DiscardHandler), Limits: program.DefaultArchiveLimits(), MaxIntakes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, store
+}
+
+// insert makes a model of the author known; without a row it is one that was being taken in when the server died.
+func insert(t *testing.T, store *storage.Store, author string, row bool) string {
+	t.Helper()
+	id := storage.NewID()
+	blob, err := store.CreateBlob(blobKind, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, size, err := blob.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !row {
+		return id
+	}
+	encoded, err := proto.Marshal(&trainerv1.Program{PayloadSha256: digest, PayloadBytes: size, Loss: "l1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.InsertModel(t.Context(), storage.ModelRow{ID: id, Owner: author, Program: encoded, BlobSHA256: digest}); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestAModelIsItsAuthorsAlone(t *testing.T) {
+	c, store := open(t)
+	id := insert(t, store, "alice", true)
+	if m, err := c.Get(t.Context(), "alice", id); err != nil || m.Program.GetLoss() != "l1" || m.Author != "alice" {
+		t.Errorf("its author gets %v, %v", m, err)
+	}
+	_, foreign := c.Get(t.Context(), "bob", id)
+	_, unknown := c.Get(t.Context(), "bob", "0123")
+	if refusal.KindOf(foreign) != refusal.NotFound || foreign.Error() != unknown.Error() {
+		t.Errorf("somebody else's reads %q, an unknown one %q", foreign, unknown)
+	}
+}
+
+func TestRecoverRemovesWhatWasNeverTakenIn(t *testing.T) {
+	c, store := open(t)
+	known, orphan := insert(t, store, "alice", true), insert(t, store, "", false)
+	if err := c.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := store.BlobIDs(blobKind)
+	if err != nil || len(ids) != 1 || ids[0] != known {
+		t.Errorf("left %v, %v; the orphan was %s", ids, err, orphan)
+	}
+}
+
+func TestLossesAndLabels(t *testing.T) {
+	for name, test := range map[string]struct {
+		loss  string
+		label bastionlabv1.DType
+		taken bool
+	}{
+		"classes":            {"cross_entropy", bastionlabv1.DType_DTYPE_I64, true},
+		"small classes":      {"cross_entropy", bastionlabv1.DType_DTYPE_U8, true},
+		"classes as floats":  {"cross_entropy", bastionlabv1.DType_DTYPE_F32, false},
+		"classes as bools":   {"cross_entropy", bastionlabv1.DType_DTYPE_BOOL, false},
+		"yes or no":          {"bce_with_logits", bastionlabv1.DType_DTYPE_BOOL, true},
+		"regression":         {"l2", bastionlabv1.DType_DTYPE_F32, true},
+		"regression, named":  {"mse", bastionlabv1.DType_DTYPE_F64, true},
+		"regression on ints": {"l1", bastionlabv1.DType_DTYPE_I64, false},
+		"no dtype":           {"l2", bastionlabv1.DType_DTYPE_UNSPECIFIED, false},
+		"no loss":            {"", bastionlabv1.DType_DTYPE_I64, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkLoss(test.loss, &bastionlabv1.TensorSpec{Dtype: test.label})
+			if (err == nil) != test.taken || err != nil && refusal.KindOf(err) != refusal.InvalidArgument {
+				t.Errorf("it is judged %v", err)
+			}
+		})
+	}
+}
