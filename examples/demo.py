@@ -35,7 +35,8 @@ def main() -> int:
 
     began = time.monotonic()
     try:
-        spam.read(options.data, options.cache)
+        if not options.digits:
+            spam.read(options.data, options.cache)
     except spam.NotAvailable as reason:
         if options.data is not None:
             print(f"demo: {reason}", file=sys.stderr)
@@ -52,7 +53,9 @@ def main() -> int:
         shared += ["--data", str(options.data)] if options.data else []
         shared += ["--digits"] if options.digits else []
         play("owner", shared, options.work_dir)
-        outcome = json.loads(play("scientist", shared, options.work_dir)[-1])
+        written = options.work_dir / "outcome.json"
+        play("scientist", [*shared, "--outcome", str(written)], options.work_dir)
+    outcome = json.loads(written.read_text())
     outcome["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps(outcome))
     return 0
@@ -103,26 +106,15 @@ def wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log_file:
     raise SystemExit(f"the server did not answer within {START_SECONDS} s:\n{log_file.read_text()}")
 
 
-def play(role: str, shared: list[str], work_dir: Path) -> list[str]:
-    """Runs one role as its own process with a key of its own, shows what it says, returns its lines."""
+def play(role: str, shared: list[str], work_dir: Path) -> None:
+    """Runs one role as its own process, with a key of its own."""
     print(f"\n--- {role} ---", flush=True)
     environment = os.environ | {"BASTIONLAB_HOME": str(work_dir / role), "HF_HUB_OFFLINE": "1"}
     if "distilbert" in shared:
         del environment["HF_HUB_OFFLINE"]
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / f"{role}.py"), *shared],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(line.rstrip("\n"))
-    if process.wait() != 0:
-        raise SystemExit(f"the {role} failed with exit status {process.returncode}")
-    return lines
+    done = subprocess.run([sys.executable, str(HERE / f"{role}.py"), *shared], env=environment)
+    if done.returncode != 0:
+        raise SystemExit(f"the {role} failed with exit status {done.returncode}")
 
 
 if __name__ == "__main__":

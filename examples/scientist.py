@@ -2,13 +2,14 @@
 
     python examples/scientist.py --port 50056 --data FILE
 
-The held-out part plays the scientist's own messages: the server never has it. The last line is one line of JSON.
+The held-out part plays the scientist's own messages: the server never has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import parts
 import torch
@@ -25,6 +26,7 @@ TOO_MUCH = 6.0
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts.add_arguments(arguments)
+    arguments.add_argument("--outcome", type=Path, help="also write what came out there, as JSON")
     options = arguments.parse_args()
 
     part = parts.choose(options)
@@ -47,18 +49,16 @@ def main() -> None:
         budget = remote_dataset.budget()
         print(budget)
     print(f"accuracy on the held-out part: {accuracy:.4f} (always saying the commonest label: {part.split.majority:.4f})")
-    print(
-        json.dumps(
-            {
-                "data": part.name,
-                "accuracy": round(accuracy, 4),
-                "majority": round(part.split.majority, 4),
-                "epsilon_spent": budget.spent,
-                "epsilon_remaining": budget.remaining,
-                "refused": refused,
-            }
-        )
-    )
+    outcome = {
+        "data": part.name,
+        "accuracy": round(accuracy, 4),
+        "majority": round(part.split.majority, 4),
+        "epsilon_spent": budget.spent,
+        "epsilon_remaining": budget.remaining,
+        "refused": refused,
+    }
+    if options.outcome:
+        options.outcome.write_text(json.dumps(outcome))
 
 
 def measure(model: nn.Module, part: parts.Part) -> float:
