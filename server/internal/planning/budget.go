@@ -68,7 +68,7 @@ func (r Request) exceeded(requested accounting.Epsilon) error {
 	if remaining < MinEpsilon {
 		next = "nothing is left that a run could use: this dataset cannot be trained on any more"
 	}
-	refused := refusal.New(refusal.BudgetExceeded, next, "eps %s exceeds what remains: %s of %s, %s being spent", text, remaining, r.Limit, spent)
+	refused := refusal.New(refusal.BudgetExceeded, next, "eps %s exceeds what remains: %s of %s (%s is spent)", text, remaining, r.Limit, spent)
 	refused.Budget = &refusal.Budget{LimitNano: int64(r.Limit), SpentNano: int64(r.Spent), RequestedNano: int64(requested), RemainingNano: int64(remaining)}
 	return refused
 }
