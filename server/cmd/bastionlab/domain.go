@@ -180,8 +180,8 @@ func (d datasets) Delete(ctx context.Context, user, id string) error {
 	if err := d.Catalogue.Delete(ctx, user, id); err != nil {
 		return err
 	}
-	d.runs.DatasetDeleted(id)
-	d.runs.DatasetDeleted(deleted.GetTestId())
+	d.runs.DatasetDeleted(ctx, id)
+	d.runs.DatasetDeleted(ctx, deleted.GetTestId())
 	return nil
 }
 

@@ -99,11 +99,14 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 
 // answer serves until ctx is done or a listener fails, and returns when no call is under way any more.
 func answer(ctx context.Context, front *server.Server, network []net.Listener, local net.Listener, log *slog.Logger) error {
-	served := make(chan error, 1)
-	go func() { served <- front.Serve(network, local) }()
 	var err error
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		err = front.Serve(network, local)
+	}()
 	select {
-	case err = <-served:
+	case <-served:
 	case <-ctx.Done():
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // from here on a second signal ends the process
@@ -111,9 +114,7 @@ func answer(ctx context.Context, front *server.Server, network []net.Listener, l
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	front.Stop(drain)
-	if err == nil {
-		err = <-served
-	}
+	<-served
 	return err
 }
 

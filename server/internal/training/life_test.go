@@ -263,3 +263,11 @@ func TestTrainingWithoutNoiseMakesTheAccountInfinite(t *testing.T) {
 		t.Errorf("account %v, %v", account, err)
 	}
 }
+
+func TestAPrivateRunWithoutALimitSaysWhatItCost(t *testing.T) {
+	w := newWorld(t)
+	d := w.upload(0)
+	run := w.wait(w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId())
+	expectRun(t, run, completed, "", "eps 2; the dataset has no limit")
+	w.expectSpent(d, 2)
+}

@@ -155,9 +155,9 @@ func TestDeletingADatasetEndsTheRunsOnIt(t *testing.T) {
 	if err := w.datasets.Delete(t.Context(), owner, d); err != nil {
 		t.Fatal(err)
 	}
-	w.DatasetDeleted(d)
+	w.DatasetDeleted(t.Context(), d)
+	expectRun(t, w.get(second.GetId()), failed, failureDatasetDeleted, refusal.Nothing) // at once: it need not wait for its turn
 	expectRun(t, w.wait(first.GetId()), failed, failureWithData, spentTwoOfSix)
-	expectRun(t, w.wait(second.GetId()), failed, failureDatasetDeleted, refusal.Nothing)
 	h.letGo()
 	expectRun(t, w.wait(elsewhere.GetId()), completed, "", spentTwoOfSix)
 	w.expectSpent(d, 2) // the account of a deleted dataset stays

@@ -94,10 +94,7 @@ func (s *Service) Cancel(ctx context.Context, user, id string) (*bastionlabv1.Ru
 	if l == nil {
 		return runOf(row, user)
 	}
-	l.stop(errCancelled)
-	if s.withdraw(l) {
-		s.execute(context.WithoutCancel(ctx), l)
-	}
+	s.interrupt(ctx, l, errCancelled)
 	select {
 	case <-l.ended:
 		return runOf(l.state(), user)

@@ -228,13 +228,28 @@ func (s *Service) close() []*live {
 	return waiting
 }
 
-// DatasetDeleted interrupts the runs on a dataset: its owner wants the records out of memory too.
-func (s *Service) DatasetDeleted(dataset string) {
+// DatasetDeleted ends the runs on a dataset: its owner wants the records out of memory too. It waits for none that trains.
+func (s *Service) DatasetDeleted(ctx context.Context, dataset string) {
+	for _, l := range s.livesOn(dataset) {
+		s.interrupt(ctx, l, errDatasetDeleted)
+	}
+}
+
+func (s *Service) livesOn(dataset string) (found []*live) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.lives {
 		if l.order.dataset.GetId() == dataset {
-			l.stop(errDatasetDeleted)
+			found = append(found, l)
 		}
+	}
+	return found
+}
+
+// interrupt ends a run: at once where it is queued, else by stopping its trainer, for which it does not wait.
+func (s *Service) interrupt(ctx context.Context, l *live, cause error) {
+	l.stop(cause)
+	if s.withdraw(l) {
+		s.execute(context.WithoutCancel(ctx), l)
 	}
 }
