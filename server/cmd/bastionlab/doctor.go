@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,8 @@ import (
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
+
+const trainerFinding = "trainer"
 
 // finding is one thing that the server needs of this machine, and whether it is there.
 type finding struct {
@@ -51,9 +54,9 @@ func examine(command *cobra.Command, s settings) []finding {
 	}
 	_, report, err := probe(command.Context(), s, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return append(findings, finding{"trainer", false, fmt.Sprintf("%s: %s", s.trainer, err)})
+		return append(findings, finding{trainerFinding, false, fmt.Sprintf("%s: %s", s.trainer, err)})
 	}
-	findings = append(findings, finding{"trainer", true, fmt.Sprintf("%s, torch %s", s.trainer, report.TorchVersion)})
+	findings = append(findings, finding{trainerFinding, true, fmt.Sprintf("%s, torch %s", s.trainer, report.TorchVersion)})
 	return append(findings, sandbox(report.Layers, report.Attempts)...)
 }
 
@@ -102,6 +105,9 @@ func verdict(findings []finding) error {
 	}
 	if len(missing) == 0 {
 		return nil
+	}
+	if slices.Contains(missing, trainerFinding) {
+		return refusal.New(refusal.Unavailable, "build it with `make`, or name one that works with --trainer", "the trainer does not work")
 	}
 	return refusal.New(refusal.Unavailable, "a newer kernel, or a container with fewer restrictions of its own, allows a whole sandbox; development mode serves without",
 		"this machine lacks %s", strings.Join(missing, ", "))

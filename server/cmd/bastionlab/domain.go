@@ -51,13 +51,13 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 		}
 	}()
 	if d.store, err = storage.Open(ctx, s.dataDir); err != nil {
-		return d, err
+		return d, withFix(err, "give this user a directory to write to, with --data-dir")
 	}
 	if d.socket, err = openLocalSocket(d.store.Dir()); err != nil {
 		return d, err
 	}
 	if d.ledger, err = ledger.Open(d.store.Dir(), d.store.LedgerMark()); err != nil {
-		return d, err
+		return d, withFix(err, "put back the ledger that belongs to this directory: without it nobody knows what was spent, and nothing may be trained on")
 	}
 	found := d.ledger.Opening()
 	log.InfoContext(ctx, "ledger opened", "records", found.Records, "adopted", found.Adopted, "dropped_bytes", found.DroppedBytes)
@@ -183,6 +183,15 @@ func (d datasets) Delete(ctx context.Context, user, id string) error {
 	d.runs.DatasetDeleted(ctx, id)
 	d.runs.DatasetDeleted(ctx, deleted.GetTestId())
 	return nil
+}
+
+// withFix says what to do about an error of the machine; a refusal says so itself, and an interrupted start needs no advice.
+func withFix(err error, next string) error {
+	var refused *refusal.Error
+	if err == nil || errors.As(err, &refused) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return refusal.New(refusal.Unavailable, next, "%s", err)
 }
 
 func refuseSetting(name, want, got string) error {

@@ -61,7 +61,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	}
 	certificate, err := server.LoadCertificate(d.store.KeyDir(), host, time.Now())
 	if err != nil {
-		return err
+		return withFix(err, "remove the file to have a new certificate made")
 	}
 	front, err := server.New(server.Config{
 		Certificate: certificate, Development: d.development, Log: log,

@@ -253,7 +253,7 @@ func TestKilledServerLeavesTheCharge(t *testing.T) {
 
 func TestServeRefusesWithTheFix(t *testing.T) {
 	taken := serveOn(t, t.TempDir(), &fakeTrainers{})
-	broken := func(name string) string {
+	broken := func(name, content string) string {
 		dir := t.TempDir()
 		n := serveOn(t, dir, &fakeTrainers{})
 		if err := n.stop(); err != nil {
@@ -261,6 +261,11 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
+		}
+		if content != "" {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return dir
 	}
@@ -275,7 +280,11 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		"the whole network":           {func(s *settings) { s.listen = ":0" }, refusal.InvalidArgument, []string{"development mode", "--development"}},
 		"another address":             {func(s *settings) { s.listen = "192.0.2.1:0" }, refusal.InvalidArgument, []string{"development mode", "--development"}},
 		"no level":                    {func(s *settings) { s.logLevel = "loud" }, refusal.InvalidArgument, []string{"loud", "--log-level"}},
-		"the ledger is gone":          {func(s *settings) { s.dataDir = broken("ledger.log") }, refusal.Internal, []string{"ledger"}},
+		"the ledger is gone":          {func(s *settings) { s.dataDir = broken("ledger.log", "") }, refusal.Unavailable, []string{"ledger", "put back"}},
+		"the ledger is another":       {func(s *settings) { s.dataDir = broken("ledger.log", "{}\n") }, refusal.Unavailable, []string{"ledger", "put back"}},
+		"the key is gone":             {func(s *settings) { s.dataDir = broken("keys/blobs.agekey", "") }, refusal.Unavailable, []string{"key", "backup"}},
+		"the certificate is spoilt":   {func(s *settings) { s.dataDir = broken("keys/server.pem", "rubbish") }, refusal.Unavailable, []string{"server.pem", "remove the file"}},
+		"a directory that is none":    {func(s *settings) { s.dataDir = "/dev/null/here" }, refusal.Unavailable, []string{"/dev/null", "--data-dir"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := testSettings(t.TempDir())
