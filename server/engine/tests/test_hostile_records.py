@@ -59,6 +59,7 @@ def test_a_record_that_is_not_a_number_contributes_zero(engine: Engine, case: Ca
 # l1 is no case: the gradient of a distance is its sign, and torch gives NaN the sign zero.
 @pytest.mark.parametrize(
     ("loss", "value"),
+    [("l2", math.nan), ("l2", math.inf), ("bce_with_logits", math.nan), ("bce_with_logits", math.inf)],
 )
 def test_a_label_that_is_not_a_number_contributes_zero(engine: Engine, loss: str, value: float) -> None:
     records = [Record({"x": torch.randn(4)}, torch.rand(3)) for _ in range(COUNT)]

@@ -48,6 +48,32 @@ class ManyPositions(Base):
         return self.total(self.layer(self.same), x)
 
 
+class FewWidePositions(nn.Module):
+    """Too wide to be written out per record: the norm comes from Gram matrices, and the sum from a product."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        weights = torch.randn(6)
+        weights[-1] = -weights[:-1].double().sum()
+        self.register_buffer("parts", (scale * weights).view(1, 6, 1))
+        self.register_buffer("same", (torch.rand(96) + 0.1).expand(1, 6, 96).clone())
+        self.layer = nn.Linear(96, 96, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(self.same)
+        return (y * self.parts).sum((1, 2)).unsqueeze(1) + 100 * x * y[:, 1, 1:2]
+
+
+class FewWideWindows(FewWidePositions):
+    def __init__(self, scale: float) -> None:
+        super().__init__(scale)
+        self.layer = nn.Conv1d(96, 96, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(self.same.transpose(1, 2)).transpose(1, 2)
+        return (y * self.parts).sum((1, 2)).unsqueeze(1) + 100 * x * y[:, 1, 1:2]
+
+
 class Bias(Base):
     def __init__(self, scale: float) -> None:
         super().__init__(scale)
@@ -135,9 +161,11 @@ class TiedEmbedding(Base):
         return self.scale * up - self.scale * down + 100 * x * self.rows(torch.zeros(1, 1, dtype=torch.int64))[:, 0, 1:2]
 
 
-CANCELLING: list[type[Base]] = [
+CANCELLING: list[type[nn.Module]] = [
     TwoPositions,
     ManyPositions,
+    FewWidePositions,
+    FewWideWindows,
     Bias,
     Convolution,
     Embedding,
