@@ -1,0 +1,188 @@
+package identity
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/hex"
+	"math/big"
+	"testing"
+	"time"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+func TestAKeyThatSignsIsLetInUnderItsDigest(t *testing.T) {
+	for name, k := range map[string]key{"Ed25519": ed25519Key(t), "P-256": ecdsaKey(t, elliptic.P256())} {
+		t.Run(name, func(t *testing.T) {
+			s, _, users := newSessions(t)
+			request := k.request(t, s)
+			if len(request.GetChallenge()) != 32 {
+				t.Errorf("a challenge of %d bytes", len(request.GetChallenge()))
+			}
+			session, err := s.SignIn(t.Context(), request, leaf[:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			digest := sha256.Sum256(k.der)
+			if want := hex.EncodeToString(digest[:]); session.User.ID != want || session.User != UserOf(k.der) || session.Lifetime != time.Hour {
+				t.Errorf("session %+v", session)
+			}
+			if !bytes.Equal(users.keys[session.User.ID], k.der) {
+				t.Error("the key was not recorded")
+			}
+			if user, err := s.Authenticate(t.Context(), session.Token); err != nil || user != session.User {
+				t.Errorf("%+v, %v", user, err)
+			}
+		})
+	}
+}
+
+func TestEverySignInThatIsWrongGetsTheSameAnswer(t *testing.T) {
+	ed, p256 := ed25519Key(t), ecdsaKey(t, elliptic.P256())
+	rsaPrivate, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip := func(b []byte, at int) []byte {
+		b = bytes.Clone(b)
+		b[at] ^= 1
+		return b
+	}
+	type r = bastionlabv1.SignInRequest
+	type alter func(t *testing.T, s *Sessions, clock *movableClock, request *r)
+	resigned := func(k key, message func(request *r) []byte) alter {
+		return func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey, request.Signature = k.der, k.sign(t, message(request))
+		}
+	}
+	other := sha256.Sum256([]byte("a relay's certificate"))
+	cases := map[string]alter{
+		"expired challenge": func(_ *testing.T, _ *Sessions, clock *movableClock, _ *r) { clock.turn(time.Minute) },
+		"used challenge": func(t *testing.T, s *Sessions, _ *movableClock, request *r) {
+			if _, err := s.SignIn(t.Context(), request, leaf[:]); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"used challenge, resigned": func(t *testing.T, s *Sessions, _ *movableClock, request *r) {
+			if _, err := s.SignIn(t.Context(), request, leaf[:]); err != nil {
+				t.Fatal(err)
+			}
+			request.PublicKey, request.Signature = p256.der, p256.sign(t, signed(request.GetChallenge(), leaf[:]))
+		},
+		"used challenge, in the next span": func(t *testing.T, s *Sessions, clock *movableClock, request *r) {
+			clock.turn(59 * time.Second)
+			replace(request, ed.request(t, s))
+			if _, err := s.SignIn(t.Context(), request, leaf[:]); err != nil {
+				t.Fatal(err)
+			}
+			clock.turn(59 * time.Second)
+		},
+		"challenge of another server": func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			stranger, _, _ := newSessions(t)
+			replace(request, ed.request(t, stranger))
+		},
+		"challenge from the future": func(t *testing.T, s *Sessions, clock *movableClock, request *r) {
+			clock.turn(10 * time.Second)
+			replace(request, ed.request(t, s))
+			clock.turn(-5 * time.Second)
+		},
+		"made-up challenge": func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.Challenge = make([]byte, 32)
+			request.Signature = ed.sign(t, signed(request.GetChallenge(), leaf[:]))
+		},
+		"no challenge": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.Challenge = nil },
+		"long challenge": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.Challenge = append(request.Challenge, 0)
+		},
+		"no signature":   func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.Signature = nil },
+		"long signature": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.Signature = make([]byte, 1<<20) },
+		"flipped signature": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.Signature = flip(request.Signature, 7)
+		},
+		"another key": func(t *testing.T, _ *Sessions, _ *movableClock, request *r) { request.PublicKey = ed25519Key(t).der },
+		"no key":      func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.PublicKey = nil },
+		"bad DER": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey = flip(request.PublicKey, 1)
+		},
+		"cut DER": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey = request.PublicKey[:20]
+		},
+		"DER with more": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey = append(request.PublicKey, 0)
+		},
+		"raw key": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey = request.PublicKey[12:]
+		},
+		"long key":            func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.PublicKey = make([]byte, 1<<20) },
+		"P-384":               resigned(ecdsaKey(t, elliptic.P384()), func(request *r) []byte { return signed(request.GetChallenge(), leaf[:]) }),
+		"P-224":               resigned(ecdsaKey(t, elliptic.P224()), func(request *r) []byte { return signed(request.GetChallenge(), leaf[:]) }),
+		"RSA":                 resigned(keyOf(t, rsaPrivate, crypto.SHA256), func(request *r) []byte { return signed(request.GetChallenge(), leaf[:]) }),
+		"another certificate": resigned(ed, func(request *r) []byte { return signed(request.GetChallenge(), other[:]) }),
+		"no certificate":      resigned(ed, func(request *r) []byte { return signed(request.GetChallenge(), nil) }),
+		"another context": resigned(ed, func(request *r) []byte {
+			return bytes.Replace(signed(request.GetChallenge(), leaf[:]), []byte("sign-in"), []byte("receipt"), 1)
+		}),
+		"the challenge alone": resigned(ed, func(request *r) []byte { return request.GetChallenge() }),
+		"P-256, hashed twice": resigned(p256, func(request *r) []byte {
+			digest := sha256.Sum256(signed(request.GetChallenge(), leaf[:]))
+			return digest[:]
+		}),
+		"P-256, raw signature": func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey = p256.der
+			var pair struct{ R, S *big.Int }
+			if _, err := asn1.Unmarshal(p256.sign(t, signed(request.GetChallenge(), leaf[:])), &pair); err != nil {
+				t.Fatal(err)
+			}
+			request.Signature = append(pair.R.FillBytes(make([]byte, 32)), pair.S.FillBytes(make([]byte, 32))...)
+		},
+		"nothing at all": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.PublicKey, request.Signature, request.Challenge = nil, nil, nil
+		},
+	}
+	for name, alter := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, clock, users := newSessions(t)
+			request := ed.request(t, s)
+			alter(t, s, clock, request)
+			known := len(users.keys)
+			_, err := s.SignIn(t.Context(), request, leaf[:])
+			if refusal.KindOf(err) != refusal.Unauthenticated || err.Error() != notProved().Error() {
+				t.Errorf("got %v", err)
+			}
+			if len(users.keys) != known {
+				t.Error("the key was recorded")
+			}
+		})
+	}
+}
+
+// One key has one name: an encoding that a lenient parser also reads is refused.
+func TestAKeyInAnotherEncodingIsNobody(t *testing.T) {
+	s, _, _ := newSessions(t)
+	k := ecdsaKey(t, elliptic.P256())
+	point, err := k.signer.Public().(*ecdsa.PublicKey).Bytes() // 4, x, y
+	if err != nil {
+		t.Fatal(err)
+	}
+	compressed := append([]byte{2 + point[64]&1}, point[1:33]...)
+	type algorithm struct{ Algorithm, Curve asn1.ObjectIdentifier }
+	der, err := asn1.Marshal(struct {
+		Algorithm algorithm
+		Key       asn1.BitString
+	}{algorithm{asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}}, asn1.BitString{Bytes: compressed, BitLength: len(compressed) * 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := k.request(t, s)
+	request.PublicKey = der
+	if _, err := s.SignIn(t.Context(), request, leaf[:]); refusal.KindOf(err) != refusal.Unauthenticated {
+		t.Errorf("got %v", err)
+	}
+}
