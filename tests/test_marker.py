@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from server_process import ServerProcess
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from bastionlab import Connection
+from bastionlab import Connection, _session
 from bastionlab.errors import BastionLabError
 from bastionlab.torch import SGD
 
@@ -27,64 +28,63 @@ def forbidden() -> list[bytes]:
     return values + [f"{MARKER_FLOAT:.4f}".encode()] + [base64.b64encode(v)[:-2] for v in values[:2]]
 
 
+class RecordingChannel(grpc.Channel):
+    """A channel that notes every byte it hands up: messages before they are decoded, and what comes with an error."""
+
+    def __init__(self, channel: grpc.Channel, seen: list[bytes]) -> None:
+        self._channel, self._seen = channel, seen
+
+    def _noting(self, kind: str, method: str, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        decode = settings["response_deserializer"]
+
+        def noting(message: bytes) -> object:
+            self._seen.append(message)
+            return decode(message)
+
+        return getattr(self._channel, kind)(method, *arguments, **(settings | {"response_deserializer": noting}))
+
+    def unary_unary(self, method: str, *arguments: Any, **settings: Any) -> Any:
+        return self._noting("unary_unary", method, arguments, settings)
+
+    def unary_stream(self, method: str, *arguments: Any, **settings: Any) -> Any:
+        return self._noting("unary_stream", method, arguments, settings)
+
+    def stream_unary(self, method: str, *arguments: Any, **settings: Any) -> Any:
+        return self._noting("stream_unary", method, arguments, settings)
+
+    def stream_stream(self, method: str, *arguments: Any, **settings: Any) -> Any:
+        return self._noting("stream_stream", method, arguments, settings)
+
+    def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
+        self._channel.subscribe(callback, try_to_connect)
+
+    def unsubscribe(self, callback: Any) -> None:
+        self._channel.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> RecordingChannel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 @pytest.fixture
 def received(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every byte of every message, status text and trailer that gRPC hands to the client."""
     seen: list[bytes] = []
+    secure_channel, error_of = grpc.secure_channel, _session.error_of
 
-    def record(value: object) -> None:
-        if hasattr(value, "SerializeToString"):
-            seen.append(value.SerializeToString())
+    def noting_errors(error: grpc.RpcError, *arguments: Any) -> Exception:
+        seen.append((error.details() or "").encode())
+        seen.extend(repr(item).encode() for item in error.trailing_metadata() or ())
+        return error_of(error, *arguments)
 
-    class Recorder(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor):
-        def _note(self, call: object) -> None:
-            for key, value in list(call.trailing_metadata() or ()) + list(call.initial_metadata() or ()):  # type: ignore[attr-defined]
-                seen.append(key.encode() + b"=" + (value if isinstance(value, bytes) else value.encode()))
-            seen.append((call.details() or "").encode())  # type: ignore[attr-defined]
-
-        def intercept_unary_unary(self, continuation, details, request):  # noqa: ANN001, ANN202
-            call = continuation(details, request)
-            if call.code() is grpc.StatusCode.OK:
-                record(call.result())
-            self._note(call)
-            return call
-
-        def intercept_stream_unary(self, continuation, details, requests):  # noqa: ANN001, ANN202
-            return self.intercept_unary_unary(continuation, details, requests)
-
-        def intercept_unary_stream(self, continuation, details, request):  # noqa: ANN001, ANN202
-            call = continuation(details, request)
-            return _Recorded(call, record, self._note)
-
-    original = grpc.secure_channel
-
-    def recorded(*arguments: object, **settings: object) -> grpc.Channel:
-        return grpc.intercept_channel(original(*arguments, **settings), Recorder())
-
-    monkeypatch.setattr(grpc, "secure_channel", recorded)
+    monkeypatch.setattr(grpc, "secure_channel", lambda *a, **k: RecordingChannel(secure_channel(*a, **k), seen))
+    monkeypatch.setattr(_session, "error_of", noting_errors)
     return seen
-
-
-class _Recorded:
-    """A response stream that notes what passes."""
-
-    def __init__(self, call: object, record: Callable[[object], None], note: Callable[[object], None]) -> None:
-        self._call, self._record, self._note = call, record, note
-
-    def __iter__(self) -> _Recorded:
-        return self
-
-    def __next__(self) -> object:
-        try:
-            value = next(self._call)  # type: ignore[call-overload]
-        except (StopIteration, grpc.RpcError):
-            self._note(self._call)
-            raise
-        self._record(value)
-        return value
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._call, name)
 
 
 class Loud(nn.Module):
