@@ -70,8 +70,11 @@ void Evaluator::refuse_protected_target(const Operator& op, const Stack& argumen
       memory = arguments[i].toTensor().storage().unsafeGetStorageImpl();
     else if (arguments[i].isList() || arguments[i].isGenericDict() || arguments[i].isObject())
       memory = arguments[i].internalToPointer();
-    if (auto found = protected_.find(memory); found != protected_.end())
-      throw Failure(BL_INCOMPATIBLE_MODEL, "it changes " + found->second + " in place", op.schema().name(), layer);
+    auto found = protected_.find(memory);
+    if (found == protected_.end()) continue;
+    // The first that BatchNorm does in training mode is to count its batches.
+    if (found->second.ends_with("num_batches_tracked")) throw Failure(BL_INCOMPATIBLE_MODEL, kBatchNormReason, "aten::batch_norm", layer);
+    throw Failure(BL_INCOMPATIBLE_MODEL, "it changes " + found->second + " in place", op.schema().name(), layer);
   }
 }
 

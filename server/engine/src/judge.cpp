@@ -24,9 +24,7 @@ IValue argument(const Operator& op, const Stack& arguments, const std::string& n
 
 void judge_batch_norm(const Operator& op, const Stack& arguments, const std::string& layer) {
   if (!argument(op, arguments, "training").toBool()) return;
-  refuse(op, layer,
-         "BatchNorm in training mode mixes the records of a batch; use GroupNorm instead (for example "
-         "torch.nn.GroupNorm(min(32, channels), channels)), or freeze its statistics with .eval()");
+  refuse(op, layer, kBatchNormReason);
 }
 
 void judge_instance_norm(const Operator& op, const Stack& arguments, const std::string& layer) {
@@ -49,7 +47,8 @@ void judge_index(const Operator& op, const Stack& arguments, const std::string& 
   }
 }
 
-// SECURITY: nonzero, masked_select, unique, repeat_interleave by a tensor: how much they give depends on the values.
+// SECURITY: nonzero, masked_select, unique, repeat_interleave by a tensor: how much they give depends on the values. (Of index it is only
+// so by a mask, see above.)
 void judge_shape(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
   static const std::set<std::string> composite = {"aten::argwhere", "aten::bincount", "aten::nonzero_numpy", "aten::unique_consecutive"};
   const std::string& name = op.schema().name();
@@ -60,7 +59,7 @@ void judge_shape(const Operator& op, const Stack& arguments, const std::string& 
       refuse(op, layer, "the shape of its result depends on what the record holds");
   };
   if (name == "aten::repeat_interleave") return refuse_varying(argument(op, arguments, "repeats"));
-  if (depends) std::for_each(arguments.begin(), arguments.end(), refuse_varying);
+  if (depends && name != "aten::index") std::for_each(arguments.begin(), arguments.end(), refuse_varying);
 }
 
 // SECURITY: one_hot without num_classes makes as many columns as the record's largest class.
@@ -70,6 +69,10 @@ void judge_one_hot(const Operator& op, const Stack& arguments, const std::string
 }
 
 }  // namespace
+
+const char* const kBatchNormReason =
+    "BatchNorm in training mode mixes the records of a batch; use GroupNorm instead (for example torch.nn.GroupNorm(min(32, channels), "
+    "channels)), or freeze its statistics with .eval()";
 
 Judge::Judge(const char* const* allowed, size_t count) {
   for (size_t i = 0; i < count; i++)

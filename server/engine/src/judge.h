@@ -25,4 +25,7 @@ class Judge {
   std::unordered_set<std::string> allowed_;
 };
 
+// Why BatchNorm in training mode is refused, and what to use.
+extern const char* const kBatchNormReason;
+
 }  // namespace bastionlab

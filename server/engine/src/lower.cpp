@@ -17,6 +17,13 @@ IValue lower_to(const std::string& overload, const Stack& a, Emitter& emit) {
 
 }  // namespace
 
+at::Tensor select_scatter(const at::Tensor& base, const at::Tensor& now, int64_t dim, int64_t index, Emitter& emit) {
+  dim = at::maybe_wrap_dim(dim, base.dim());
+  index = at::maybe_wrap_dim(index, base.size(dim));
+  at::Tensor slice = emit.tensor("aten::unsqueeze", "", {now, dim});
+  return emit.tensor("aten::slice_scatter", "", {base, slice, dim, index, index + 1, 1});
+}
+
 bool lower(const torch::jit::Operator& op, Stack& stack, Emitter& emit) {
   const std::string& name = op.schema().name();
   const std::string& overload = op.schema().overload_name();
@@ -25,6 +32,8 @@ bool lower(const torch::jit::Operator& op, Stack& stack, Emitter& emit) {
     result = emit("aten::detach", "", {stack.at(0)});
   } else if (name == "aten::to" && overload.rfind("prim_", 0) == 0) {
     result = lower_to(overload, stack, emit);
+  } else if (name == "aten::select_scatter") {
+    result = select_scatter(stack.at(0).toTensor(), stack.at(1).toTensor(), stack.at(2).toInt(), stack.at(3).toInt(), emit);
   } else if (name == "aten::cpu") {
     result = stack.at(0);
   } else {
