@@ -165,7 +165,7 @@ func TestATestSetSharesItsTrainingSetsTerms(t *testing.T) {
 		"by position":       {"alice", func(h *bastionlabv1.UploadDatasetHeader) { h.Schema.NamedInputs = false }, refusal.InvalidArgument, "schema"},
 		"another limit":     {"alice", func(h *bastionlabv1.UploadDatasetHeader) { h.PrivacyLimit = proto.Float64(6) }, refusal.InvalidArgument, "limit of its training set"},
 		"another delta":     {"alice", func(h *bastionlabv1.UploadDatasetHeader) { h.Delta = proto.Float64(1e-3) }, refusal.InvalidArgument, "delta of its training set"},
-		"too many declared": {"alice", func(h *bastionlabv1.UploadDatasetHeader) { h.DeclaredSamples = 100 }, refusal.InvalidArgument, "not below 1/100"},
+		"too many declared": {"alice", func(h *bastionlabv1.UploadDatasetHeader) { h.DeclaredSamples = 100 }, refusal.InvalidArgument, "has its training set's delta"},
 	}
 	for name, c := range refused {
 		t.Run(name, func(t *testing.T) {

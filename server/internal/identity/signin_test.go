@@ -3,11 +3,12 @@ package identity
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
 	"math/big"
@@ -163,25 +164,23 @@ func TestEverySignInThatIsWrongGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
-// One key has one name: an encoding that a lenient parser also reads is refused.
+// One key has one name: another encoding that the parser of the library also reads is refused. It reads a sequence with more in it.
 func TestAKeyInAnotherEncodingIsNobody(t *testing.T) {
 	s, _, _ := newSessions(t)
-	k := ecdsaKey(t, elliptic.P256())
-	point, err := k.signer.Public().(*ecdsa.PublicKey).Bytes() // 4, x, y
+	k := ed25519Key(t)
+	longer, err := asn1.Marshal(struct {
+		Algorithm struct{ Algorithm asn1.ObjectIdentifier }
+		Key       asn1.BitString
+		More      int
+	}{struct{ Algorithm asn1.ObjectIdentifier }{asn1.ObjectIdentifier{1, 3, 101, 112}}, asn1.BitString{Bytes: k.der[12:], BitLength: 256}, 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	compressed := append([]byte{2 + point[64]&1}, point[1:33]...)
-	type algorithm struct{ Algorithm, Curve asn1.ObjectIdentifier }
-	der, err := asn1.Marshal(struct {
-		Algorithm algorithm
-		Key       asn1.BitString
-	}{algorithm{asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}}, asn1.BitString{Bytes: compressed, BitLength: len(compressed) * 8}})
-	if err != nil {
-		t.Fatal(err)
+	if parsed, err := x509.ParsePKIXPublicKey(longer); err != nil || !k.signer.Public().(ed25519.PublicKey).Equal(parsed) {
+		t.Fatalf("the parser does not read it as the same key: %v", err)
 	}
 	request := k.request(t, s)
-	request.PublicKey = der
+	request.PublicKey = longer
 	if _, err := s.SignIn(t.Context(), request, leaf[:]); refusal.KindOf(err) != refusal.Unauthenticated {
 		t.Errorf("got %v", err)
 	}

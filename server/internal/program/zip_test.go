@@ -29,6 +29,7 @@ type member struct {
 	disk       uint16
 	gap        int // bytes before it
 	descriptor bool
+	inside     bool // only named in the directory: its own header lies in another entry's data
 }
 
 // archive is a zip in the making.
@@ -73,7 +74,9 @@ func (a archive) build() []byte {
 			localName = m.localName
 		}
 		le.PutUint16(local[26:], uint16(len(localName)))
-		file = append(append(append(file, local...), localName...), m.content...)
+		if !m.inside {
+			file = append(append(append(file, local...), localName...), m.content...)
+		}
 		if m.descriptor {
 			file = append(file, make([]byte, 16)...)
 		}
@@ -207,10 +210,15 @@ func TestHostileArchivesAreRefusedUnread(t *testing.T) {
 	}
 	overlapping := torchArchive(stored("m/x", "xxxxxxxx"))
 	overlapping.members[5].offset = 1
+	// An entry within another's data, each with a header of its own that is right: how a small file becomes an endless one.
+	inner := archive{members: []member{stored("m/inner", "xx")}}.build()[:localBytes+len("m/inner")+2]
+	within := torchArchive(stored("m/outer", string(inner)), member{name: "m/inner", content: "xx", size: -1, inside: true})
+	within.members[6].offset = int64(bytes.Index(within.build(), inner))
 	cases := map[string]struct {
 		archive archive
 		words   string
 	}{
+		"one within another":    {within, "overlap"},
 		"comment":               {archive{members: torchArchive().members, after: "x"}, "does not end as a zip"},
 		"comment that is named": {alterEnd(func(end []byte) { le.PutUint16(end[20:], 1) }), "does not end as a zip"},
 		"no end":                {alterEnd(func(end []byte) { end[0] = 0 }), "does not end as a zip"},
