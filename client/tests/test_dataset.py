@@ -62,6 +62,14 @@ def test_newest_first_and_without_test_sets(client: TorchClient) -> None:
     assert [d.name for d in client.get_available_datasets()] == ["b", "a"]
 
 
+def test_a_dataset_that_is_slow_to_read_is_sent_as_it_comes(
+    server: FakeServer, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_module, "BATCH_SECONDS", 0.0)
+    remote = client.RemoteDataset(rows(5), privacy_limit=6.0, progress=False)
+    assert [len(batch["label"]) for batch in server.datasets[remote.identifier].tensors] == [1] * 5
+
+
 def test_a_test_set_becomes_its_own_dataset_with_the_same_limit(server: FakeServer, client: TorchClient) -> None:
     remote = client.RemoteDataset(rows(100), rows(20), privacy_limit=6.0, name="digits", progress=False)
     train, test = server.datasets.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from bastionlab.torch._records import Record, Records
 from bastionlab.v1 import dataset_pb2
 
 BATCH_BYTES = 1 << 20
+# A dataset that is slow to read is sent in smaller batches, or the server would take the upload for dead.
+BATCH_SECONDS = 5.0
 
 Request = dataset_pb2.UploadDatasetRequest
 
@@ -70,12 +73,14 @@ def batches(records: Records, public: PublicFacts) -> Iterator[dataset_pb2.Recor
     per_batch = max(1, BATCH_BYTES // records.schema.record_bytes)
     waiting: list[Record] = []
     sent = 0
+    began = time.monotonic()
     for record in records:
         waiting.append(record)
-        if len(waiting) == per_batch:
+        if len(waiting) == per_batch or time.monotonic() - began > BATCH_SECONDS:
             yield _batch(waiting, public, sent)
             sent += len(waiting)
             waiting = []
+            began = time.monotonic()
     if waiting:
         yield _batch(waiting, public, sent)
 
