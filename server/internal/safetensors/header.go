@@ -137,7 +137,7 @@ func (p headerParser) entry(name string) (entry, error) {
 	if err != nil {
 		return e, err
 	}
-	if e.end < e.begin || e.end-e.begin != size {
+	if e.end-e.begin != size { // neither is negative, so nothing overflows
 		return e, fmt.Errorf("%w: data_offsets do not fit dtype and shape", ErrMalformed)
 	}
 	return e, p.delim('}')

@@ -135,6 +135,8 @@ func TestDecodeRefusesEveryFileWithoutExactlyOneReading(t *testing.T) {
 		"key in another case":       file(`{"a":{"DType":"U8","shape":[1],"data_offsets":[0,1]}}`, 1),
 		"dtype twice":               file(`{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1),
 		"shape missing":             file(`{"a":{"dtype":"U8","data_offsets":[0,1]}}`, 1),
+		"dtype missing":             file(`{"a":{"shape":[1],"data_offsets":[0,1]}}`, 1),
+		"offsets missing":           file(`{"a":{"dtype":"U8","shape":[0]}}`),
 		"unknown dtype":             file(`{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,1]}}`, 1),
 		"dtype a number":            file(`{"a":{"dtype":3,"shape":[1],"data_offsets":[0,1]}}`, 1),
 		"negative dimension":        file(`{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}`, 1),
@@ -144,6 +146,7 @@ func TestDecodeRefusesEveryFileWithoutExactlyOneReading(t *testing.T) {
 		"dimension of 2^63":         file(`{"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1]}}`, 1),
 		"size overflows to fit":     file(`{"a":{"dtype":"U8","shape":[4294967296,4294967296,1],"data_offsets":[0,0]}}`),
 		"overflow hidden by a zero": file(`{"a":{"dtype":"U8","shape":[9223372036854775807,9223372036854775807,0],"data_offsets":[0,0]}}`),
+		"overflow behind a zero":    file(`{"a":{"dtype":"U8","shape":[0,9223372036854775807,9223372036854775807],"data_offsets":[0,0]}}`),
 		"rank too high":             file(`{"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}}`, 1),
 		"one offset":                file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}}`, 1),
 		"three offsets":             file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,1]}}`, 1),
@@ -166,6 +169,27 @@ func TestDecodeRefusesEveryFileWithoutExactlyOneReading(t *testing.T) {
 		}
 		if _, _, err := Scan(bytes.NewReader(raw), int64(len(raw))); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: scanned: %v", name, err)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	f64 := bastionlabv1.DType_DTYPE_F64
+	cases := []struct {
+		dtype bastionlabv1.DType
+		shape []int64
+		want  int64 // -1: refused
+	}{
+		{f64, nil, 8}, {f64, []int64{2, 3}, 48}, {f64, []int64{2, 0}, 0}, {bastionlabv1.DType_DTYPE_BF16, []int64{5}, 10},
+		{bastionlabv1.DType_DTYPE_U8, []int64{math.MaxInt64}, math.MaxInt64},
+		{f64, []int64{math.MaxInt64}, -1}, {f64, []int64{1 << 31, 1 << 31}, -1}, {f64, []int64{0, math.MaxInt64}, -1},
+		{f64, []int64{-1}, -1}, {f64, []int64{-1, -8}, -1}, {f64, []int64{0, -1}, -1}, {f64, make([]int64, MaxRank+1), -1},
+		{bastionlabv1.DType_DTYPE_UNSPECIFIED, nil, -1}, {99, nil, -1},
+	}
+	for _, c := range cases {
+		got, err := SizeBytes(c.dtype, c.shape)
+		if (err != nil) != (c.want < 0) || (err == nil && got != c.want) {
+			t.Errorf("%s %v: %d, %v, want %d", DTypeName(c.dtype), c.shape, got, err, c.want)
 		}
 	}
 }
