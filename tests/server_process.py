@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = ROOT / "bin" / "bastionlab"
 TRAINER = ROOT / "bin" / "bastionlab-trainer"
+REPLAY_SERVER = ROOT / "build" / "bastionlab-replay"
 REPLAY_TRAINER = ROOT / "build" / "bastionlab-trainer-replay"
 
 START_SECONDS = 60
@@ -30,12 +31,22 @@ class ServerProcess:
     data_dir: Path
     log_file: Path
     port: int = field(default_factory=free_port)
+    program: Path = SERVER
     trainer: Path = TRAINER
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> ServerProcess:
-        command = [SERVER, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data_dir, "--trainer", self.trainer]
+        command = [
+            self.program,
+            "serve",
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--data-dir",
+            self.data_dir,
+            "--trainer",
+            self.trainer,
+        ]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in command], stdout=log, stderr=log, env=os.environ | self.environment

@@ -124,7 +124,8 @@ func checkSizes(i int, e zipEntry, limits ArchiveLimits) error {
 func checkMembers(root string, names map[string]bool) error {
 	folded := strings.ToLower(root)
 	for _, member := range []string{"data.pkl", "constants.pkl", "version"} {
-		if names[folded+"/"+member] {
+		// From file format 10 on, which operators such as gelu ask for, libtorch writes the version below .data.
+		if names[folded+"/"+member] || member == "version" && names[folded+"/.data/version"] {
 			continue
 		}
 		if member == "constants.pkl" {

@@ -161,6 +161,11 @@ func TestWhatTorchWritesIsTaken(t *testing.T) {
 	if got, err := check(torchArchive(stored("m/traced_inputs/0", "")).build()); err != nil || got.Entries != 6 || got.InflatedBytes != 8+6+1+2+30 {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	late := torchArchive()
+	late.members[3].name = "m/.data/version" // file format 10, which a model with gelu has
+	if _, err := check(late.build()); err != nil {
+		t.Error(err)
+	}
 	narrow := torchArchive()
 	narrow.wide = false
 	if _, err := check(narrow.build()); err != nil {
