@@ -65,7 +65,6 @@ func (l *Launcher) Probe(ctx context.Context) (Report, error) {
 	if done == nil {
 		return Report{}, fmt.Errorf("probe the sandbox: %w", errRubbish)
 	}
-	p.finish()
 	return Report{Layers: hello.GetLayers(), Attempts: done.GetAttempts(), TorchVersion: plain(hello.GetTorchVersion())}, nil
 }
 

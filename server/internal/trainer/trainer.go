@@ -53,9 +53,22 @@ func (p *Process) Run(role Role) error {
 	case Train:
 		return p.train()
 	case Probe:
-		return p.Seam.Send(probed(sandbox.Probe(p.Parent)))
+		if err := p.Seam.Send(probed(sandbox.Probe(p.Parent))); err != nil {
+			return err
+		}
+		// The server looks at this process from outside, for which it has to be there still: an ended one has no namespaces to see.
+		return p.untilHungUp()
 	}
 	return fmt.Errorf("unknown role %q", role)
+}
+
+// untilHungUp waits for the server to close the conversation.
+func (p *Process) untilHungUp() error {
+	var frame trainerv1.ToTrainer
+	if _, err := p.Seam.Receive(&frame); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("expected the end of the conversation: %w", err)
+	}
+	return nil
 }
 
 func (p *Process) hello() *trainerv1.FromTrainer {
