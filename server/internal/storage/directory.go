@@ -15,7 +15,7 @@ import (
 )
 
 // prepareDirectory makes the data directory, for its owner only. A directory that is already there must be empty or a data directory:
-// narrowing the mode of somebody's home or of /tmp would harm others.
+// narrowing the mode of somebody's home or of a shared folder would harm others.
 func prepareDirectory(dir string) error {
 	if err := os.MkdirAll(dir, privateDirMode); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
