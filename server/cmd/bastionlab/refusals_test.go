@@ -106,9 +106,11 @@ func TestSpoiltModelUploadsLeaveNothing(t *testing.T) {
 			p[0].GetHeader().ArchiveBytes = 1 << 50
 			return p
 		}, refusal.InvalidArgument},
-		"unknown dataset":      {func() []*bastionlabv1.UploadModelRequest { return modelParts("0123", "cross_entropy", archive(t)) }, refusal.NotFound},
-		"unknown loss":         {func() []*bastionlabv1.UploadModelRequest { return modelParts(d.GetId(), "hinge", archive(t)) }, refusal.InvalidArgument},
-		"loss of other labels": {func() []*bastionlabv1.UploadModelRequest { return modelParts(d.GetId(), "l2", archive(t)) }, refusal.InvalidArgument},
+		"longer than announced":  {func() []*bastionlabv1.UploadModelRequest { p := whole(); p[0].GetHeader().ArchiveBytes--; return p }, refusal.InvalidArgument},
+		"shorter than announced": {func() []*bastionlabv1.UploadModelRequest { p := whole(); p[0].GetHeader().ArchiveBytes++; return p }, refusal.InvalidArgument},
+		"unknown dataset":        {func() []*bastionlabv1.UploadModelRequest { return modelParts("0123", "cross_entropy", archive(t)) }, refusal.NotFound},
+		"unknown loss":           {func() []*bastionlabv1.UploadModelRequest { return modelParts(d.GetId(), "hinge", archive(t)) }, refusal.InvalidArgument},
+		"loss of other labels":   {func() []*bastionlabv1.UploadModelRequest { return modelParts(d.GetId(), "l2", archive(t)) }, refusal.InvalidArgument},
 		"chunk too large": {func() []*bastionlabv1.UploadModelRequest {
 			return modelParts(d.GetId(), "cross_entropy", make([]byte, 1<<20+1))
 		}, refusal.InvalidArgument},

@@ -23,7 +23,7 @@ func (nothing) Intake(context.Context, *trainerv1.Program, *os.File) (*trainerv1
 }
 
 func (nothing) Get(context.Context, string, string) (*bastionlabv1.Dataset, error) {
-	return nil, errors.New("no datasets here")
+	return &bastionlabv1.Dataset{Schema: &bastionlabv1.Schema{Label: &bastionlabv1.TensorSpec{Dtype: bastionlabv1.DType_DTYPE_I64}}}, nil
 }
 
 func open(t *testing.T) (*Catalogue, *storage.Store) {
@@ -113,5 +113,21 @@ func TestLossesAndLabels(t *testing.T) {
 				t.Errorf("it is judged %v", err)
 			}
 		})
+	}
+}
+
+// An upload is stopped where it passes what it announced, not when it ends: it may never end.
+func TestAnUploadIsStoppedWhereItPassesWhatItAnnounced(t *testing.T) {
+	c, _ := open(t)
+	upload, err := c.Begin(t.Context(), "alice", &bastionlabv1.UploadModelHeader{Loss: "cross_entropy", ArchiveBytes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upload.Abort()
+	if err := upload.Add(t.Context(), make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := upload.Add(t.Context(), make([]byte, 1)); refusal.KindOf(err) != refusal.InvalidArgument {
+		t.Errorf("one byte more: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 )
 
 const (
@@ -149,7 +150,15 @@ func TestEveryFailureWithTheDataReadsTheSame(t *testing.T) {
 		"nothing":            func(_ context.Context, t *fakeTrainer) error { t.raw = []byte{}; return nil },
 		"longer than it is":  func(_ context.Context, t *fakeTrainer) error { t.announce = 1; return nil },
 		"shorter than it is": func(_ context.Context, t *fakeTrainer) error { t.announce = -1; return nil },
-		"parameter missing":  func(_ context.Context, t *fakeTrainer) error { t.put = trained[:1]; return nil },
+		"bytes behind its end": func(_ context.Context, t *fakeTrainer) error {
+			var file bytes.Buffer
+			if err := safetensors.Write(&file, trained); err != nil {
+				return err
+			}
+			t.raw, t.announce = append(file.Bytes(), planted...), -int64(len(planted))
+			return nil
+		},
+		"parameter missing": func(_ context.Context, t *fakeTrainer) error { t.put = trained[:1]; return nil },
 		"tensor too many": func(_ context.Context, t *fakeTrainer) error {
 			extra := trained[1]
 			extra.Name = planted
