@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -322,104 +320,5 @@ func TestDevelopmentModeBeyondThisMachineHasToBeSaid(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, `"level":"WARN"`) || !strings.Contains(text, "every key is accepted") || !strings.Contains(text, `"beyond_loopback":true`) {
 		t.Errorf("it is not loud:\n%s", text)
-	}
-}
-
-func TestTheOperatorsCommands(t *testing.T) {
-	f := &fakeTrainers{}
-	n := serveOn(t, t.TempDir(), f)
-	owner, scientist := n.connect(), n.connect()
-	d := owner.upload("red", 6)
-	m := scientist.uploadModel(d.GetId())
-	arrived, letGo := f.hold()
-	defer letGo()
-	run := scientist.start(request(m, d.GetId(), 2))
-	<-arrived
-	command := func(arguments ...string) (stdout, stderr string, status int) {
-		var out, problems bytes.Buffer
-		status = runCommand(append(arguments, "--data-dir", n.dir), &out, &problems)
-		return out.String(), problems.String(), status
-	}
-	for name, test := range map[string]struct {
-		arguments []string
-		words     []string
-	}{
-		"datasets":         {[]string{"dataset", "list"}, []string{d.GetId(), "red", "64", owner.user[:12]}},
-		"datasets as JSON": {[]string{"dataset", "list", "--json"}, []string{`"id":`, d.GetId()}},
-		"one dataset":      {[]string{"dataset", "show", d.GetId()}, []string{"x f32 [4]", "label i64 []", owner.user}},
-		"its budget":       {[]string{"dataset", "budget", d.GetId()}, []string{run.GetId(), "running", "limit", "6", "remaining", "4"}},
-		"runs":             {[]string{"run", "list"}, []string{run.GetId(), "running", scientist.user[:12]}},
-		"one run":          {[]string{"run", "show", run.GetId()}, []string{"eps 2 of the limit 6"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			stdout, stderr, status := command(test.arguments...)
-			if status != 0 {
-				t.Fatalf("status %d: %s", status, stderr)
-			}
-			for _, word := range test.words {
-				if !strings.Contains(stdout, word) {
-					t.Errorf("%q is not in\n%s", word, stdout)
-				}
-			}
-		})
-	}
-	if _, stderr, status := command("run", "show", "0123"); status != 7 || !strings.Contains(stderr, "no such run") {
-		t.Errorf("an unknown run: status %d, %s", status, stderr)
-	}
-	if stdout, stderr, status := command("run", "cancel", run.GetId()); status != 0 || !strings.Contains(stdout, "cancelled") {
-		t.Errorf("cancel: status %d, %s%s", status, stdout, stderr)
-	}
-	if err := n.stop(); err != nil {
-		t.Fatal(err)
-	}
-	if _, stderr, status := command("dataset", "list"); status != 8 || !strings.Contains(stderr, "bastionlab serve") {
-		t.Errorf("without a server: status %d, %s", status, stderr)
-	}
-}
-
-func runCommand(arguments []string, stdout, stderr io.Writer) int {
-	return run(context.Background(), slices.Clone(arguments), stdout, stderr)
-}
-
-func TestSettingsComeFromFlagsThenEnvironmentThenFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "bastionlab.conf")
-	if err := os.WriteFile(file, []byte("# a comment\nthreads = 3\n\nlog-level=warn\nmemory-limit = 2GiB\ntrainer = /bin/true\ndevelopment = true\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	environment := map[string]string{"BASTIONLAB_LOG_LEVEL": "error", "BASTIONLAB_DATA_DIR": "/data", "BASTIONLAB_THREADS": "4", "BASTIONLAB_UNKNOWN": "x"}
-	var s settings
-	command := newServeCommand()
-	command.ResetFlags()
-	s.register(command.Flags())
-	if err := command.ParseFlags([]string{"--config", file, "--threads", "5"}); err != nil {
-		t.Fatal(err)
-	}
-	err := s.complete(command, func(name string) (string, bool) { value, ok := environment[name]; return value, ok })
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := settings{dataDir: "/data", trainer: "/bin/true", logLevel: "error", memoryLimit: 2 << 30, threads: 5, development: true, config: file}
-	if s != want {
-		t.Errorf("%+v, want %+v", s, want)
-	}
-	for name, content := range map[string]string{
-		"no pair": "threads", "unknown": "thread = 1", "twice": "threads = 1\nthreads = 2", "no number": "threads = many", "a file of files": "config = x", "no size": "memory-limit = 8 apples",
-	} {
-		t.Run(name, func(t *testing.T) {
-			if err := os.WriteFile(file, []byte(content+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			command := newServeCommand()
-			command.ResetFlags()
-			var s settings
-			s.register(command.Flags())
-			if err := command.ParseFlags([]string{"--config", file}); err != nil {
-				t.Fatal(err)
-			}
-			err := s.complete(command, func(string) (string, bool) { return "", false })
-			if refusal.KindOf(err) != refusal.InvalidArgument || !strings.Contains(err.Error(), fmt.Sprintf("line %d of %s", strings.Count(content, "\n")+1, file)) {
-				t.Errorf("it is read as %v", err)
-			}
-		})
 	}
 }

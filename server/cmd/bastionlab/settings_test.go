@@ -1,13 +1,58 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
+
+func TestSettingsComeFromFlagsThenEnvironmentThenFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bastionlab.conf")
+	if err := os.WriteFile(file, []byte("# a comment\nthreads = 3\n\nlog-level=warn\nmemory-limit = 2GiB\ntrainer = /bin/true\ndevelopment = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environment := map[string]string{"BASTIONLAB_LOG_LEVEL": "error", "BASTIONLAB_DATA_DIR": "/data", "BASTIONLAB_THREADS": "4", "BASTIONLAB_UNKNOWN": "x"}
+	var s settings
+	command := newServeCommand()
+	command.ResetFlags()
+	s.register(command.Flags())
+	if err := command.ParseFlags([]string{"--config", file, "--threads", "5"}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.complete(command, func(name string) (string, bool) { value, ok := environment[name]; return value, ok })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := settings{dataDir: "/data", trainer: "/bin/true", logLevel: "error", memoryLimit: 2 << 30, threads: 5, development: true, config: file}
+	if s != want {
+		t.Errorf("%+v, want %+v", s, want)
+	}
+	for name, content := range map[string]string{
+		"no pair": "threads", "unknown": "thread = 1", "twice": "threads = 1\nthreads = 2", "no number": "threads = many", "a file of files": "config = x", "no size": "memory-limit = 8 apples",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(content+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			command := newServeCommand()
+			command.ResetFlags()
+			var s settings
+			s.register(command.Flags())
+			if err := command.ParseFlags([]string{"--config", file}); err != nil {
+				t.Fatal(err)
+			}
+			err := s.complete(command, func(string) (string, bool) { return "", false })
+			if refusal.KindOf(err) != refusal.InvalidArgument || !strings.Contains(err.Error(), fmt.Sprintf("line %d of %s", strings.Count(content, "\n")+1, file)) {
+				t.Errorf("it is read as %v", err)
+			}
+		})
+	}
+}
 
 func FuzzByteSize(f *testing.F) {
 	for _, text := range []string{"8GiB", "512 MiB", "1", "-1", "0", "9999999999TiB", "GiB", "1e3", "٣"} {

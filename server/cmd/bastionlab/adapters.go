@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/dataset"
+	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/server"
+	"github.com/bastionlab/bastionlab/server/internal/supervisor"
+	"github.com/bastionlab/bastionlab/server/internal/training"
+)
+
+// The domain's own types, as the services and runs name them: Go has no covariant results.
+
+type launcher struct{ *supervisor.Launcher }
+
+func (l launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (training.Trainer, error) {
+	trainer, err := l.Launcher.Prepare(ctx, train, program, initial)
+	if err != nil {
+		return nil, err
+	}
+	return trainer, nil
+}
+
+type models struct{ *model.Catalogue }
+
+func (m models) Begin(ctx context.Context, user string, header *bastionlabv1.UploadModelHeader) (server.ModelUpload, error) {
+	upload, err := m.Catalogue.Begin(ctx, user, header)
+	if err != nil {
+		return nil, err
+	}
+	return upload, nil
+}
+
+type datasets struct {
+	*dataset.Catalogue
+	runs *training.Service
+}
+
+func (d datasets) Begin(ctx context.Context, user string, header *bastionlabv1.UploadDatasetHeader) (server.DatasetUpload, error) {
+	upload, err := d.Catalogue.Begin(ctx, user, header)
+	if err != nil {
+		return nil, err
+	}
+	return upload, nil
+}
+
+// Delete also ends the runs on the dataset, and on its test set.
+func (d datasets) Delete(ctx context.Context, user, id string) error {
+	deleted, err := d.Get(ctx, user, id)
+	if err != nil {
+		return err
+	}
+	if err := d.Catalogue.Delete(ctx, user, id); err != nil {
+		return err
+	}
+	d.runs.DatasetDeleted(ctx, id)
+	d.runs.DatasetDeleted(ctx, deleted.GetTestId())
+	return nil
+}
