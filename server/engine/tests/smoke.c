@@ -1,5 +1,5 @@
-/* The ABI from C, start to end, behind a filter that denies files, sockets and programs once the engine has started: whatever libtorch
- * would open lazily fails here.  smoke MODEL OPERATORS */
+/* The ABI from C, start to end, behind a filter that denies files, sockets and programs once the engine has started: whatever
+ * libtorch would open lazily fails here.  smoke MODEL OPERATORS */
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -21,10 +21,10 @@ static void fail(const char* what, const bl_error* err) {
   fprintf(stderr, "smoke: %s: %s %s: %s\n", what, err->op, err->layer, err->reason);
   exit(1);
 }
-#define MUST(call)               \
-  do {                           \
-    bl_error err;                \
-    memset(&err, 0, sizeof err); \
+#define MUST(call)                          \
+  do {                                      \
+    bl_error err;                           \
+    memset(&err, 0, sizeof err);            \
     if ((call) != BL_OK) fail(#call, &err); \
   } while (0)
 
@@ -127,7 +127,9 @@ int main(int argc, char** argv) {
   MUST(bl_program_load(archive, archive_bytes, &schema, "cross_entropy", allowed, n_allowed, &program, &err));
   memset(archive, 0, archive_bytes); /* its bytes are not kept */
   MUST(bl_program_rehearse(program, kPass, &err));
-  if (strstr(bl_program_report(program), "aten::conv2d") == NULL && strstr(bl_program_report(program), "aten::_convolution") == NULL) return 1;
+  if (strstr(bl_program_report(program), "aten::conv2d") == NULL &&
+      strstr(bl_program_report(program), "aten::_convolution") == NULL)
+    return 1;
 
   struct record records[kRecords];
   memset(records, 0, sizeof records);
@@ -139,7 +141,11 @@ int main(int argc, char** argv) {
   records[4].tokens[2] = 1000; /* the model fails on this one: it contributes nothing, and nobody is told */
   records[5].label = 77;       /* no class */
 
-  const bl_training training = {.pass_size = kPass, .is_private = 1, .clipping_norm = 1, .noise_stddev = 0.5, .normalizer = 4,
+  const bl_training training = {.pass_size = kPass,
+                                .is_private = 1,
+                                .clipping_norm = 1,
+                                .noise_stddev = 0.5,
+                                .normalizer = 4,
                                 .optimizer = {.kind = BL_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}};
   bl_trainer* trainer = NULL;
   MUST(bl_trainer_create(program, &training, &trainer, &err));
