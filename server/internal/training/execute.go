@@ -122,6 +122,7 @@ func (s *Service) trainWithData(ctx context.Context, l *live, e *equipment) {
 	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_COMPLETED)
 	row.StepsDone = l.order.plan.GetSteps()
 	row.EpochsDone = int64(len(l.order.train.GetSettings().GetEpochEnds()))
+	s.Log.InfoContext(ctx, "run completed", "run", row.ID)
 	s.end(ctx, l, row)
 }
 
