@@ -40,6 +40,7 @@ type found struct {
 	Works  struct {
 		LateThread, Compiled      int
 		Preempted, Random, Hoards bool
+		Dumpable                  int
 	}
 	Attempts []Attempt
 	Stderr   string
@@ -167,6 +168,9 @@ func TestTrainingCanWorkInside(t *testing.T) {
 	}
 	if !got.Works.Preempted || !got.Works.Random {
 		t.Errorf("%+v", got.Works)
+	}
+	if got.Works.Dumpable != 0 {
+		t.Error("other processes of the same user may look into this one")
 	}
 	if got.Works.Hoards {
 		t.Error("2 GiB were allocated under a limit of 1 GiB")

@@ -52,7 +52,7 @@ type LandlockState struct {
 func Close(landlock LandlockState) []Layer {
 	// What is looked up in /proc must be looked up before.
 	layers := []Layer{noNewPrivs(), capabilities(), rlimits(), landlockLayer(landlock)}
-	return append(layers, seccompLayer(closeSystemCalls()))
+	return append(layers, seccompLayer())
 }
 
 func noNewPrivs() Layer {
@@ -144,27 +144,38 @@ func landlockScope(abi int) string {
 	return scope
 }
 
-// seccompLayer tries the filter on two threads, one of which may be new.
-func seccompLayer(err error) Layer {
+// witnesses are threads that exist before the filter and are asked afterwards whether they have it.
+const witnesses = 2
+
+// seccompLayer closes the system calls and has other threads try one.
+func seccompLayer() Layer {
+	locked, closed, tried := make(chan struct{}, witnesses), make(chan struct{}), make(chan error, witnesses)
+	for range witnesses {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			locked <- struct{}{}
+			<-closed
+			fd, err := unix.Open("/proc/self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err == nil {
+				unix.Close(fd)
+			}
+			tried <- err
+		}()
+	}
+	for range witnesses {
+		<-locked
+	}
+	err := closeSystemCalls()
+	close(closed)
+	layer := Layer{Seccomp, err == nil, "on all threads"}
 	if err != nil {
-		return Layer{Seccomp, false, err.Error()}
+		layer.Detail = err.Error()
 	}
-	tried := make(chan error, 2)
-	try := func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		fd, err := unix.Open("/proc/self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			unix.Close(fd)
-		}
-		tried <- err
-	}
-	go try()
-	go try()
-	for range cap(tried) {
-		if err := <-tried; err != unix.EPERM {
-			return Layer{Seccomp, false, fmt.Sprintf("a file still opens: %v", err)}
+	for range witnesses {
+		if seen := <-tried; seen != unix.EPERM && layer.Active {
+			layer = Layer{Seccomp, false, fmt.Sprintf("on a thread a file still opens: %v", seen)}
 		}
 	}
-	return Layer{Seccomp, true, "on all threads"}
+	return layer
 }

@@ -197,6 +197,8 @@ func TestDescriptorsThatWereNotAnnouncedAreClosed(t *testing.T) {
 		{"one announced", announcing(1), 2},
 		{"more than a frame may carry", announcing(4), 5},
 		{"far more than a frame may carry", announcing(4), 64},
+		{"all of them announced, but more than a frame may carry", announcing(5), 5},
+		{"as many announced as the kernel leaves of them", announcing(5), 64},
 		{"with a hostile length", []byte{0xff, 0xff, 0xff, 0xff}, 2},
 		{"with no protobuf", frame([]byte{0xff}), 2},
 	} {

@@ -2,6 +2,8 @@ package trainer
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -30,6 +32,15 @@ func read(t *testing.T, from *keystream, n int) []byte {
 func TestKeystreamGoesOnAndNeverRepeats(t *testing.T) {
 	key := bytes.Repeat([]byte{7}, noiseKeyBytes)
 	whole := read(t, stream(t, bytes.NewReader(key)), 4096)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 4096)
+	cipher.NewCTR(block, make([]byte, aes.BlockSize)).XORKeyStream(want, want)
+	if !bytes.Equal(whole, want) {
+		t.Error("this is not AES-256 in counter mode from zero, or what lay in the buffer shows through")
+	}
 	parts := stream(t, bytes.NewReader(key))
 	var joined []byte
 	for _, n := range []int{1, 15, 16, 17, 1000, 3047} {

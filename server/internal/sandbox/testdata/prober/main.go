@@ -56,12 +56,14 @@ import (
 
 	"github.com/bastionlab/bastionlab/server/internal/sandbox"
 	"github.com/bastionlab/bastionlab/server/internal/sandbox/confined"
+	"golang.org/x/sys/unix"
 )
 
 // Works is what training needs after the sandbox was closed.
 type Works struct {
 	LateThread, Compiled      int
 	Preempted, Random, Hoards bool
+	Dumpable                  int // whether another process of the same user may look into this one
 }
 
 func main() {
@@ -75,6 +77,10 @@ func main() {
 			panic(err)
 		}
 	}
+	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil {
+		panic(err)
+	}
 	var landlock sandbox.LandlockState
 	landlock.ABI, landlock.Err = confined.Landlock()
 	tell(sandbox.Close(landlock))
@@ -85,6 +91,7 @@ func main() {
 		Preempted:  preempted(),
 		Random:     random == nil,
 		Hoards:     C.hoard(2<<30) == 1,
+		Dumpable:   dumpable,
 	})
 	sandbox.ProbeEach(parent, func(attempt sandbox.Attempt) { tell(attempt) })
 }
