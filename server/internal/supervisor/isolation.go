@@ -20,8 +20,9 @@ type isolation uintptr
 // allNamespaces: own users (so that nothing else needs privilege), network without interfaces, processes, and the rest.
 const allNamespaces isolation = unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNS
 
-// namespaceLinks are their names below /proc/PID/ns.
-var namespaceLinks = []string{"user", "net", "pid", "ipc", "uts", "mnt"}
+// namespaceLinks are the namespaces that keep a process apart, by their names below /proc/PID/ns. That of users is only the means to have
+// the others without privilege: a server that runs as root has them without it.
+var namespaceLinks = []string{"net", "pid", "ipc", "uts", "mnt"}
 
 // insideID is who a trainer is in its own namespace: not root, so that executing it leaves it without capabilities even there.
 const insideID = 65534
@@ -48,26 +49,25 @@ func refusedByHost(err error) bool {
 
 // namespacesOf looks whether the process lives in namespaces that are not the server's.
 func namespacesOf(pid int) *trainerv1.SandboxLayer {
-	layer := &trainerv1.SandboxLayer{Name: Namespaces}
 	var shared []string
 	for _, name := range namespaceLinks {
-		own, err := os.Readlink("/proc/self/ns/" + name)
-		if err != nil {
-			shared = append(shared, name+" (cannot be seen)")
-			continue
-		}
-		other, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, name))
-		if err != nil {
-			shared = append(shared, name+" (cannot be seen)")
-		} else if other == own {
+		if !ownNamespace(pid, name) {
 			shared = append(shared, name)
 		}
 	}
-	layer.Active = len(shared) == 0
-	if layer.Active {
-		layer.Detail = "own " + strings.Join(namespaceLinks, ", ")
-	} else {
+	layer := &trainerv1.SandboxLayer{Name: Namespaces, Active: len(shared) == 0, Detail: "own " + strings.Join(namespaceLinks, ", ")}
+	if !layer.Active {
 		layer.Detail = "shared with the server: " + strings.Join(shared, ", ")
 	}
 	return layer
+}
+
+// ownNamespace says no where it cannot see.
+func ownNamespace(pid int, name string) bool {
+	here, err := os.Readlink("/proc/self/ns/" + name)
+	if err != nil {
+		return false
+	}
+	there, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, name))
+	return err == nil && there != here
 }
