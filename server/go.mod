@@ -9,36 +9,39 @@ tool (
 )
 
 require (
-	filippo.io/age v1.3.2 // indirect
+	filippo.io/age v1.3.2 // blobs at rest: a streaming AEAD with a key per file, wrapped for the server's key
+	github.com/elastic/go-seccomp-bpf v1.6.0 // assembles the trainer's system call filter, on all threads at once
+	github.com/rogpeppe/go-internal v1.16.0 // tests: the command line as scripts
+	github.com/spf13/cobra v1.10.2 // the command line
+	github.com/spf13/pflag v1.0.9 // cobra's flags, read together with environment and file
+	go.uber.org/goleak v1.3.0 // tests: every goroutine has ended
+	golang.org/x/net v0.61.0 // the filter's instructions, as go-seccomp-bpf takes them
+	golang.org/x/sync v0.24.0 // groups of goroutines with one error
+	golang.org/x/sys v0.49.0 // memfd, Landlock, namespaces and descriptors over sockets
+	gonum.org/v1/gonum v0.17.0 // the Fourier transform of the accountant
+	google.golang.org/grpc v1.85.0 // the protocol
+	google.golang.org/protobuf v1.36.12 // the protocol's messages
+	modernc.org/sqlite v1.61.1 // the catalogue, embedded and without cgo
+)
+
+require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/elastic/go-seccomp-bpf v1.6.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
-	github.com/rogpeppe/go-internal v1.16.0 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
-	golang.org/x/net v0.61.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
-	gonum.org/v1/gonum v0.17.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
-	google.golang.org/grpc v1.85.0 // indirect
 	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.61.1 // indirect
 )
