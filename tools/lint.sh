@@ -2,7 +2,7 @@
 # Formatters and linters of all three languages, as checks. PYTHON is the checkout's.
 set -eu
 cd "$(dirname "$0")/.."
-python=${PYTHON:-.venv/bin/python}
+python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 venv_bin=$(dirname "$python")
 
 echo "lint: go"

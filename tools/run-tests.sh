@@ -2,7 +2,7 @@
 # Runs every test of the checkout, each kind by its own runner; stops at the first that fails. --all adds the long ones.
 set -eu
 cd "$(dirname "$0")/.."
-python=${PYTHON:-.venv/bin/python}
+python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 all=""
 [ "${1:-}" = "--all" ] && all=1
 
@@ -16,7 +16,7 @@ step "engine: clipped sums against the slow oracle, hostile models"
 make --no-print-directory -C server/engine testing LIBTORCH="${LIBTORCH:-$("$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)')}"
 (cd server/engine/tests && "$python" -m pytest -q ${all:+--all})
 step "client"
-(cd client && "$python" -m pytest -q)
+(cd client && BASTIONLAB_SERVER=$PWD/../bin/bastionlab "$python" -m pytest -q)
 step "the whole: server, sandboxed trainer and client together"
 make --no-print-directory -C server replay
 "$python" -m pytest -q tests ${all:+--all}

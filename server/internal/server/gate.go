@@ -124,7 +124,7 @@ func (g *gate) write(ctx context.Context, this call, code codes.Code, err error)
 		slog.String("user", this.user),
 		slog.String("client", this.client),
 		slog.String("code", code.String()),
-		slog.Duration("duration", time.Since(this.started)),
+		slog.Float64("duration_ms", float64(time.Since(this.started).Microseconds())/1000),
 	}
 	if code == codes.Internal {
 		level = slog.LevelError
