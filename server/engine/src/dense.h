@@ -12,7 +12,7 @@ class Dense : public Form {
  public:
   explicit Dense(at::Tensor gradients) : gradients_(std::move(gradients)) {}  // [B, *parameter]
   at::Tensor squared_norms() const override;
-  at::Tensor reach() const override;
+  at::Tensor spread() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
 

@@ -10,17 +10,21 @@ namespace {
 
 using Uses = std::vector<std::unique_ptr<Form>>;
 
+constexpr double kSumSlack = 0x1p-40;  // of a sum of 2^12 terms in float64
+
 // A parameter used more than once: its gradient is the sum of its uses', and the norm of a sum is not the sum of norms. It is written out
 // for one record at a time.
 at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t slots) {
   at::Tensor squares = at::empty({slots}, at::kDouble);
-  at::Tensor gradient = at::empty_like(parameter, at::MemoryFormat::Contiguous);
+  at::Tensor gradient = at::empty(parameter.sizes(), at::kDouble);
   for (int64_t slot = 0; slot < slots; slot++) {
     gradient.zero_();
     for (const auto& use : uses) use->add_to(slot, gradient);
     squares.select(0, slot).copy_(row_squares(gradient.view({1, -1})).select(0, 0));
   }
-  return squares;
+  at::Tensor spread = at::zeros({slots}, at::kDouble);
+  for (const auto& use : uses) spread.add_(use->spread());
+  return squares.sqrt_().add_(spread, kSumSlack).square_();
 }
 
 template <class F>
@@ -35,8 +39,13 @@ void join(Uses& uses) {
   uses.push_back(std::move(joined));
 }
 
-// Far enough below the largest number of the type that no sum over a pass can reach it.
-double largest_reach(at::ScalarType type) { return type == at::kDouble ? 1e280 : 1e30; }
+// PRIVACY: what is released of a record is summed from its parts in the parameter's own type, after the norm was taken. Its error is at most
+// the type's precision times the number of terms times the spread, so the spread is held to this many clipping norms; in float32 that is
+// 64 * 2^-24, half of C 2^-17 for each term. An honest gradient's spread is about the square root of its positions.
+double largest_spread(at::ScalarType type) { return type == at::kDouble ? 1e7 : 64; }
+
+// Far enough below the largest number of the type that no sum over a pass reaches it.
+double largest_number(at::ScalarType type) { return type == at::kDouble ? 1e280 : 1e30; }
 
 }  // namespace
 
@@ -51,19 +60,24 @@ void join_uses(Measured& measured) {
 at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts,
                         std::optional<double> clipping_norm) {
   int64_t slots = counts.size(0);
-  at::Tensor squares = at::zeros({slots}, at::kDouble), reach = at::zeros({slots}, at::kDouble);
-  double limit = 1e280;
+  at::Tensor squares = at::zeros({slots}, at::kDouble), spread = at::zeros({slots}, at::kDouble);
+  double largest = largest_spread(at::kDouble), limit = largest_number(at::kDouble);
   for (size_t p = 0; p < measured.size(); p++) {
     const Uses& uses = measured[p];
     if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
     if (uses.size() > 1) squares.add_(norms_of_sums(uses, parameters[p], slots));
-    for (const auto& use : uses) reach = at::maximum(reach, use->reach());
-    limit = std::min(limit, largest_reach(parameters[p].scalar_type()));
+    for (const auto& use : uses) spread.add_(use->spread().square());
+    largest = std::min(largest, largest_spread(parameters[p].scalar_type()));
+    limit = std::min(limit, largest_number(parameters[p].scalar_type()));
   }
+  at::Tensor norms = squares.sqrt();
+  spread.sqrt_();
   at::Tensor factors = at::ones({slots}, at::kDouble);
-  if (clipping_norm.has_value()) factors = at::full({slots}, *clipping_norm, at::kDouble).div_(squares.sqrt()).clamp_max_(1);
+  if (clipping_norm.has_value()) {
+    factors = at::full({slots}, *clipping_norm, at::kDouble).div_(at::maximum(norms, spread.div(largest))).clamp_max_(1);
+  }
   // PRIVACY: what is not finite, or would not stay so while it is summed, contributes nothing at all.
-  at::Tensor sound = squares.isfinite().logical_and_(reach.mul(factors).le(limit)).logical_and_(counts);
+  at::Tensor sound = norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts);
   return factors.masked_fill_(sound.logical_not(), 0);
 }
 

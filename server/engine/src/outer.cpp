@@ -9,26 +9,28 @@ Outer::Outer(at::Tensor left, at::Tensor right) : left_(std::move(left)), right_
 
 at::Tensor Outer::squared_norms() const {
   int64_t slots = left_.size(0), positions = left_.size(2);
-  if (positions == 1) {  // |l r^T|^2 = |l|^2 |r|^2
-    at::Tensor l = at::linalg_vector_norm(left_, 2, at::IntArrayRef{3}, false, at::kDouble);   // [B, groups, 1]
-    at::Tensor r = at::linalg_vector_norm(right_, 2, at::IntArrayRef{3}, false, at::kDouble);  // [B, groups, 1]
-    return l.mul(r).square().sum({1, 2});
-  }
+  if (positions == 1) return spread_by_group().square().sum(1);  // |l r^T| = |l| |r|
   at::Tensor l = left_.to(at::kDouble).flatten(0, 1), r = right_.to(at::kDouble).flatten(0, 1);  // [B groups, T, .]
   // PRIVACY: float64, because terms that cancel in float32 would let a large gradient pass for a small one.
   at::Tensor gram = at::bmm(l, l.transpose(1, 2)).mul_(at::bmm(r, r.transpose(1, 2)));  // [B groups, T, T]
-  return gram.view({slots, -1}).sum(1).clamp_min(0);
+  // PRIVACY: what rounding took off in float64 is put back, so that large parts that cancel to the last bit still count. With the products
+  // of two rows summed in m and n terms and T^2 of them summed, the error is below (m + n + T^2) 2^-53 of the spread's square; it is doubled.
+  double slack = static_cast<double>(left_.size(3) + right_.size(3) + positions * positions) * 0x1p-52;
+  return gram.view({slots, -1}).sum(1).clamp_min(0).add_(spread_by_group().square().sum(1), slack);
 }
 
-at::Tensor Outer::reach() const {
+at::Tensor Outer::spread() const { return spread_by_group().square().sum(1).sqrt(); }
+
+// [B, groups]
+at::Tensor Outer::spread_by_group() const {
   at::Tensor l = at::linalg_vector_norm(left_, 2, at::IntArrayRef{3}, false, at::kDouble);   // [B, groups, T]
   at::Tensor r = at::linalg_vector_norm(right_, 2, at::IntArrayRef{3}, false, at::kDouble);  // [B, groups, T]
-  return l.mul(r).sum({1, 2});
+  return l.mul(r).sum(2);
 }
 
 void Outer::add_to(int64_t slot, at::Tensor& out) const {
   at::Tensor blocks = out.view({left_.size(1), left_.size(3), right_.size(3)});  // [groups, m, n]
-  blocks.baddbmm_(left_[slot].transpose(1, 2), right_[slot]);
+  blocks.baddbmm_(left_[slot].transpose(1, 2).to(at::kDouble), right_[slot].to(at::kDouble));
 }
 
 void Outer::accumulate(const at::Tensor& factors, at::Tensor& sum) {

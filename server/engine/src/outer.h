@@ -14,13 +14,14 @@ class Outer : public Form {
  public:
   Outer(at::Tensor left /* [B, groups, T, m] */, at::Tensor right /* [B, groups, T, n] */);
   at::Tensor squared_norms() const override;
-  at::Tensor reach() const override;
+  at::Tensor spread() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Outer*>& uses);
 
  private:
+  at::Tensor spread_by_group() const;
   at::Tensor left_, right_;
 };
 

@@ -16,12 +16,14 @@ at::Tensor Rows::squared_norms() const {
   at::Tensor place = is_new.cumsum(1).add_(at::arange(slots, index_.options()).mul_(positions).unsqueeze(1));  // [B, T]
   at::Tensor rows = gradients_.to(at::kDouble).gather(1, order.unsqueeze(2).expand({slots, positions, width}));
   at::Tensor sums = at::zeros({slots * positions, width}, at::kDouble).index_add_(0, place.flatten(), rows.flatten(0, 1));
-  return row_squares(sums.view({slots, positions * width}));
+  // PRIVACY: as for Outer; a sum of T terms in float64 is off by less than T 2^-53 of their spread.
+  double slack = static_cast<double>(positions) * 0x1p-52;
+  return row_squares(sums.view({slots, positions * width})).sqrt_().add_(spread(), slack).square_();
 }
 
-at::Tensor Rows::reach() const { return at::linalg_vector_norm(gradients_, 2, at::IntArrayRef{2}, false, at::kDouble).sum(1); }
+at::Tensor Rows::spread() const { return at::linalg_vector_norm(gradients_, 2, at::IntArrayRef{2}, false, at::kDouble).sum(1); }
 
-void Rows::add_to(int64_t slot, at::Tensor& out) const { out.index_add_(0, index_[slot], gradients_[slot]); }
+void Rows::add_to(int64_t slot, at::Tensor& out) const { out.index_add_(0, index_[slot], gradients_[slot].to(at::kDouble)); }
 
 void Rows::accumulate(const at::Tensor& factors, at::Tensor& sum) {
   sum.index_add_(0, index_.flatten(), scaled(gradients_, factors).flatten(0, 1));

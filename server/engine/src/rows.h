@@ -12,7 +12,7 @@ class Rows : public Form {
  public:
   Rows(at::Tensor index /* [B, T] int64 */, at::Tensor gradients /* [B, T, d] */);
   at::Tensor squared_norms() const override;
-  at::Tensor reach() const override;
+  at::Tensor spread() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
 

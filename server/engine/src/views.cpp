@@ -14,7 +14,7 @@ using torch::jit::Stack;
 
 const std::set<std::string> kSameElements = {"aten::view",    "aten::reshape",    "aten::flatten",     "aten::squeeze",   "aten::unsqueeze",
                                              "aten::view_as", "aten::reshape_as", "aten::_unsafe_view", "aten::unflatten", "aten::contiguous",
-                                             "aten::detach",  "aten::alias",      "aten::ravel"};
+                                             "aten::alias",   "aten::ravel"};
 const std::set<std::string> kTransposes = {"aten::transpose", "aten::swapaxes", "aten::swapdims"};
 
 int64_t within(int64_t index, int64_t size) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); }
