@@ -180,7 +180,7 @@ func TestLogNamesTheCallAndNotItsContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.stop()
-	for _, want := range []string{bastionlabv1.DatasetService_ListDatasets_FullMethodName, `"user":"alice"`, `"code":"OK"`, `"client":"1.0.0"`, `"duration":`, `"request":"`} {
+	for _, want := range []string{bastionlabv1.DatasetService_ListDatasets_FullMethodName, `"user":"alice"`, `"code":"OK"`, `"client":"1.0.0"`, `"duration_ms":`, `"request":"`} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, s.log)
 		}
