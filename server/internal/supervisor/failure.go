@@ -25,26 +25,46 @@ type faulted struct{ fault *trainerv1.Fault }
 
 func (f *faulted) Error() string { return fmt.Sprintf("the trainer reports %v", f.fault.GetCode()) }
 
-// refuse says to the user what went wrong before any record was given. task names what was going on.
-func refuse(task string, err error) error {
+// task is what went on when something went wrong.
+type task struct {
+	name    string
+	ifEnded string // what to do where it ended its process
+}
+
+var (
+	judging = task{"judging the model", "save the model again with torch.jit.save; if that is of no help, it needs more memory than the server grants"}
+
+	preparing = task{"preparing the run", "lower max_batch_size: most often the model needs more memory than the server grants"}
+)
+
+// refuse logs what the user is not told, and makes the refusal. Nothing of it is about records: the trainer had none.
+func (l *Launcher) refuse(ctx context.Context, during task, err error) error {
+	if ctx.Err() == nil {
+		l.config.Log.WarnContext(ctx, "trainer failed before it had data", "task", during.name, "cause", err.Error())
+	}
+	return refuse(during, err)
+}
+
+// refuse says to the user what went wrong before any record was given.
+func refuse(during task, err error) error {
+	const askOperator = "ask the server's operator to look at its log"
 	var fault *faulted
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", task, err)
+		return fmt.Errorf("%s: %w", during.name, err)
 	case errors.As(err, &fault):
-		return refuseFault(task, fault.fault)
+		return refuseFault(during, fault.fault)
 	case errors.Is(err, errStalled):
-		return refusal.New(refusal.TrainingFailed, "try again with a smaller model or a smaller max_batch_size", "%s took too long and was stopped", task)
+		return refusal.New(refusal.TrainingFailed, "try again with a smaller model or a smaller max_batch_size", "%s took too long and was stopped", during.name)
 	case errors.Is(err, errDied):
-		return refusal.New(refusal.TrainingFailed, "most often the model and max_batch_size need more memory than the server grants: lower max_batch_size",
-			"%s ended the process that did it", task)
+		return refusal.New(refusal.TrainingFailed, during.ifEnded, "%s ended the process that did it", during.name)
 	case errors.Is(err, errRubbish):
-		return refusal.New(refusal.TrainingFailed, "ask the server's operator to look at its log", "%s gave no usable answer", task)
+		return refusal.New(refusal.TrainingFailed, askOperator, "%s gave no usable answer", during.name)
 	}
-	return refusal.New(refusal.TrainingFailed, "ask the server's operator to look at its log", "%s could not begin", task)
+	return refusal.New(refusal.TrainingFailed, askOperator, "%s could not begin", during.name)
 }
 
-func refuseFault(task string, fault *trainerv1.Fault) error {
+func refuseFault(during task, fault *trainerv1.Fault) error {
 	model := &refusal.Model{Operator: plain(fault.GetOperator()), Layer: plain(fault.GetLayer()), Reason: plain(fault.GetReason())}
 	because := ""
 	if model.Reason != "" {
@@ -75,7 +95,7 @@ func refuseFault(task string, fault *trainerv1.Fault) error {
 	case trainerv1.Fault_CODE_BAD_REQUEST:
 		return refusal.New(refusal.TrainingFailed, "check the optimizer and the sizes that were asked for", "the trainer does not take these settings")
 	}
-	return refusal.New(refusal.TrainingFailed, "ask the server's operator to look at its log", "%s failed", task)
+	return refusal.New(refusal.TrainingFailed, "ask the server's operator to look at its log", "%s failed", during.name)
 }
 
 func where(model *refusal.Model) string {

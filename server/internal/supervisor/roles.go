@@ -70,21 +70,20 @@ func (l *Launcher) Probe(ctx context.Context) (Report, error) {
 
 // Intake has a model judged by a process that never sees data. Errors are refusals, unless ctx has ended.
 func (l *Launcher) Intake(ctx context.Context, program *trainerv1.Program, archive *os.File) (*trainerv1.IntakeDone, error) {
-	const task = "judging the model"
 	p, _, err := l.open(ctx, "intake", 0)
 	if err != nil {
-		return nil, l.refuse(ctx, task, err)
+		return nil, l.refuse(ctx, judging, err)
 	}
 	defer p.close()
 	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: &trainerv1.Intake{Program: program}}}
 	frame, err := p.ask(ctx, l.config.StallWindow, request, archive)
 	if err != nil {
-		return nil, l.refuse(ctx, task, err)
+		return nil, l.refuse(ctx, judging, err)
 	}
 	done := frame.GetIntakeDone()
 	// SECURITY: who has parsed the archive is not believed about what it was.
 	if done == nil || !proto.Equal(done.GetProgram(), program) || string(done.GetReport().GetProgramSha256()) != string(program.GetPayloadSha256()) {
-		return nil, l.refuse(ctx, task, errRubbish)
+		return nil, l.refuse(ctx, judging, errRubbish)
 	}
 	p.finish()
 	return done, nil
@@ -143,10 +142,4 @@ func (s *session) close() {
 	if words := s.words.String(); words != "" {
 		s.log.Debug("trainer ended", "exit", ended.String(), "stderr", words)
 	}
-}
-
-// refuse logs what the user is not told, and makes the refusal.
-func (l *Launcher) refuse(ctx context.Context, task string, err error) error {
-	l.config.Log.WarnContext(ctx, "trainer failed before it had data", "task", task, "cause", err.Error())
-	return refuse(task, err)
 }

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -27,18 +26,17 @@ const outputAllowance = 16 << 20
 // Prepare starts a process and has it load, rehearse and set up a run: what can fail without records fails here, before the charge.
 // Errors are refusals, unless ctx has ended. ctx governs the preparation only; Close ends the process.
 func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (*Trainer, error) {
-	const task = "preparing the run"
 	payloads := []*os.File{program}
 	if initial != nil {
 		payloads = append(payloads, initial)
 	}
 	if train.GetHasInitialWeights() != (initial != nil) {
-		return nil, fmt.Errorf("%s: initial weights are announced and given, or neither", task)
+		return nil, fmt.Errorf("%s: initial weights are announced and given, or neither", preparing.name)
 	}
 	// Twice: tied parameters are stored once and released under each of their names.
 	s, _, err := l.open(ctx, "train", 2*train.GetProgram().GetPayloadBytes()+outputAllowance)
 	if err != nil {
-		return nil, l.refuse(ctx, task, err)
+		return nil, l.refuse(ctx, preparing, err)
 	}
 	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}
 	frame, err := s.ask(ctx, l.config.StallWindow, request, payloads...)
@@ -47,7 +45,7 @@ func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program,
 	}
 	if err != nil {
 		s.close()
-		return nil, l.refuse(ctx, task, err)
+		return nil, l.refuse(ctx, preparing, err)
 	}
 	return &Trainer{launcher: l, session: s, schedule: schedule.New(train.GetSettings().GetEpochEnds())}, nil
 }
@@ -64,7 +62,11 @@ func (t *Trainer) Run(ctx context.Context, data *trainerv1.Data, records, output
 		// PRIVACY: neither returned nor logged: what happened may be a fact about a record.
 		return nil, ErrTrainingFailed
 	}
+	// The output is looked at when nobody can write to it any more.
 	t.session.finish()
+	if !holds(output, finished.GetOutputBytes()) {
+		return nil, ErrTrainingFailed
+	}
 	return finished, nil
 }
 
@@ -93,22 +95,16 @@ func (t *Trainer) run(ctx context.Context, data *trainerv1.Data, records, output
 			}
 			last = next
 		case frame.GetFinished() != nil:
-			return frame.GetFinished(), checkOutput(frame.GetFinished(), output)
+			return frame.GetFinished(), nil
 		default:
 			return nil, errRubbish
 		}
 	}
 }
 
-func checkOutput(finished *trainerv1.Finished, output *os.File) error {
+func holds(output *os.File, size int64) bool {
 	info, err := output.Stat()
-	if err != nil {
-		return fmt.Errorf("output: %w", err)
-	}
-	if info.Size() == 0 || info.Size() != finished.GetOutputBytes() {
-		return errors.New("output has another size than announced")
-	}
-	return nil
+	return err == nil && size > 0 && info.Size() == size
 }
 
 // Close ends the process, if it has not ended, and reaps it.
