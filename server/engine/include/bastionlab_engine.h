@@ -100,11 +100,11 @@ typedef struct bl_optimizer {
 } bl_optimizer;
 
 typedef struct bl_training {
-  int64_t pass_size;     /* slots of every pass, > 0 */
-  int32_t is_private;    /* 0: no clipping and no noise (dataset without a limit) */
-  double clipping_norm;  /* C > 0 */
-  double noise_stddev;   /* noise multiplier times C; > 0 when private */
-  double normalizer;     /* the public expected batch size, > 0 */
+  int64_t pass_size;    /* slots of every pass, > 0 */
+  int32_t is_private;   /* 0: no clipping and no noise (dataset without a limit) */
+  double clipping_norm; /* C > 0 */
+  double noise_stddev;  /* noise multiplier times C; > 0 when private */
+  double normalizer;    /* the public expected batch size, > 0 */
   bl_optimizer optimizer;
 } bl_training;
 
@@ -135,7 +135,8 @@ typedef struct bl_tensor_view {
 BL_API int64_t bl_trainer_parameter_count(const bl_trainer*);
 BL_API bl_status bl_trainer_parameter(bl_trainer*, int64_t index, bl_tensor_view* out, bl_error* err);
 /* Overwrites one trainable parameter: the weights of an earlier run. Name, dtype and size must fit. */
-BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t dtype, const void* data, size_t bytes, bl_error* err);
+BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t dtype, const void* data, size_t bytes,
+                                          bl_error* err);
 
 #ifdef BL_TESTING
 /* Only in builds for tests: the step's sum so far, before noise, as float64. */

@@ -37,8 +37,8 @@ bl_status bl_start(int32_t threads, bl_error* err) {
   return guarded(err, [&] { bastionlab::start(threads); });
 }
 
-bl_status bl_program_load(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss, const char* const* allowed,
-                          size_t n_allowed, bl_program** out, bl_error* err) {
+bl_status bl_program_load(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss,
+                          const char* const* allowed, size_t n_allowed, bl_program** out, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
     given(out) = nullptr;
@@ -70,7 +70,8 @@ bl_status bl_trainer_create(bl_program* program, const bl_training* training, bl
 
 void bl_trainer_free(bl_trainer* trainer) { delete trainer; }
 
-bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots, bl_error* err) {
+bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots,
+                          bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
     given(trainer).trainer.pass(records, n_records, slots, n_slots);
@@ -84,20 +85,24 @@ bl_status bl_trainer_step(bl_trainer* trainer, bl_random random, void* context, 
   });
 }
 
-int64_t bl_trainer_parameter_count(const bl_trainer* trainer) { return trainer == nullptr ? 0 : trainer->trainer.parameter_count(); }
+int64_t bl_trainer_parameter_count(const bl_trainer* trainer) {
+  return trainer == nullptr ? 0 : trainer->trainer.parameter_count();
+}
 
 bl_status bl_trainer_parameter(bl_trainer* trainer, int64_t index, bl_tensor_view* out, bl_error* err) {
   return guarded(err, [&] { given(out) = given(trainer).trainer.parameter(index); });
 }
 
-bl_status bl_trainer_set_parameter(bl_trainer* trainer, const char* name, int32_t dtype, const void* data, size_t bytes, bl_error* err) {
+bl_status bl_trainer_set_parameter(bl_trainer* trainer, const char* name, int32_t dtype, const void* data, size_t bytes,
+                                   bl_error* err) {
   return guarded(err, [&] { given(trainer).trainer.set_parameter(&given(name), dtype, data, bytes); });
 }
 
 #ifdef BL_TESTING
 bl_status bl_testing_clipped_sum(bl_trainer* trainer, int64_t index, double* out, size_t count, bl_error* err) {
   return guarded(err, [&] {
-    if (index < 0 || index >= given(trainer).trainer.parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
+    if (index < 0 || index >= given(trainer).trainer.parameter_count())
+      throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
     at::Tensor sum = given(trainer).trainer.sum(index).to(at::kDouble).contiguous();
     if (static_cast<size_t>(sum.numel()) != count) throw Failure(BL_INVALID_ARGUMENT, "the parameter has another size");
     std::memcpy(&given(out), sum.const_data_ptr(), sum.nbytes());

@@ -24,12 +24,14 @@ void collect_parameters(Archive& archive) {
     bool trainable = tensor.requires_grad();
     if (trainable && tensor.scalar_type() != at::kFloat && tensor.scalar_type() != at::kDouble)
       throw Failure(BL_INCOMPATIBLE_MODEL, "a trainable parameter must be float32 or float64: " + name, "", name);
-    if (trainable && !is_plain(tensor)) throw Failure(BL_INCOMPATIBLE_MODEL, "a trainable parameter must be dense: " + name, "", name);
+    if (trainable && !is_plain(tensor))
+      throw Failure(BL_INCOMPATIBLE_MODEL, "a trainable parameter must be dense: " + name, "", name);
     if (trainable && tensor.numel() == 0) throw Failure(BL_INCOMPATIBLE_MODEL, "a trainable parameter is empty: " + name, "", name);
     for (const Parameter& other : archive.parameters) {
       // SECURITY: an update of the one would change the other behind the engine's back.
       if ((trainable || other.trainable) && tensor.is_alias_of(other.tensor))
-        throw Failure(BL_INCOMPATIBLE_MODEL, "two parameters share memory without being the same: " + name + ", " + other.name, "", name);
+        throw Failure(BL_INCOMPATIBLE_MODEL, "two parameters share memory without being the same: " + name + ", " + other.name, "",
+                      name);
     }
     archive.parameters.push_back({name, tensor, trainable});
   }

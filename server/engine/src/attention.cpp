@@ -1,5 +1,5 @@
-// Scaled dot-product attention. libtorch's kernel for it has no batching rule and would be run slot by slot; but it already keeps the
-// entries of its first dimension apart, so the slots are folded into that.
+// Scaled dot-product attention. libtorch's kernel for it has no batching rule and would be run slot by slot; but it already keeps
+// the entries of its first dimension apart, so the slots are folded into that.
 #include "operations.h"
 
 namespace bastionlab {
@@ -21,7 +21,8 @@ class Attention : public Operation {
   }
 
   void run(Frame& frame) const override {
-    at::Tensor q = in_all_slots(query_, frame), k = in_all_slots(key_, frame), v = in_all_slots(value_, frame);  // [B, N, ..., T, d]
+    at::Tensor q = in_all_slots(query_, frame), k = in_all_slots(key_, frame),
+               v = in_all_slots(value_, frame);  // [B, N, ..., T, d]
     std::optional<at::Tensor> mask;
     if (mask_.is_value() || mask_.constant.isTensor()) mask = fold(with_rank(in_all_slots(mask_, frame), q.size(1)));
     at::Tensor y = at::scaled_dot_product_attention(fold(q), fold(k), fold(v), mask, dropout_, causal_, scale_, gqa_);
@@ -55,7 +56,8 @@ class Attention : public Operation {
 std::unique_ptr<Operation> make_attention(const Step& step, const RewriteContext& context) {
   for (size_t i = 0; i < 4; i++)
     if (context.parameter(step.operands.at(i)) >= 0) return nullptr;
-  std::vector<int64_t> q = context.shape(step.operands[0]), k = context.shape(step.operands[1]), v = context.shape(step.operands[2]);
+  std::vector<int64_t> q = context.shape(step.operands[0]), k = context.shape(step.operands[1]),
+                       v = context.shape(step.operands[2]);
   bool one_shape = q.size() >= 3 && k.size() == q.size() && v.size() == q.size() && k[0] == q[0] && v[0] == q[0];
   if (!one_shape || context.shape(step.operands[3]).size() > q.size()) return nullptr;
   return std::make_unique<Attention>(step, q.size());

@@ -51,9 +51,9 @@ IValue make_object(const Node* node) {
 bool run_construct(const Node* node, Stack& stack) {
   std::vector<IValue> inputs;
   auto kind = node->kind();
-  bool is_one = kind == prim::ListConstruct || kind == prim::DictConstruct || kind == prim::TupleConstruct || kind == prim::TupleUnpack ||
-                kind == prim::ListUnpack || kind == prim::TupleSlice || kind == prim::isinstance || kind == prim::CreateObject ||
-                kind == prim::unchecked_cast || kind == prim::Uninitialized;
+  bool is_one = kind == prim::ListConstruct || kind == prim::DictConstruct || kind == prim::TupleConstruct ||
+                kind == prim::TupleUnpack || kind == prim::ListUnpack || kind == prim::TupleSlice || kind == prim::isinstance ||
+                kind == prim::CreateObject || kind == prim::unchecked_cast || kind == prim::Uninitialized;
   if (!is_one) return false;
   inputs = take(stack, node->inputs().size());
   if (kind == prim::ListConstruct) {

@@ -1,5 +1,5 @@
-// Convolutions of one to three dimensions. A convolution is a linear map of patches, group by group, so what is recorded of it is what is
-// recorded of one: the input, whose patches are laid out when the output's gradient is known.
+// Convolutions of one to three dimensions. A convolution is a linear map of patches, group by group, so what is recorded of it is
+// what is recorded of one: the input, whose patches are laid out when the output's gradient is known.
 #include <cstring>
 
 #include "dense.h"
@@ -31,7 +31,8 @@ struct Geometry {
 at::Tensor patches(const at::Tensor& input, const Geometry& geometry, at::IntArrayRef kernel, at::IntArrayRef places) {
   at::Tensor x = geometry.padded(input).contiguous();
   size_t n = kernel.size();
-  Sizes sizes{x.size(0), geometry.groups, x.size(1) / geometry.groups}, strides{x.stride(0), x.size(1) / geometry.groups * x.stride(1), x.stride(1)};
+  Sizes sizes{x.size(0), geometry.groups, x.size(1) / geometry.groups},
+      strides{x.stride(0), x.size(1) / geometry.groups * x.stride(1), x.stride(1)};
   for (size_t d = 0; d < n; d++) {
     sizes.insert(sizes.begin() + 2 + d, places[d]);
     strides.insert(strides.begin() + 2 + d, x.stride(2 + d) * geometry.stride[d]);
@@ -65,14 +66,14 @@ class Convolution : public Operation {
                                    geometry_.even() ? geometry_.padding : Sizes(geometry_.padding.size(), 0), geometry_.dilation,
                                    /*transposed=*/false, Sizes(geometry_.padding.size(), 0), geometry_.groups);
     if (kernel_.trainable() || bias_.trainable())
-      frame.record(y, [x = x.detach(), size = Sizes(w.sizes().begin() + 2, w.sizes().end()), k = kernel_.parameter, b = bias_.parameter,
-                       geometry = geometry_, slots](const at::Tensor& g, Measured& out) {
+      frame.record(y, [x = x.detach(), size = Sizes(w.sizes().begin() + 2, w.sizes().end()), k = kernel_.parameter,
+                       b = bias_.parameter, geometry = geometry_, slots](const at::Tensor& g, Measured& out) {
         if (b >= 0) out[b].push_back(std::make_unique<Dense>(g.reshape({slots, -1, g.size(1), g[0][0].numel()}).sum({1, 3})));
         if (k < 0) return;
         int64_t groups = geometry.groups;
         at::Tensor left = g.reshape({slots, -1, groups, g.size(1) / groups, g[0][0].numel()});  // [B, N, groups, m, T]
-        left = left.permute({0, 2, 1, 4, 3}).flatten(2, 3);                                   // [B, groups, N T, m]
-        at::Tensor right = patches(x, geometry, size, g.sizes().slice(2));                    // [B N, groups, T, n]
+        left = left.permute({0, 2, 1, 4, 3}).flatten(2, 3);                                     // [B, groups, N T, m]
+        at::Tensor right = patches(x, geometry, size, g.sizes().slice(2));                      // [B N, groups, T, n]
         right = right.view({slots, -1, groups, right.size(2), right.size(3)}).transpose(1, 2).flatten(2, 3);  // [B, groups, N T, n]
         out[k].push_back(make_outer(std::move(left), std::move(right)));
       });
@@ -111,14 +112,18 @@ void pad_by_name(Geometry& geometry, const std::string& name, const Sizes& kerne
 
 std::unique_ptr<Operation> make_conv(const Step& step, const RewriteContext& context) {
   const auto& operands = step.operands;
-  if (context.parameter(operands.at(0)) >= 0 || !context.is_weight(operands.at(1)) || !context.is_weight(operands.at(2))) return nullptr;
+  if (context.parameter(operands.at(0)) >= 0 || !context.is_weight(operands.at(1)) || !context.is_weight(operands.at(2)))
+    return nullptr;
   Sizes kernel = context.shape(operands[1]);
   if (kernel.size() < 3 || kernel.size() > 5) return nullptr;
   size_t n = kernel.size() - 2;
   kernel.erase(kernel.begin(), kernel.begin() + 2);
   bool general = step.name == "aten::convolution" || step.name == "aten::_convolution";
   if (general && operands.at(6).constant.toBool()) return nullptr;  // transposed
-  Geometry geometry{per_dimension(operands.at(3).constant, n), {}, {}, per_dimension(operands.at(5).constant, n),
+  Geometry geometry{per_dimension(operands.at(3).constant, n),
+                    {},
+                    {},
+                    per_dimension(operands.at(5).constant, n),
                     operands.at(general ? 8 : 6).constant.toInt()};
   if (operands.at(4).constant.isString()) {
     pad_by_name(geometry, operands[4].constant.toStringRef(), kernel);
@@ -127,7 +132,8 @@ std::unique_ptr<Operation> make_conv(const Step& step, const RewriteContext& con
   }
   size_t rank = context.shape(operands[0]).size();
   if (rank != n + 1 && rank != n + 2) return nullptr;
-  return std::make_unique<Convolution>(step, weight(operands[1], context), weight(operands[2], context), std::move(geometry), rank == n + 2);
+  return std::make_unique<Convolution>(step, weight(operands[1], context), weight(operands[2], context), std::move(geometry),
+                                       rank == n + 2);
 }
 
 }  // namespace bastionlab

@@ -12,8 +12,8 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    {BL_BOOL, at::kBool, "DTYPE_BOOL"}, {BL_U8, at::kByte, "DTYPE_U8"},       {BL_I8, at::kChar, "DTYPE_I8"},
-    {BL_I16, at::kShort, "DTYPE_I16"},  {BL_I32, at::kInt, "DTYPE_I32"},      {BL_I64, at::kLong, "DTYPE_I64"},
+    {BL_BOOL, at::kBool, "DTYPE_BOOL"}, {BL_U8, at::kByte, "DTYPE_U8"},         {BL_I8, at::kChar, "DTYPE_I8"},
+    {BL_I16, at::kShort, "DTYPE_I16"},  {BL_I32, at::kInt, "DTYPE_I32"},        {BL_I64, at::kLong, "DTYPE_I64"},
     {BL_F16, at::kHalf, "DTYPE_F16"},   {BL_BF16, at::kBFloat16, "DTYPE_BF16"}, {BL_F32, at::kFloat, "DTYPE_F32"},
     {BL_F64, at::kDouble, "DTYPE_F64"},
 };

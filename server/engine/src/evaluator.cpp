@@ -73,7 +73,8 @@ void Evaluator::refuse_protected_target(const Operator& op, const Stack& argumen
     auto found = protected_.find(memory);
     if (found == protected_.end()) continue;
     // The first that BatchNorm does in training mode is to count its batches.
-    if (found->second.ends_with("num_batches_tracked")) throw Failure(BL_INCOMPATIBLE_MODEL, kBatchNormReason, "aten::batch_norm", layer);
+    if (found->second.ends_with("num_batches_tracked"))
+      throw Failure(BL_INCOMPATIBLE_MODEL, kBatchNormReason, "aten::batch_norm", layer);
     throw Failure(BL_INCOMPATIBLE_MODEL, "it changes " + found->second + " in place", op.schema().name(), layer);
   }
 }
@@ -87,15 +88,16 @@ void Evaluator::run(const torch::jit::Node* node, Stack& stack, const std::strin
   if (op == nullptr) throw Failure(BL_INCOMPATIBLE_MODEL, "libtorch does not know this operator", name, layer);
 
   bool moves = moves_elements(*op) || passes_through(*op) || reads_metadata(*op);
-  bool varying = !moves && (is_random(*op) || std::any_of(stack.begin(), stack.end(), [&](const IValue& v) { return transcript_.varies(v); }));
+  bool varying =
+      !moves && (is_random(*op) || std::any_of(stack.begin(), stack.end(), [&](const IValue& v) { return transcript_.varies(v); }));
   judge_.use_allowed(*op, stack, layer, [&](const at::Tensor& tensor) { return transcript_.varies(tensor); });
   refuse_protected_target(*op, stack, layer);
   Emitter emit(transcript_, layer);
   if (varying && lower(*op, stack, emit)) return;
   // SECURITY: an operator that would read a value out of a varying tensor ends here, whatever the table says.
   if (varying && !gives_tensors(*op))
-    throw Failure(BL_INCOMPATIBLE_MODEL, "it reads a value that depends on a record or a trainable parameter: data-dependent control flow", name,
-                  layer);
+    throw Failure(BL_INCOMPATIBLE_MODEL,
+                  "it reads a value that depends on a record or a trainable parameter: data-dependent control flow", name, layer);
   if (varying && written_argument(*op) >= 0) return run_in_place(*op, stack, views_, emit);
 
   Stack arguments = stack;

@@ -1,5 +1,5 @@
-// Evaluator runs the operators of a program while it is unrolled, one record of zeros at a time, and decides what becomes of each: a
-// constant, a step of the tape, or a refusal.
+// Evaluator runs the operators of a program while it is unrolled, one record of zeros at a time, and decides what becomes of each:
+// a constant, a step of the tape, or a refusal.
 #pragma once
 
 #include <map>

@@ -1,4 +1,5 @@
-// The general way for a parameter: every record gets one of its own, all the same memory, and its gradient comes out written per record.
+// The general way for a parameter: every record gets one of its own, all the same memory, and its gradient comes out written per
+// record.
 #include "dense.h"
 #include "operations.h"
 
@@ -14,7 +15,8 @@ class Expand : public Operation {
     std::vector<int64_t> shape{frame.slots};
     shape.insert(shape.end(), parameter.sizes().begin(), parameter.sizes().end());
     at::Tensor all = parameter.detach().unsqueeze(0).expand(shape);  // [B, *parameter], stride 0 over the slots
-    frame.record(all, [p = parameter_](const at::Tensor& gradient, Measured& out) { out[p].push_back(std::make_unique<Dense>(gradient)); });
+    frame.record(
+        all, [p = parameter_](const at::Tensor& gradient, Measured& out) { out[p].push_back(std::make_unique<Dense>(gradient)); });
     frame.values[result_] = std::move(all);
   }
 

@@ -12,8 +12,8 @@ class Form {
   virtual ~Form() = default;
   // |G_b|^2 in float64, never below the true value by more than its slack covers; not finite where G_b is not.  // [B]
   virtual at::Tensor squared_norms() const = 0;
-  // What the parts of G_b would sum to if none of them cancelled, where G_b is summed from parts after its norm was taken; zero where the
-  // norm was taken of the very numbers that are released.  // [B] float64
+  // What the parts of G_b would sum to if none of them cancelled, where G_b is summed from parts after its norm was taken; zero
+  // where the norm was taken of the very numbers that are released.  // [B] float64
   virtual at::Tensor spread() const = 0;
   // out += G_slot, in the parameter's shape; out is float64.
   virtual void add_to(int64_t slot, at::Tensor& out) const = 0;

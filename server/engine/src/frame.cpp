@@ -9,7 +9,8 @@ void Frame::record(at::Tensor& output, std::function<void(const at::Tensor&, Mea
 
 at::Tensor in_all_slots(const Operand& operand, const Frame& frame) {
   if (operand.is_value()) return frame.values[operand.value];
-  // A book-keeping operator must see the slots even where its input is a constant, or the gradients of all records arrive as one sum.
+  // A book-keeping operator must see the slots even where its input is a constant, or the gradients of all records arrive as one
+  // sum.
   const at::Tensor& constant = operand.constant.toTensor();
   std::vector<int64_t> shape{frame.slots};
   shape.insert(shape.end(), constant.sizes().begin(), constant.sizes().end());

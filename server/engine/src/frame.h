@@ -40,5 +40,4 @@ class Operation {
 // The operand as it is in all slots: a constant is repeated.  // [B, ...]
 at::Tensor in_all_slots(const Operand& operand, const Frame& frame);
 
-
 }  // namespace bastionlab

@@ -1,8 +1,8 @@
 // Wichura's algorithm AS 241 (PPND16), relative error about 1e-16.
 //
-// A word gives a sign and a 63-bit magnitude m, the normal's one-sided tail probability in units of 2^-64. PRIVACY: a fixed-point uniform
-// has few points far out; where fewer than 52 bits are left, another word goes on below, so that the tail is as fine as the middle: to
-// 2^-128, beyond 13 standard deviations.
+// A word gives a sign and a 63-bit magnitude m, the normal's one-sided tail probability in units of 2^-64. PRIVACY: a fixed-point
+// uniform has few points far out; where fewer than 52 bits are left, another word goes on below, so that the tail is as fine as the
+// middle: to 2^-128, beyond 13 standard deviations.
 #include "gaussian.h"
 
 #include <cmath>
@@ -39,8 +39,9 @@ constexpr double kB[8] = {1.0,
                           3.9307895800092710610e4,
                           2.8729085735721942674e4,
                           5.2264952788528545610e3};
-constexpr double kC[8] = {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
-                          1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4};
+constexpr double kC[8] = {1.42343711074968357734e0,  4.63033784615654529590e0, 5.76949722146069140550e0,
+                          3.64784832476320460504e0,  1.27045825245236838258e0, 2.41780725177450611770e-1,
+                          2.27238449892691845833e-2, 7.74545014278341407640e-4};
 constexpr double kD[8] = {1.0,
                           2.05319162663775882187e0,
                           1.67638483018380384940e0,
@@ -49,8 +50,9 @@ constexpr double kD[8] = {1.0,
                           1.51986665636164571966e-2,
                           5.47593808499534494600e-4,
                           1.05075007164441684324e-9};
-constexpr double kE[8] = {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
-                          2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7};
+constexpr double kE[8] = {6.65790464350110377720e0,  5.46378491116411436990e0,  1.78482653991729133580e0,
+                          2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
+                          2.71155556874348757815e-5, 2.01033439929228813265e-7};
 constexpr double kF[8] = {1.0,
                           5.99832206555887937690e-1,
                           1.36929880922735805310e-1,

@@ -12,7 +12,8 @@ using torch::jit::Operator;
 using torch::jit::Stack;
 
 // Changes of shape, not of values.
-const std::set<std::string> kShape = {"aten::squeeze_", "aten::unsqueeze_", "aten::t_", "aten::transpose_", "aten::swapaxes_", "aten::swapdims_"};
+const std::set<std::string> kShape = {"aten::squeeze_",   "aten::unsqueeze_", "aten::t_",
+                                      "aten::transpose_", "aten::swapaxes_",  "aten::swapdims_"};
 
 at::Tensor as_type_and_shape_of(const at::Tensor& target, at::Tensor now, Emitter& emit) {
   if (now.sizes() != target.sizes()) now = emit.tensor("aten::expand", "", {now, target.sizes().vec(), false});
@@ -36,9 +37,11 @@ at::Tensor new_values(const Operator& op, const Stack& a, Emitter& emit) {
   if (name == "aten::copy_") return a.at(1).toTensor();
   if (name == "aten::zero_") return like("aten::zeros_like", target, emit);
   if (name == "aten::fill_" && a.at(1).isTensor()) return a.at(1).toTensor();
-  if (name == "aten::fill_") return emit.tensor("aten::full_like", "", {target, a.at(1), IValue(), IValue(), IValue(), IValue(), IValue()});
+  if (name == "aten::fill_")
+    return emit.tensor("aten::full_like", "", {target, a.at(1), IValue(), IValue(), IValue(), IValue(), IValue()});
   if (name == "aten::normal_") return affine(like("aten::randn_like", target, emit), a.at(2), a.at(1), emit);
-  if (name == "aten::uniform_") return affine(like("aten::rand_like", target, emit), a.at(2).toDouble() - a.at(1).toDouble(), a.at(1), emit);
+  if (name == "aten::uniform_")
+    return affine(like("aten::rand_like", target, emit), a.at(2).toDouble() - a.at(1).toDouble(), a.at(1), emit);
   if (name == "aten::exponential_") {
     at::Tensor u = like("aten::rand_like", target, emit);
     at::Tensor log = emit.tensor("aten::log1p", "", {emit.tensor("aten::neg", "", {u})});
@@ -63,7 +66,9 @@ void run_in_place(const Operator& op, Stack& stack, Views& views, Emitter& emit)
   at::Tensor target = stack.at(0).toTensor();
   at::Tensor now = new_values(op, stack, emit);
   if (kShape.contains(name)) {
-    if (views.is_entangled(target)) throw Failure(BL_INCOMPATIBLE_MODEL, "it changes the shape of a view in place; use the operator without the underscore", name);
+    if (views.is_entangled(target))
+      throw Failure(BL_INCOMPATIBLE_MODEL, "it changes the shape of a view in place; use the operator without the underscore",
+                    name);
     op.getOperation()(stack);
     emit.transcript().rebind(target, now);
     return;

@@ -29,7 +29,8 @@ void judge_batch_norm(const Operator& op, const Stack& arguments, const std::str
 
 void judge_instance_norm(const Operator& op, const Stack& arguments, const std::string& layer) {
   if (argument(op, arguments, "use_input_stats").toBool() && argument(op, arguments, "running_mean").isTensor())
-    refuse(op, layer, "InstanceNorm in training mode with running statistics changes the model's buffers; use track_running_stats=False");
+    refuse(op, layer,
+           "InstanceNorm in training mode with running statistics changes the model's buffers; use track_running_stats=False");
 }
 
 void judge_embedding(const Operator& op, const Stack& arguments, const std::string& layer) {
@@ -43,17 +44,20 @@ void judge_index(const Operator& op, const Stack& arguments, const std::string& 
     if (!index.isTensor() || !index.toTensor().defined() || !varies(index.toTensor())) continue;
     auto type = index.toTensor().scalar_type();
     if (type == at::kBool || type == at::kByte)
-      refuse(op, layer, "indexing by a boolean mask has a result whose shape depends on the record; use torch.where or masked_fill");
+      refuse(op, layer,
+             "indexing by a boolean mask has a result whose shape depends on the record; use torch.where or masked_fill");
   }
 }
 
-// SECURITY: nonzero, masked_select, unique, repeat_interleave by a tensor: how much they give depends on the values. (Of index it is only
-// so by a mask, see above.)
+// SECURITY: nonzero, masked_select, unique, repeat_interleave by a tensor: how much they give depends on the values. (Of index it
+// is only so by a mask, see above.)
 void judge_shape(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
-  static const std::set<std::string> composite = {"aten::argwhere", "aten::bincount", "aten::nonzero_numpy", "aten::unique_consecutive"};
+  static const std::set<std::string> composite = {"aten::argwhere", "aten::bincount", "aten::nonzero_numpy",
+                                                  "aten::unique_consecutive"};
   const std::string& name = op.schema().name();
   auto tags = op.getTags();
-  bool depends = composite.contains(name) || (op.isC10Op() && std::find(tags.begin(), tags.end(), at::Tag::dynamic_output_shape) != tags.end());
+  bool depends = composite.contains(name) ||
+                 (op.isC10Op() && std::find(tags.begin(), tags.end(), at::Tag::dynamic_output_shape) != tags.end());
   auto refuse_varying = [&](const IValue& value) {
     if (value.isTensor() && value.toTensor().defined() && varies(value.toTensor()))
       refuse(op, layer, "the shape of its result depends on what the record holds");
@@ -71,7 +75,8 @@ void judge_one_hot(const Operator& op, const Stack& arguments, const std::string
 }  // namespace
 
 const char* const kBatchNormReason =
-    "BatchNorm in training mode mixes the records of a batch; use GroupNorm instead (for example torch.nn.GroupNorm(min(32, channels), "
+    "BatchNorm in training mode mixes the records of a batch; use GroupNorm instead (for example torch.nn.GroupNorm(min(32, "
+    "channels), "
     "channels)), or freeze its statistics with .eval()";
 
 Judge::Judge(const char* const* allowed, size_t count) {

@@ -1,4 +1,5 @@
-// Judge decides which operators may run at all: those in the caller's table and no other, and of those only the uses known to be sound.
+// Judge decides which operators may run at all: those in the caller's table and no other, and of those only the uses known to be
+// sound.
 #pragma once
 
 #include <functional>

@@ -12,19 +12,24 @@ at::Tensor positions(const at::Tensor& tensor) { return tensor.reshape({tensor.s
 class Linear : public Operation {
  public:
   Linear(const Step& step, Operand input, Weight weight, Weight bias, bool transposed)
-      : input_(std::move(input)), weight_(std::move(weight)), bias_(std::move(bias)), transposed_(transposed), result_(step.results.at(0)) {}
+      : input_(std::move(input)),
+        weight_(std::move(weight)),
+        bias_(std::move(bias)),
+        transposed_(transposed),
+        result_(step.results.at(0)) {}
 
   void run(Frame& frame) const override {
     at::Tensor x = in_all_slots(input_, frame);  // [B, ..., in]
     at::Tensor w = weight_.get(frame), b = bias_.get(frame);
     at::Tensor y = at::linear(x, transposed_ ? w.t() : w, b.defined() ? std::make_optional(b) : std::nullopt);  // [B, ..., out]
     if (weight_.trainable() || bias_.trainable())
-      frame.record(y, [x = x.detach(), w = weight_.parameter, b = bias_.parameter, t = transposed_](const at::Tensor& g, Measured& out) {
-        at::Tensor left = positions(g), right = positions(x);
-        if (b >= 0) out[b].push_back(std::make_unique<Dense>(left.sum({1, 2})));  // [B, out]
-        if (t) std::swap(left, right);
-        if (w >= 0) out[w].push_back(make_outer(std::move(left), std::move(right)));
-      });
+      frame.record(
+          y, [x = x.detach(), w = weight_.parameter, b = bias_.parameter, t = transposed_](const at::Tensor& g, Measured& out) {
+            at::Tensor left = positions(g), right = positions(x);
+            if (b >= 0) out[b].push_back(std::make_unique<Dense>(left.sum({1, 2})));  // [B, out]
+            if (t) std::swap(left, right);
+            if (w >= 0) out[w].push_back(make_outer(std::move(left), std::move(right)));
+          });
     frame.values[result_] = std::move(y);
   }
 
@@ -35,7 +40,9 @@ class Linear : public Operation {
   ValueId result_;
 };
 
-bool is_one(const Operand& operand) { return operand.is_constant() && operand.constant.isScalar() && operand.constant.toScalar().to<double>() == 1; }
+bool is_one(const Operand& operand) {
+  return operand.is_constant() && operand.constant.isScalar() && operand.constant.toScalar().to<double>() == 1;
+}
 
 // Operands: what varies, a weight of two dimensions, a bias of one. A bias without a weight to it would gain nothing here.
 std::unique_ptr<Operation> make(const Step& step, const Operand& x, const Operand& w, const Operand& b, bool transposed,

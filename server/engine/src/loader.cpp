@@ -55,7 +55,8 @@ class TensorCheck {
     } else if (value.isObject()) {
       if (!is_new(value)) return;
       for (const IValue& slot : value.toObjectRef().slots()) (*this)(slot);
-    } else if (value.isCapsule() || value.isPyObject() || value.isRRef() || value.isGenerator() || value.isStorage() || value.isStream()) {
+    } else if (value.isCapsule() || value.isPyObject() || value.isRRef() || value.isGenerator() || value.isStorage() ||
+               value.isStream()) {
       bad("the archive holds something that is neither a tensor nor a plain value");
     }
   }
@@ -71,7 +72,8 @@ class TensorCheck {
     bool ok = end >= 0;
     for (int64_t d = 0; d < tensor.dim() && ok; d++) {
       int64_t span = 0;
-      ok = tensor.size(d) >= 0 && tensor.stride(d) >= 0 && !__builtin_mul_overflow(std::max<int64_t>(tensor.size(d) - 1, 0), tensor.stride(d), &span) &&
+      ok = tensor.size(d) >= 0 && tensor.stride(d) >= 0 &&
+           !__builtin_mul_overflow(std::max<int64_t>(tensor.size(d) - 1, 0), tensor.stride(d), &span) &&
            !__builtin_add_overflow(end, span, &end);
     }
     int64_t bytes = 0;
@@ -111,7 +113,8 @@ class Loader {
     std::replace(path.begin() + 5, path.end() - 3, '.', '/');
     if (!reader_.hasRecord(path)) return nullptr;
     auto [data, size] = reader_.getRecord(path);
-    return std::make_shared<Source>(std::string_view(static_cast<const char*>(data.get()), size), path, 1, nullptr, Source::COPIES_STRING);
+    return std::make_shared<Source>(std::string_view(static_cast<const char*>(data.get()), size), path, 1, nullptr,
+                                    Source::COPIES_STRING);
   }
 
   // SECURITY: no class of the author's says how it is read; its attributes are what the archive holds.
@@ -119,7 +122,8 @@ class Loader {
     auto cls = type.type_->cast<c10::ClassType>();
     if (cls == nullptr || !attributes.isGenericDict()) bad("the archive holds an object of no class");
     if (cls->findMethod("__setstate__") != nullptr || cls->findMethod("__getstate__") != nullptr)
-      throw Failure(BL_INCOMPATIBLE_MODEL, "it has a class with __setstate__, which would run before it could be judged", "__setstate__");
+      throw Failure(BL_INCOMPATIBLE_MODEL, "it has a class with __setstate__, which would run before it could be judged",
+                    "__setstate__");
     auto dict = attributes.toGenericDict();
     auto out = c10::ivalue::Object::create(type, cls->numAttributes());
     for (size_t i = 0; i < cls->numAttributes(); i++) {

@@ -32,17 +32,18 @@ int64_t count(const std::vector<int64_t>& shape) {
   throw Failure(BL_LOSS_MISMATCH, rule + "; the output is " + text(output) + ", a label is " + text(label.shape));
 }
 
-// PRIVACY: libtorch's own cross entropy throws on a label that is no class; here it takes its record out of the sum, without a word.
+// PRIVACY: libtorch's own cross entropy throws on a label that is no class; here it takes its record out of the sum, without a
+// word.
 Losses cross_entropy(const at::Tensor& output, const at::Tensor& label) {
   int64_t slots = output.size(0), classes = output.size(-1);
-  at::Tensor logits = output.reshape({slots, -1, classes});                         // [B, T, K]
-  at::Tensor target = label.reshape({slots, -1}).to(at::kLong);                     // [B, T]
-  at::Tensor is_class = target.ge(0).logical_and(target.lt(classes));               // [B, T]
-  at::Tensor counts = is_class.logical_or(target.eq(kIgnored)).all(1);              // [B]
-  at::Tensor index = target.masked_fill(is_class.logical_not(), 0).unsqueeze(-1);   // [B, T, 1]
-  at::Tensor losses = logits.log_softmax(-1).gather(-1, index).squeeze(-1).neg();   // [B, T]
+  at::Tensor logits = output.reshape({slots, -1, classes});                        // [B, T, K]
+  at::Tensor target = label.reshape({slots, -1}).to(at::kLong);                    // [B, T]
+  at::Tensor is_class = target.ge(0).logical_and(target.lt(classes));              // [B, T]
+  at::Tensor counts = is_class.logical_or(target.eq(kIgnored)).all(1);             // [B]
+  at::Tensor index = target.masked_fill(is_class.logical_not(), 0).unsqueeze(-1);  // [B, T, 1]
+  at::Tensor losses = logits.log_softmax(-1).gather(-1, index).squeeze(-1).neg();  // [B, T]
   losses = at::where(is_class, losses, at::zeros({}, losses.options()));
-  at::Tensor tokens = is_class.sum(1).clamp_min(1).to(losses.scalar_type());        // [B]
+  at::Tensor tokens = is_class.sum(1).clamp_min(1).to(losses.scalar_type());  // [B]
   return {losses.sum(1).div(tokens), counts};
 }
 
@@ -54,18 +55,21 @@ LossKind read_loss(const char* name) {
   if (loss == "bce_with_logits") return LossKind::kBinaryCrossEntropy;
   if (loss == "l2" || loss == "mse") return LossKind::kL2;
   if (loss == "l1") return LossKind::kL1;
-  throw Failure(BL_INVALID_ARGUMENT, "unknown loss \"" + std::string(loss) + "\"; there are cross_entropy, bce_with_logits, l2 (mse) and l1");
+  throw Failure(BL_INVALID_ARGUMENT,
+                "unknown loss \"" + std::string(loss) + "\"; there are cross_entropy, bce_with_logits, l2 (mse) and l1");
 }
 
 void check_loss(LossKind kind, const std::vector<int64_t>& output, at::ScalarType output_dtype, const TensorSpec& label) {
   if (!at::isFloatingType(output_dtype)) throw Failure(BL_LOSS_MISMATCH, "the output must be a floating-point tensor");
   if (count(output) == 0) throw Failure(BL_LOSS_MISMATCH, "the output is empty: " + text(output));
   if (kind == LossKind::kCrossEntropy) {
-    if (!at::isIntegralType(label.dtype, /*includeBool=*/false)) throw Failure(BL_LOSS_MISMATCH, "cross_entropy needs labels of an integer type");
+    if (!at::isIntegralType(label.dtype, /*includeBool=*/false))
+      throw Failure(BL_LOSS_MISMATCH, "cross_entropy needs labels of an integer type");
     bool per_record = output.size() == 2 && output[0] == 1 && count(label.shape) == 1;
     bool per_token = output.size() == 3 && output[0] == 1 && without_ones({output[1]}) == without_ones(label.shape);
     if (!per_record && !per_token)
-      mismatch("cross_entropy needs an output of [1, classes] and one label, or [1, tokens, classes] and as many labels as tokens", output, label);
+      mismatch("cross_entropy needs an output of [1, classes] and one label, or [1, tokens, classes] and as many labels as tokens",
+               output, label);
     return;
   }
   if (without_ones(output) != without_ones(label.shape)) mismatch("output and label must have the same shape", output, label);
@@ -74,13 +78,19 @@ void check_loss(LossKind kind, const std::vector<int64_t>& output, at::ScalarTyp
 Losses compute_loss(LossKind kind, const at::Tensor& output, const at::Tensor& label) {
   if (kind == LossKind::kCrossEntropy) return cross_entropy(output, label);
   int64_t slots = output.size(0);
-  at::Tensor y = output.reshape({slots, -1});                                // [B, n]
+  at::Tensor y = output.reshape({slots, -1});                               // [B, n]
   at::Tensor target = label.reshape({slots, -1}).to(output.scalar_type());  // [B, n]
   at::Tensor losses;
   switch (kind) {
-    case LossKind::kBinaryCrossEntropy: losses = at::binary_cross_entropy_with_logits(y, target, {}, {}, at::Reduction::None); break;
-    case LossKind::kL1: losses = at::l1_loss(y, target, at::Reduction::None); break;
-    default: losses = at::mse_loss(y, target, at::Reduction::None); break;
+    case LossKind::kBinaryCrossEntropy:
+      losses = at::binary_cross_entropy_with_logits(y, target, {}, {}, at::Reduction::None);
+      break;
+    case LossKind::kL1:
+      losses = at::l1_loss(y, target, at::Reduction::None);
+      break;
+    default:
+      losses = at::mse_loss(y, target, at::Reduction::None);
+      break;
   }
   return {losses.mean(1), at::ones({slots}, at::kBool)};
 }

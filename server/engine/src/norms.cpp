@@ -12,8 +12,8 @@ using Uses = std::vector<std::unique_ptr<Form>>;
 
 constexpr double kSumSlack = 0x1p-40;  // of a sum of 2^12 terms in float64
 
-// A parameter used more than once: its gradient is the sum of its uses', and the norm of a sum is not the sum of norms. It is written out
-// for one record at a time.
+// A parameter used more than once: its gradient is the sum of its uses', and the norm of a sum is not the sum of norms. It is
+// written out for one record at a time.
 at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t slots) {
   at::Tensor squares = at::empty({slots}, at::kDouble);
   at::Tensor gradient = at::empty(parameter.sizes(), at::kDouble);
@@ -39,9 +39,9 @@ void join(Uses& uses) {
   uses.push_back(std::move(joined));
 }
 
-// PRIVACY: what is released of a record is summed from its parts in the parameter's own type, after the norm was taken. Its error is at most
-// the type's precision times the number of terms times the spread, so the spread is held to this many clipping norms; in float32 that is
-// 64 * 2^-24, half of C 2^-17 for each term. An honest gradient's spread is about the square root of its positions.
+// PRIVACY: what is released of a record is summed from its parts in the parameter's own type, after the norm was taken. Its error
+// is at most the type's precision times the number of terms times the spread, so the spread is held to this many clipping norms; in
+// float32 that is 64 * 2^-24, half of C 2^-17 for each term. An honest gradient's spread is about the square root of its positions.
 double largest_spread(at::ScalarType type) { return type == at::kDouble ? 1e7 : 64; }
 
 // Far enough below the largest number of the type that no sum over a pass reaches it.

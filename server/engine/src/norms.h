@@ -7,13 +7,14 @@
 
 namespace bastionlab {
 
-// min(1, C / |G_b|) over all parameters together, in float64; zero for a slot that does not count, and for a record whose gradient is not
-// finite. Smaller than that where the gradient is what remains of parts that are many times larger. Without a clipping norm the factor is
-// one or zero.  // [B] float64
-at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts /* [B] bool */,
-                        std::optional<double> clipping_norm);
+// min(1, C / |G_b|) over all parameters together, in float64; zero for a slot that does not count, and for a record whose gradient
+// is not finite. Smaller than that where the gradient is what remains of parts that are many times larger. Without a clipping norm
+// the factor is one or zero.  // [B] float64
+at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters,
+                        const at::Tensor& counts /* [B] bool */, std::optional<double> clipping_norm);
 
-// Joins the uses of each parameter that have one form: a weight used at every step of a recurrent layer is used once at more positions.
+// Joins the uses of each parameter that have one form: a weight used at every step of a recurrent layer is used once at more
+// positions.
 void join_uses(Measured& measured);
 
 }  // namespace bastionlab

@@ -12,19 +12,23 @@ using torch::jit::Operator;
 
 // SECURITY: nothing may stand here whose result depends on what a tensor holds.
 const Names kMetadata = {
-    "aten::size",       "aten::dim",         "aten::numel",          "aten::is_floating_point", "aten::is_complex", "aten::is_signed",
-    "aten::get_device", "aten::element_size", "prim::dtype",          "prim::device",            "prim::layout",     "prim::is_cuda",
-    "prim::is_cpu",     "prim::is_meta",      "prim::is_sparse",      "prim::is_quantized",      "prim::is_mkldnn",  "prim::is_nested",
-    "aten::is_contiguous", "aten::stride", "prim::type", "prim::is_xla",     "prim::is_mps",       "prim::is_ipu",         "prim::is_maia",           "prim::shape",      "aten::result_type",
+    "aten::size",       "aten::dim",       "aten::numel",         "aten::is_floating_point",
+    "aten::is_complex", "aten::is_signed", "aten::get_device",    "aten::element_size",
+    "prim::dtype",      "prim::device",    "prim::layout",        "prim::is_cuda",
+    "prim::is_cpu",     "prim::is_meta",   "prim::is_sparse",     "prim::is_quantized",
+    "prim::is_mkldnn",  "prim::is_nested", "aten::is_contiguous", "aten::stride",
+    "prim::type",       "prim::is_xla",    "prim::is_mps",        "prim::is_ipu",
+    "prim::is_maia",    "prim::shape",     "aten::result_type",
 };
 
 const Names kMoves = {
-    "aten::append", "aten::__getitem__", "aten::len",   "aten::list", "aten::insert", "aten::pop",    "aten::clear", "aten::extend",
-    "aten::add",    "aten::add_",        "aten::slice", "aten::copy", "aten::keys",   "aten::values", "aten::items", "aten::get",
-    "aten::reverse", "aten::_set_item",  "aten::Delete", "aten::update", "aten::setdefault",
+    "aten::append", "aten::__getitem__", "aten::len",     "aten::list",      "aten::insert", "aten::pop",    "aten::clear",
+    "aten::extend", "aten::add",         "aten::add_",    "aten::slice",     "aten::copy",   "aten::keys",   "aten::values",
+    "aten::items",  "aten::get",         "aten::reverse", "aten::_set_item", "aten::Delete", "aten::update", "aten::setdefault",
 };
 
-const Names kPasses = {"aten::_unwrap_optional", "prim::unchecked_unwrap_optional", "prim::TupleIndex", "aten::__is__", "aten::__isnot__"};
+const Names kPasses = {"aten::_unwrap_optional", "prim::unchecked_unwrap_optional", "prim::TupleIndex", "aten::__is__",
+                       "aten::__isnot__"};
 
 }  // namespace
 
@@ -50,7 +54,8 @@ bool is_random(const Operator& op) {
 bool gives_tensors(const Operator& op) {
   if (!op.isC10Op()) return false;
   for (const c10::Argument& result : op.schema().returns()) {
-    if (!result.type()->isSubtypeOf(*c10::TensorType::get()) && !result.type()->isSubtypeOf(*c10::ListType::ofTensors())) return false;
+    if (!result.type()->isSubtypeOf(*c10::TensorType::get()) && !result.type()->isSubtypeOf(*c10::ListType::ofTensors()))
+      return false;
   }
   return !op.schema().returns().empty();
 }

@@ -37,10 +37,14 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const bl_optimizer& o, c
   check(std::isfinite(o.lr) && o.lr >= 0, "lr must not be negative");
   check(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "weight_decay must not be negative");
   switch (o.kind) {
-    case BL_SGD: return std::make_unique<torch::optim::SGD>(parameters, sgd(o));
-    case BL_ADAM: return std::make_unique<torch::optim::Adam>(parameters, adam<torch::optim::AdamOptions>(o));
-    case BL_ADAMW: return std::make_unique<torch::optim::AdamW>(parameters, adam<torch::optim::AdamWOptions>(o));
-    default: throw Failure(BL_INVALID_ARGUMENT, "unknown optimizer");
+    case BL_SGD:
+      return std::make_unique<torch::optim::SGD>(parameters, sgd(o));
+    case BL_ADAM:
+      return std::make_unique<torch::optim::Adam>(parameters, adam<torch::optim::AdamOptions>(o));
+    case BL_ADAMW:
+      return std::make_unique<torch::optim::AdamW>(parameters, adam<torch::optim::AdamWOptions>(o));
+    default:
+      throw Failure(BL_INVALID_ARGUMENT, "unknown optimizer");
   }
 }
 

@@ -9,12 +9,13 @@ Outer::Outer(at::Tensor left, at::Tensor right) : left_(std::move(left)), right_
 
 at::Tensor Outer::squared_norms() const {
   int64_t slots = left_.size(0), positions = left_.size(2);
-  if (positions == 1) return spread_by_group().square().sum(1);  // |l r^T| = |l| |r|
+  if (positions == 1) return spread_by_group().square().sum(1);                                  // |l r^T| = |l| |r|
   at::Tensor l = left_.to(at::kDouble).flatten(0, 1), r = right_.to(at::kDouble).flatten(0, 1);  // [B groups, T, .]
   // PRIVACY: float64, because terms that cancel in float32 would let a large gradient pass for a small one.
   at::Tensor gram = at::bmm(l, l.transpose(1, 2)).mul_(at::bmm(r, r.transpose(1, 2)));  // [B groups, T, T]
-  // PRIVACY: what rounding took off in float64 is put back, so that large parts that cancel to the last bit still count. With the products
-  // of two rows summed in m and n terms and T^2 of them summed, the error is below (m + n + T^2) 2^-53 of the spread's square; it is doubled.
+  // PRIVACY: what rounding took off in float64 is put back, so that large parts that cancel to the last bit still count. With the
+  // products of two rows summed in m and n terms and T^2 of them summed, the error is below (m + n + T^2) 2^-53 of the spread's
+  // square; it is doubled.
   double slack = static_cast<double>(left_.size(3) + right_.size(3) + positions * positions) * 0x1p-52;
   return gram.view({slots, -1}).sum(1).clamp_min(0).add_(spread_by_group().square().sum(1), slack);
 }
@@ -52,8 +53,8 @@ std::unique_ptr<Form> Outer::joined(const std::vector<Outer*>& uses) {
   return make_outer(at::cat(left, 2), at::cat(right, 2));  // more positions
 }
 
-// Per record, the Gram matrices cost T^2 (m + n) multiplications in float64 and keep T (m + n) numbers until the factors are known; a
-// gradient written out costs about as much as ten of those multiplications for each of its m n numbers, and keeps these instead.
+// Per record, the Gram matrices cost T^2 (m + n) multiplications in float64 and keep T (m + n) numbers until the factors are known;
+// a gradient written out costs about as much as ten of those multiplications for each of its m n numbers, and keeps these instead.
 std::unique_ptr<Form> make_outer(at::Tensor left, at::Tensor right) {
   double t = left.size(2), m = left.size(3), n = right.size(3);
   bool write_out = t > 1 && t * t * (m + n) > 10 * m * n && m * n <= 4 * t * (m + n);

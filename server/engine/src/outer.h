@@ -9,7 +9,8 @@ namespace bastionlab {
 
 // Outer is what linear maps and convolutions leave: G_b = left_b^T right_b for each of `groups` blocks of the parameter's rows.
 //
-// The parameter, seen as [groups * m, n], is never written out per record unless that is cheaper than the Gram matrices of its factors.
+// The parameter, seen as [groups * m, n], is never written out per record unless that is cheaper than the Gram matrices of its
+// factors.
 class Outer : public Form {
  public:
   Outer(at::Tensor left /* [B, groups, T, m] */, at::Tensor right /* [B, groups, T, n] */);

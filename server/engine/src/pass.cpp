@@ -14,8 +14,8 @@ void run_step(const PlannedStep& step, Frame& frame, bool has_data) {
     step.operation->run(frame);
   } catch (const std::exception& e) {
     if (has_data || is_out_of_memory(e)) throw;
-    throw Failure(BL_INCOMPATIBLE_MODEL, "the operator cannot be computed for several records at once: " + first_line(e.what()), step.name,
-                  step.layer);
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the operator cannot be computed for several records at once: " + first_line(e.what()),
+                  step.name, step.layer);
   }
   for (ValueId value : step.last_use) frame.values[value].reset();
 }
@@ -24,8 +24,9 @@ void measure_gradients(Frame& frame, const at::Tensor& loss, Measured& out) {
   if (!loss.requires_grad() || frame.recordings.empty()) return;
   std::vector<Edge> outputs;
   for (const Recording& recording : frame.recordings) outputs.push_back(recording.output);
-  auto gradients = Engine::get_default_engine().execute({torch::autograd::impl::gradient_edge(loss)}, {at::ones_like(loss)},
-                                                        /*keep_graph=*/false, /*create_graph=*/false, /*accumulate_grad=*/false, outputs);
+  auto gradients =
+      Engine::get_default_engine().execute({torch::autograd::impl::gradient_edge(loss)}, {at::ones_like(loss)},
+                                           /*keep_graph=*/false, /*create_graph=*/false, /*accumulate_grad=*/false, outputs);
   torch::NoGradGuard no_grad;
   for (size_t i = 0; i < gradients.size(); i++) {
     if (gradients[i].defined()) frame.recordings[i].measure(gradients[i], out);
@@ -47,7 +48,8 @@ Measurement measure(const Program& program, const std::vector<at::Tensor>& param
   torch::AutoGradMode grad_mode(true);
   for (size_t i = 0; i < program.tape.inputs.size(); i++) {
     ValueId input = program.tape.inputs[i];
-    if (input != kNone) frame.values[input] = gather(schema.inputs[i], records, schema.record_bytes, slots).unsqueeze(1);  // [B, 1, *input]
+    if (input != kNone)
+      frame.values[input] = gather(schema.inputs[i], records, schema.record_bytes, slots).unsqueeze(1);  // [B, 1, *input]
   }
   for (const PlannedStep& step : program.plan.steps) run_step(step, frame, has_data);
 

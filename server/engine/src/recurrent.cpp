@@ -24,7 +24,9 @@ class Builder {
  public:
   Builder(Cell cell, Emitter& emit) : cell_(cell), emit_(emit) {}
 
-  at::Tensor linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b) { return emit_.tensor("aten::linear", "", {x, w, optional(b)}); }
+  at::Tensor linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b) {
+    return emit_.tensor("aten::linear", "", {x, w, optional(b)});
+  }
 
   // One step; `gates` is what the input gives, [N, gates H].
   State step(const at::Tensor& gates, const State& state, const Weights& w) {
@@ -85,7 +87,8 @@ void lower_cell(Cell cell, Stack& a, Emitter& emit) {
   a = cell == Cell::kLstm ? Stack{next.h, next.c} : Stack{next.h};
 }
 
-// aten::lstm.input(input, hx[], params[], has_biases, num_layers, dropout, train, bidirectional, batch_first), the others with hx a tensor.
+// aten::lstm.input(input, hx[], params[], has_biases, num_layers, dropout, train, bidirectional, batch_first), the others with hx a
+// tensor.
 void lower_layers(Cell cell, Stack& a, Emitter& emit) {
   Builder build(cell, emit);
   at::Tensor x = a.at(0).toTensor();
@@ -104,7 +107,8 @@ void lower_layers(Cell cell, Stack& a, Emitter& emit) {
       int64_t index = layer * directions + direction;
       const at::Tensor* p = &params[index * each];
       Weights w{p[0], p[1], biases ? p[2] : at::Tensor(), biases ? p[3] : at::Tensor()};
-      State state{emit.tensor("aten::select", "int", {h0, 0, index}), c0.defined() ? emit.tensor("aten::select", "int", {c0, 0, index}) : c0};
+      State state{emit.tensor("aten::select", "int", {h0, 0, index}),
+                  c0.defined() ? emit.tensor("aten::select", "int", {c0, 0, index}) : c0};
       outs.push_back(build.layer(x, state, w, direction == 1));
       hs.push_back(state.h);
       cs.push_back(state.c);
@@ -122,15 +126,24 @@ void lower_layers(Cell cell, Stack& a, Emitter& emit) {
 bool lower_recurrent(const torch::jit::Operator& op, Stack& stack, Emitter& emit) {
   const std::string& name = op.schema().name();
   bool whole = op.schema().overload_name() == "input";
-  if (name == "aten::lstm_cell") lower_cell(Cell::kLstm, stack, emit);
-  else if (name == "aten::gru_cell") lower_cell(Cell::kGru, stack, emit);
-  else if (name == "aten::rnn_tanh_cell") lower_cell(Cell::kTanh, stack, emit);
-  else if (name == "aten::rnn_relu_cell") lower_cell(Cell::kRelu, stack, emit);
-  else if (name == "aten::lstm" && whole) lower_layers(Cell::kLstm, stack, emit);
-  else if (name == "aten::gru" && whole) lower_layers(Cell::kGru, stack, emit);
-  else if (name == "aten::rnn_tanh" && whole) lower_layers(Cell::kTanh, stack, emit);
-  else if (name == "aten::rnn_relu" && whole) lower_layers(Cell::kRelu, stack, emit);
-  else return false;
+  if (name == "aten::lstm_cell")
+    lower_cell(Cell::kLstm, stack, emit);
+  else if (name == "aten::gru_cell")
+    lower_cell(Cell::kGru, stack, emit);
+  else if (name == "aten::rnn_tanh_cell")
+    lower_cell(Cell::kTanh, stack, emit);
+  else if (name == "aten::rnn_relu_cell")
+    lower_cell(Cell::kRelu, stack, emit);
+  else if (name == "aten::lstm" && whole)
+    lower_layers(Cell::kLstm, stack, emit);
+  else if (name == "aten::gru" && whole)
+    lower_layers(Cell::kGru, stack, emit);
+  else if (name == "aten::rnn_tanh" && whole)
+    lower_layers(Cell::kTanh, stack, emit);
+  else if (name == "aten::rnn_relu" && whole)
+    lower_layers(Cell::kRelu, stack, emit);
+  else
+    return false;
   return true;
 }
 

@@ -32,8 +32,10 @@ std::string measurement(const std::vector<std::string>& uses) {
 }  // namespace
 
 std::string make_report(const Program& program) {
-  json report = {{"operators", json::array()}, {"parameters", json::array()}, {"inputs", json::array()}, {"outputs", json::array()}};
-  for (const auto& [name, count] : program.tape.operators) report["operators"].push_back({{"name", name}, {"count", std::to_string(count)}});
+  json report = {
+      {"operators", json::array()}, {"parameters", json::array()}, {"inputs", json::array()}, {"outputs", json::array()}};
+  for (const auto& [name, count] : program.tape.operators)
+    report["operators"].push_back({{"name", name}, {"count", std::to_string(count)}});
   size_t next = 0;
   for (const Parameter& parameter : program.parameters) {
     json row = tensor(parameter.name, parameter.tensor.scalar_type(), parameter.tensor.sizes().vec());

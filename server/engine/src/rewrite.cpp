@@ -72,8 +72,10 @@ class Rewriter {
     std::vector<ValueId> reads;
     for_each_value(step.operands, [&](ValueId& id) {
       int parameter = context_.parameter(value(id));
-      if (parameter >= 0) plan_.measurements[parameter].push_back(rule->second.measurement);
-      else reads.push_back(id);
+      if (parameter >= 0)
+        plan_.measurements[parameter].push_back(rule->second.measurement);
+      else
+        reads.push_back(id);
     });
     add(std::move(operation), step, std::move(reads));
     return true;

@@ -1,4 +1,5 @@
-// Rewriting turns a tape into operations for many records at once, and sees to it that every use of a trainable parameter is measured.
+// Rewriting turns a tape into operations for many records at once, and sees to it that every use of a trainable parameter is
+// measured.
 #pragma once
 
 #include "operations.h"

@@ -6,12 +6,12 @@ namespace bastionlab {
 
 Rows::Rows(at::Tensor index, at::Tensor gradients) : index_(std::move(index)), gradients_(std::move(gradients)) {}
 
-// A row looked up twice has the sum of both gradients: equal indices are brought together and summed before they are squared. The sums
-// have room for T rows whatever the indices are, so that no shape here depends on a record.
+// A row looked up twice has the sum of both gradients: equal indices are brought together and summed before they are squared. The
+// sums have room for T rows whatever the indices are, so that no shape here depends on a record.
 at::Tensor Rows::squared_norms() const {
   int64_t slots = index_.size(0), positions = index_.size(1), width = gradients_.size(2);
-  auto [sorted, order] = index_.sort(1);                                                        // [B, T]
-  at::Tensor is_new = at::zeros_like(sorted);                                                   // [B, T]
+  auto [sorted, order] = index_.sort(1);       // [B, T]
+  at::Tensor is_new = at::zeros_like(sorted);  // [B, T]
   if (positions > 1) is_new.slice(1, 1).copy_(sorted.slice(1, 1).ne(sorted.slice(1, 0, -1)));
   at::Tensor place = is_new.cumsum(1).add_(at::arange(slots, index_.options()).mul_(positions).unsqueeze(1));  // [B, T]
   at::Tensor rows = gradients_.to(at::kDouble).gather(1, order.unsqueeze(2).expand({slots, positions, width}));

@@ -21,8 +21,8 @@ void warm_up() {
     at::Tensor image = at::rand({2, 4, 16, 16}, type).requires_grad_(true), kernel = at::rand({4, 4, 3, 3}, type);
     at::Tensor x = at::rand({64, 256}, type).requires_grad_(true), w = at::rand({256, 256}, type);
     at::Tensor q = at::rand({2, 2, 8, 16}, type).requires_grad_(true);
-    at::Tensor loss = at::conv2d(image, kernel).sum() + at::gelu(at::linear(x, w)).softmax(-1).sum() + at::dropout(x, 0.1, true).sum() +
-                      at::layer_norm(x, {256}).sum() + at::group_norm(image, 2).sum() +
+    at::Tensor loss = at::conv2d(image, kernel).sum() + at::gelu(at::linear(x, w)).softmax(-1).sum() +
+                      at::dropout(x, 0.1, true).sum() + at::layer_norm(x, {256}).sum() + at::group_norm(image, 2).sum() +
                       at::scaled_dot_product_attention(q, q, q).sum() + at::bmm(q.flatten(0, 1), q.flatten(0, 1).mT()).sum();
     loss.backward();
   }

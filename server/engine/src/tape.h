@@ -1,5 +1,5 @@
-// Tape is the program as the engine understands it: a straight line of operators, every argument either a constant or the result of an
-// earlier step. Branches, loops, modules, lists and sizes are gone: they depended on shapes alone, or the model was refused.
+// Tape is the program as the engine understands it: a straight line of operators, every argument either a constant or the result of
+// an earlier step. Branches, loops, modules, lists and sizes are gone: they depended on shapes alone, or the model was refused.
 #pragma once
 
 #include <memory>
@@ -47,7 +47,7 @@ struct Tape {
   std::vector<Step> steps;
   std::vector<ValueId> inputs;  // of each input of the schema; kNone where the model does not use it
   ValueId output = kNone;
-  std::string output_name;  // "logits" or "output"
+  std::string output_name;                                 // "logits" or "output"
   std::vector<std::pair<std::string, int64_t>> operators;  // how often each was met in the author's program
 };
 

@@ -1,4 +1,5 @@
-// What of libtorch the engine includes, in one place: it is the precompiled header, for a file that includes torch takes half a minute.
+// What of libtorch the engine includes, in one place: it is the precompiled header, for a file that includes torch takes half a
+// minute.
 #pragma once
 
 #include <ATen/ATen.h>

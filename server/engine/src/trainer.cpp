@@ -21,7 +21,8 @@ void check(const bl_training& training) {
   // PRIVACY: a private run without clipping or without noise does not exist.
   if (!positive(training.clipping_norm)) throw Failure(BL_INVALID_ARGUMENT, "clipping_norm must be positive");
 #ifdef BL_TESTING
-  if (!std::isfinite(training.noise_stddev) || training.noise_stddev < 0) throw Failure(BL_INVALID_ARGUMENT, "noise_stddev must not be negative");
+  if (!std::isfinite(training.noise_stddev) || training.noise_stddev < 0)
+    throw Failure(BL_INVALID_ARGUMENT, "noise_stddev must not be negative");
 #else
   if (!positive(training.noise_stddev)) throw Failure(BL_INVALID_ARGUMENT, "noise_stddev must be positive");
 #endif
@@ -53,10 +54,12 @@ std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const st
 
 void Trainer::add(const uint8_t* records, const std::vector<int64_t>& slots) {
   auto clipping_norm = training_.is_private != 0 ? std::make_optional(training_.clipping_norm) : std::nullopt;
-  auto add_measured = [&](Measurement& pass) { accumulate(pass, clip_factors(pass.measured, parameters_, pass.counts, clipping_norm), sums_); };
+  auto add_measured = [&](Measurement& pass) {
+    accumulate(pass, clip_factors(pass.measured, parameters_, pass.counts, clipping_norm), sums_);
+  };
   if (auto pass = try_measure(records, slots)) return add_measured(*pass);
-  // One record fails the whole pass: each is repeated alone, in its own slot of a pass of the same shape, and the one that fails again
-  // contributes nothing.
+  // One record fails the whole pass: each is repeated alone, in its own slot of a pass of the same shape, and the one that fails
+  // again contributes nothing.
   for (size_t i = 0; i < slots.size(); i++) {
     if (slots[i] < 0) continue;
     std::vector<int64_t> alone(slots.size(), -1);
@@ -96,8 +99,8 @@ void Trainer::step(bl_random random, void* context) {
 bl_tensor_view Trainer::parameter(int64_t index) const {
   if (index < 0 || index >= parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
   const at::Tensor& tensor = parameters_[index];
-  return {names_[index].c_str(), abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()), tensor.sizes().data(),
-          tensor.const_data_ptr(), tensor.nbytes()};
+  return {names_[index].c_str(), abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()),
+          tensor.sizes().data(), tensor.const_data_ptr(),         tensor.nbytes()};
 }
 
 void Trainer::set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes) {

@@ -18,8 +18,7 @@ bool same_tensor(const c10::IValue& value, const at::Tensor& tensor) {
 // x.view(...) asks how x lies in memory, which differs between one record and many; reshape asks only for the values.
 std::shared_ptr<torch::jit::Operator> as_written(const torch::jit::Operator& op) {
   c10::OperatorName name = op.schema().operator_name();
-  if ((name.name == "aten::view" && name.overload_name.empty()) || name.name == "aten::_unsafe_view")
-    name = {"aten::reshape", ""};
+  if ((name.name == "aten::view" && name.overload_name.empty()) || name.name == "aten::_unsafe_view") name = {"aten::reshape", ""};
   return torch::jit::findOperatorFor(name);
 }
 
@@ -67,7 +66,10 @@ at::Tensor Transcript::constant(const at::Tensor& tensor) {
   if (!tensor.has_storage() || fixed_.contains(tensor.storage().unsafeGetStorageImpl())) return tensor.detach();
   auto found = copies_.find(tensor.unsafeGetTensorImpl());
   if (found == copies_.end() || found->second.version != tensor._version())
-    found = copies_.insert_or_assign(tensor.unsafeGetTensorImpl(), Copy{tensor, tensor.detach().clone(), static_cast<uint32_t>(tensor._version())}).first;
+    found = copies_
+                .insert_or_assign(tensor.unsafeGetTensorImpl(),
+                                  Copy{tensor, tensor.detach().clone(), static_cast<uint32_t>(tensor._version())})
+                .first;
   return found->second.copy;
 }
 
@@ -87,7 +89,8 @@ Operand Transcript::operand(const c10::IValue& argument) {
 
 void Transcript::write(const torch::jit::Operator& op, const std::string& layer, const torch::jit::Stack& arguments,
                        const torch::jit::Stack& results) {
-  if (tape_.steps.size() >= kMaxSteps) throw Failure(BL_INCOMPATIBLE_MODEL, "the model has more than 200000 steps", op.schema().name(), layer);
+  if (tape_.steps.size() >= kMaxSteps)
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the model has more than 200000 steps", op.schema().name(), layer);
   Step step{as_written(op), op.schema().name(), layer, {}, {}};
   step.name = step.op->schema().name();
   for (const c10::IValue& argument : arguments) step.operands.push_back(operand(argument));

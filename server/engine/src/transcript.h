@@ -1,5 +1,5 @@
-// Transcript knows, while a model runs once on a record of zeros, which tensors vary (with the record, a trainable parameter or a random
-// number), and writes down every operator that touches one. All other tensors are constants of the program.
+// Transcript knows, while a model runs once on a record of zeros, which tensors vary (with the record, a trainable parameter or a
+// random number), and writes down every operator that touches one. All other tensors are constants of the program.
 #pragma once
 
 #include <unordered_map>

@@ -45,10 +45,12 @@ class Unroller {
 
 IValue Unroller::call(torch::jit::Function& function, Stack arguments, const std::string& layer) {
   if (++depth_ > kMaxDepth) throw Failure(BL_INCOMPATIBLE_MODEL, "its functions call one another without end", "", layer);
-  if (!function.isGraphFunction()) throw Failure(BL_INCOMPATIBLE_MODEL, "it calls a function that is not TorchScript", function.name(), layer);
+  if (!function.isGraphFunction())
+    throw Failure(BL_INCOMPATIBLE_MODEL, "it calls a function that is not TorchScript", function.name(), layer);
   auto graph = torch::jit::toGraphFunction(function).graph();
   Scope scope;
-  TORCH_CHECK(arguments.size() == graph->inputs().size(), "expected ", graph->inputs().size(), " arguments, got ", arguments.size());
+  TORCH_CHECK(arguments.size() == graph->inputs().size(), "expected ", graph->inputs().size(), " arguments, got ",
+              arguments.size());
   for (size_t i = 0; i < arguments.size(); i++) scope[graph->inputs()[i]] = arguments[i];
   run(graph->block(), scope, layer);
   depth_--;
@@ -121,14 +123,20 @@ void Unroller::run(const Node* node, Scope& scope, const std::string& layer) {
     case prim::GetAttr:
       scope[node->output()] = scope.at(node->input(0)).toObjectRef().getAttr(node->s(c10::attr::name));
       return;
-    case prim::SetAttr: return run_set_attribute(node, scope, layer);
-    case prim::If: return run_if(node, scope, layer);
-    case prim::Loop: return run_loop(node, scope, layer);
+    case prim::SetAttr:
+      return run_set_attribute(node, scope, layer);
+    case prim::If:
+      return run_if(node, scope, layer);
+    case prim::Loop:
+      return run_loop(node, scope, layer);
     case prim::CallFunction:
-    case prim::CallMethod: return run_call(node, scope, layer);
+    case prim::CallMethod:
+      return run_call(node, scope, layer);
     case prim::RaiseException:
-      throw Failure(BL_FORWARD_FAILED, "the model raises an exception on an input of the schema's shape", "prim::RaiseException", layer);
-    default: break;
+      throw Failure(BL_FORWARD_FAILED, "the model raises an exception on an input of the schema's shape", "prim::RaiseException",
+                    layer);
+    default:
+      break;
   }
   Stack stack;
   for (const Value* input : node->inputs()) stack.push_back(scope.at(input));
@@ -151,7 +159,8 @@ Tape Unroller::finish(const at::Tensor& output, const std::string& name) {
   tape.inputs = inputs_;
   tape.output = evaluator_.transcript().value_of(output);
   tape.output_name = name;
-  if (tape.output == kNone) throw Failure(BL_INCOMPATIBLE_MODEL, "the model's output depends on neither its input nor its parameters");
+  if (tape.output == kNone)
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the model's output depends on neither its input nor its parameters");
   tape.operators.assign(evaluator_.met().begin(), evaluator_.met().end());
   drop_unused(tape);
   return std::move(tape);
@@ -199,7 +208,9 @@ std::vector<size_t> positions(const c10::FunctionSchema& forward, const Schema& 
       if (!index || *index < 1) throw Failure(BL_FORWARD_FAILED, "forward has no argument named \"" + schema.inputs[i].name + "\"");
       at = *index - 1;
     }
-    if (at >= n) throw Failure(BL_FORWARD_FAILED, "forward takes " + std::to_string(n) + " inputs, a record has " + std::to_string(schema.inputs.size()));
+    if (at >= n)
+      throw Failure(BL_FORWARD_FAILED,
+                    "forward takes " + std::to_string(n) + " inputs, a record has " + std::to_string(schema.inputs.size()));
     out.push_back(at);
   }
   return out;
@@ -211,7 +222,8 @@ Tape run_forward(const Archive& archive, const Schema& schema, const Judge& judg
   const c10::FunctionSchema& forward = method->function().getSchema();
   Unroller unroller(archive, judge);
   Stack arguments{archive.module._ivalue()};
-  for (size_t i = 1; i < forward.arguments().size(); i++) arguments.push_back(forward.arguments()[i].default_value().value_or(IValue::uninitialized()));
+  for (size_t i = 1; i < forward.arguments().size(); i++)
+    arguments.push_back(forward.arguments()[i].default_value().value_or(IValue::uninitialized()));
   std::vector<size_t> at = positions(forward, schema);
   for (size_t i = 0; i < schema.inputs.size(); i++) {
     std::vector<int64_t> shape{1};

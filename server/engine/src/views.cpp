@@ -12,9 +12,9 @@ namespace {
 using c10::IValue;
 using torch::jit::Stack;
 
-const std::set<std::string> kSameElements = {"aten::view",    "aten::reshape",    "aten::flatten",     "aten::squeeze",   "aten::unsqueeze",
-                                             "aten::view_as", "aten::reshape_as", "aten::_unsafe_view", "aten::unflatten", "aten::contiguous",
-                                             "aten::alias",   "aten::ravel"};
+const std::set<std::string> kSameElements = {"aten::view",      "aten::reshape",    "aten::flatten",    "aten::squeeze",
+                                             "aten::unsqueeze", "aten::view_as",    "aten::reshape_as", "aten::_unsafe_view",
+                                             "aten::unflatten", "aten::contiguous", "aten::alias",      "aten::ravel"};
 const std::set<std::string> kTransposes = {"aten::transpose", "aten::swapaxes", "aten::swapdims"};
 
 int64_t within(int64_t index, int64_t size) { return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size); }
@@ -26,7 +26,8 @@ void Views::note(const torch::jit::Operator& op, const Stack& arguments, const S
   if (op.schema().name().rfind("aten::unsafe_", 0) == 0) return;  // whoever calls these promises not to look at the whole again
   const at::Tensor& base = arguments[0].toTensor();
   auto remember = [&](const at::Tensor& result, int64_t element) {
-    if (!result.defined() || result.is_same(base) || !result.has_storage() || !base.has_storage() || !result.is_alias_of(base)) return;
+    if (!result.defined() || result.is_same(base) || !result.has_storage() || !base.has_storage() || !result.is_alias_of(base))
+      return;
     views_[result.unsafeGetTensorImpl()] = {result, base, &op, arguments, element};
     of_[base.unsafeGetTensorImpl()].push_back(result.unsafeGetTensorImpl());
   };

@@ -1,5 +1,5 @@
-// Views knows which tensors of the unrolled program are views of which, so that a change in place can be written down as new values: of the
-// tensor, of what it is a view of, and of all other views of that. The tape itself changes nothing.
+// Views knows which tensors of the unrolled program are views of which, so that a change in place can be written down as new
+// values: of the tensor, of what it is a view of, and of all other views of that. The tape itself changes nothing.
 #pragma once
 
 #include <unordered_map>

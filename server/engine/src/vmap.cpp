@@ -32,8 +32,7 @@ class Level {
 
 class Vmap : public Operation {
  public:
-  explicit Vmap(const Step& step)
-      : step_(step), run_(step.op->getOperation()) {
+  explicit Vmap(const Step& step) : step_(step), run_(step.op->getOperation()) {
     for (const c10::Argument& argument : step.op->schema().arguments()) types_.push_back(argument.type());
   }
 
