@@ -72,6 +72,30 @@ void judge_one_hot(const Operator& op, const Stack& arguments, const std::string
     refuse(op, layer, "one_hot without num_classes has a result whose shape depends on the record; give num_classes");
 }
 
+// SECURITY: a processor traps on the least integer divided by -1, and the process would end for a record that holds them.
+void judge_division(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
+  IValue mode = argument(op, arguments, "rounding_mode");
+  if (!mode.isString() || mode.toStringRef() != "trunc") return;
+  auto depends = [&](const IValue& value) { return value.isTensor() && value.toTensor().defined() && varies(value.toTensor()); };
+  if (depends(argument(op, arguments, "self")) || depends(argument(op, arguments, "other")))
+    refuse(op, layer,
+           "a quotient of integers that is rounded towards zero may trap; use rounding_mode=\"floor\", or torch.trunc of the "
+           "quotient");
+}
+
+// SECURITY: libtorch's batching rule lays the records one after the other and adds an offset to the indices unchecked: an index
+// beyond a record would fill the next record's.
+void judge_index_fill(const Operator& op, const Stack& arguments, const std::string& layer, const Judge::Varies& varies) {
+  IValue index = argument(op, arguments, "index");
+  if (index.isTensor() && varies(index.toTensor()))
+    refuse(op, layer, "an index taken from the record is not checked against the record's own bounds; use scatter or torch.where");
+}
+
+// SECURITY: a place that is not finite, or far out, is read from and written to without a check.
+void judge_grid_sampler(const Operator& op, const std::string& layer) {
+  refuse(op, layer, "it does not check every place that it takes from a record; use interpolate");
+}
+
 }  // namespace
 
 const char* const kBatchNormReason =
@@ -97,6 +121,10 @@ void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::s
   if (name == "aten::embedding") judge_embedding(op, arguments, layer);
   if (name == "aten::index") judge_index(op, arguments, layer, varies);
   if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
+  if (name == "aten::div" || name == "aten::div_" || name == "aten::divide" || name == "aten::divide_")
+    judge_division(op, arguments, layer, varies);
+  if (name == "aten::index_fill" || name == "aten::index_fill_") judge_index_fill(op, arguments, layer, varies);
+  if (name.starts_with("aten::grid_sampler")) judge_grid_sampler(op, layer);
 }
 
 }  // namespace bastionlab

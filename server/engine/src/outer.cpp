@@ -1,9 +1,18 @@
 #include "outer.h"
 
+#include <limits>
+
 #include "dense.h"
 #include "factors.h"
 
 namespace bastionlab {
+namespace {
+
+// PRIVACY: the clipped sum scales `left` by C over the norm, in float32. Beside a row this large what remains of `left` may fall
+// below the smallest float, part of a sum that cancels vanishes, and the rest is many times C. Such a record counts as not finite.
+constexpr double kLargestRow = 1e26;
+
+}  // namespace
 
 Outer::Outer(at::Tensor left, at::Tensor right) : left_(std::move(left)), right_(std::move(right)) {}
 
@@ -26,6 +35,7 @@ at::Tensor Outer::spread() const { return spread_by_group().square().sum(1).sqrt
 at::Tensor Outer::spread_by_group() const {
   at::Tensor l = at::linalg_vector_norm(left_, 2, at::IntArrayRef{3}, false, at::kDouble);   // [B, groups, T]
   at::Tensor r = at::linalg_vector_norm(right_, 2, at::IntArrayRef{3}, false, at::kDouble);  // [B, groups, T]
+  if (right_.scalar_type() != at::kDouble) r.masked_fill_(r.gt(kLargestRow), std::numeric_limits<double>::infinity());
   return l.mul(r).sum(2);
 }
 

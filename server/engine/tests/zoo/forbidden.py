@@ -238,6 +238,28 @@ class Fork(Base):
         return torch.jit.wait(torch.jit.fork(torch.relu, y))
 
 
+class Truncate(Base):
+    """The least integer by -1 traps: the process would die of a record that holds them."""
+
+    def spy(self, y: Tensor) -> Tensor:
+        return y + torch.div(y.long(), (y * 2).long(), rounding_mode="trunc")
+
+
+class FillByIndex(Base):
+    """Beyond the record's own bounds this fills the next record's."""
+
+    def spy(self, y: Tensor) -> Tensor:
+        return y.index_fill(1, y.long().view(-1), 5.0)
+
+
+class SampleGrid(Base):
+    """A place that is not finite is read from, and in the gradient written to, without a check."""
+
+    def spy(self, y: Tensor) -> Tensor:
+        grid = y[:, :2].view(1, 1, 1, 2)
+        return y + torch.nn.functional.grid_sample(y.view(1, 1, 1, 3), grid, padding_mode="border", align_corners=False).view(1, 1)
+
+
 class Empty(Base):
     """Memory that was not written is what another record left there."""
 
@@ -332,6 +354,9 @@ FORBIDDEN: list[tuple[type[Base], tuple[str, ...]]] = [
     (InnerGradient, ("aten::grad",)),
     (InnerBackward, ("aten::backward",)),
     (Fork, ("prim::fork", "aten::wait")),
+    (Truncate, ("aten::div",)),
+    (FillByIndex, ("aten::index_fill",)),
+    (SampleGrid, ("aten::grid_sampler",)),
     (Empty, ("aten::empty",)),
     (EmptyLike, ("aten::empty_like",)),
     (NewEmpty, ("aten::new_empty",)),
