@@ -6,6 +6,13 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
+// PRIVACY: clipped gradients are summed in float32, of which the smallest is 1e-38. Far from 1, what rounding to zero takes from a sum of
+// parts that cancel is no longer small beside the clipping norm.
+const (
+	minGradNorm = 1e-6
+	maxGradNorm = 1e9
+)
+
 // check refuses what no account could pay for, each with its own reason.
 func (r Request) check() error {
 	invalid := func(next, format string, args ...any) error {
@@ -24,6 +31,9 @@ func (r Request) check() error {
 		return invalid("give a smaller batch_size, or leave it out", "batch_size %d exceeds the dataset's %d declared samples", *r.BatchSize, r.Declared)
 	case !(r.MaxGradNorm > 0) || math.IsInf(r.MaxGradNorm, 0):
 		return invalid("give max_grad_norm above 0; 1.0 is usual", "max_grad_norm must be a positive finite number, got %v", r.MaxGradNorm)
+	case r.MaxGradNorm < minGradNorm || r.MaxGradNorm > maxGradNorm:
+		return invalid("give a max_grad_norm near the norm of one record's gradient; 1.0 is usual",
+			"max_grad_norm must be between %v and %v, got %v", minGradNorm, maxGradNorm, r.MaxGradNorm)
 	case !(r.LearningRate >= 0) || math.IsInf(r.LearningRate, 0):
 		return invalid("give a learning rate of at least 0", "the learning rate must be a finite number of at least 0, got %v", r.LearningRate)
 	}

@@ -234,6 +234,8 @@ func TestInvalidRequests(t *testing.T) {
 		"max_grad_norm zero":        {func(r *request) { r.MaxGradNorm = 0 }, "max_grad_norm"},
 		"max_grad_norm negative":    {func(r *request) { r.MaxGradNorm = -1 }, "max_grad_norm"},
 		"max_grad_norm NaN":         {func(r *request) { r.MaxGradNorm = math.NaN() }, "max_grad_norm"},
+		"max_grad_norm too small":   {func(r *request) { r.MaxGradNorm = 1e-7 }, "max_grad_norm"},
+		"max_grad_norm too large":   {func(r *request) { r.MaxGradNorm = 1e10 }, "max_grad_norm"},
 		"max_grad_norm infinite":    {func(r *request) { r.MaxGradNorm = math.Inf(1) }, "max_grad_norm"},
 		"learning rate NaN":         {func(r *request) { r.LearningRate = math.NaN() }, "learning rate"},
 		"learning rate negative":    {func(r *request) { r.LearningRate = -1e-3 }, "learning rate"},
