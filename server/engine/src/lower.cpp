@@ -15,6 +15,17 @@ IValue lower_to(const std::string& overload, const Stack& a, Emitter& emit) {
   return emit("aten::to", "dtype", {a.at(0), type, false, false, IValue()});
 }
 
+// rrelu(x, lower, upper, training): a slope for negative values that is drawn anew for each.
+IValue lower_rrelu(const Stack& a, Emitter& emit) {
+  double low = a.at(1).toDouble(), high = a.at(2).toDouble();
+  at::Tensor x = a.at(0).toTensor();
+  if (!a.at(3).toBool()) return emit("aten::leaky_relu", "", {x, (low + high) / 2});
+  at::Tensor u = emit.tensor("aten::rand_like", "", {x, IValue(), IValue(), IValue(), IValue(), IValue()});
+  at::Tensor slope = emit.tensor("aten::add", "Scalar", {emit.tensor("aten::mul", "Scalar", {u, high - low}), low, 1});
+  at::Tensor negative = emit.tensor("aten::lt", "Scalar", {x, 0});
+  return emit("aten::where", "self", {negative, emit.tensor("aten::mul", "Tensor", {x, slope}), x});
+}
+
 }  // namespace
 
 at::Tensor select_scatter(const at::Tensor& base, const at::Tensor& now, int64_t dim, int64_t index, Emitter& emit) {
@@ -34,6 +45,8 @@ bool lower(const torch::jit::Operator& op, Stack& stack, Emitter& emit) {
     result = lower_to(overload, stack, emit);
   } else if (name == "aten::select_scatter") {
     result = select_scatter(stack.at(0).toTensor(), stack.at(1).toTensor(), stack.at(2).toInt(), stack.at(3).toInt(), emit);
+  } else if (name == "aten::rrelu") {
+    result = lower_rrelu(stack, emit);
   } else if (name == "aten::cpu") {
     result = stack.at(0);
   } else {

@@ -41,7 +41,7 @@ void start(int32_t threads) {
   if (threads < 1 || threads > kMaxThreads) throw Failure(BL_INVALID_ARGUMENT, "threads must be between 1 and 1024");
   prepare_thread();
   at::set_num_threads(threads);
-  at::set_num_interop_threads(1);
+  if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
   // Dropout of a run must not be that of another; libtorch's generator begins with a fixed seed.
   at::Generator(at::globalContext().defaultGenerator(at::kCPU)).seed();
   at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });

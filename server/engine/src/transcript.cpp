@@ -22,6 +22,14 @@ std::shared_ptr<torch::jit::Operator> as_written(const torch::jit::Operator& op)
   return torch::jit::findOperatorFor(name);
 }
 
+// How a tensor lies in memory is no part of what it holds, and the formats with channels last exist only for four and five
+// dimensions.
+c10::IValue without_memory_format(const torch::jit::Operator& op, size_t argument, const c10::IValue& value) {
+  const auto& arguments = op.schema().arguments();
+  if (!value.isInt() || argument >= arguments.size() || arguments[argument].name() != "memory_format") return value;
+  return static_cast<int64_t>(at::MemoryFormat::Contiguous);
+}
+
 }  // namespace
 
 ValueId Transcript::add_value(const at::Tensor& tensor, Origin origin, int index) {
@@ -93,7 +101,7 @@ void Transcript::write(const torch::jit::Operator& op, const std::string& layer,
     throw Failure(BL_INCOMPATIBLE_MODEL, "the model has more than 200000 steps", op.schema().name(), layer);
   Step step{as_written(op), op.schema().name(), layer, {}, {}};
   step.name = step.op->schema().name();
-  for (const c10::IValue& argument : arguments) step.operands.push_back(operand(argument));
+  for (size_t i = 0; i < arguments.size(); i++) step.operands.push_back(operand(without_memory_format(op, i, arguments[i])));
   bool useful = false;
   auto result = [&](const at::Tensor& tensor) {
     ValueId value = tensor.defined() ? add_value(tensor, Origin::kStep, 0) : add_value(at::empty({0}), Origin::kStep, 0);
