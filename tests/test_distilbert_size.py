@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from server_process import ServerProcess
 from test_readme import PORT, snippet
 from torch.utils.data import TensorDataset
 
-RECORDS = 4459
+RECORDS = int(os.environ.get("BASTIONLAB_DISTILBERT_RECORDS", "4459"))
 TOKENS = 32
 
 
@@ -42,6 +43,6 @@ def test_the_walk_through_with_66_million_parameters(
     exec(snippet("scientist"), scope)
     seconds = time.monotonic() - began
     plan = scope["remote_learner"].plan(nb_epochs=2, eps=2.0)  # type: ignore[attr-defined]
-    assert (plan.batch_size, plan.steps) == (45, 199)
+    assert RECORDS != 4459 or (plan.batch_size, plan.steps) == (45, 199)
     assert scope["remote_dataset"].budget().spent == 2.0  # type: ignore[attr-defined]
     print(f"\n{size / 1e6:.1f}M parameters, {plan.steps} steps of {plan.batch_size}: {seconds:.0f} s")

@@ -58,6 +58,10 @@ func (b *books) check(r record) error {
 		if err != nil {
 			return err
 		}
+		if r.Type == typeData && entry.Infinite && a.Limit != 0 {
+			// PRIVACY: the limit came while the run waited. What it promises holds for every record given from then on.
+			return ErrLimited
+		}
 		return checkEntry(entry, r)
 	}
 	return fmt.Errorf("the type is none of this release")

@@ -12,6 +12,10 @@ import (
 // ErrDataGiven is wrapped by the refusal to release a charge whose trainer may have had the data.
 var ErrDataGiven = errors.New("the run was given the data: its charge stays")
 
+// ErrLimited is wrapped by the refusal to give data to a run without noise whose dataset has got a limit since it was charged. Its
+// charge can still be released.
+var ErrLimited = errors.New("the dataset has got a privacy limit: a run without noise is not given its data")
+
 func noAccount() error {
 	return refusal.New(refusal.NotFound, "list the datasets there are", "there is no budget account for this dataset")
 }

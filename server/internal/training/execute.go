@@ -30,7 +30,10 @@ func (s *Service) execute(ctx context.Context, l *live) {
 	}
 	defer equipped.close()
 	// PRIVACY: money first. The record that the data are given is on disk before the descriptor is sent.
-	if err := s.Budget.DataGiven(l.row.DatasetID, l.row.ID); err != nil {
+	if err := s.Budget.DataGiven(l.row.DatasetID, l.row.ID); errors.Is(err, ledger.ErrLimited) {
+		s.endBeforeData(ctx, l, err)
+		return
+	} else if err != nil {
 		s.endUncertain(ctx, l, err)
 		return
 	}

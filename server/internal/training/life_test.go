@@ -273,6 +273,18 @@ func TestTrainingWithoutNoiseMakesTheAccountInfinite(t *testing.T) {
 	}
 }
 
+func TestALimitThatComesWhileARunWithoutNoiseWaitsKeepsTheData(t *testing.T) {
+	w := newWorld(t)
+	d := w.upload(0)
+	w.trainer.prepare = func(context.Context, *trainerv1.Train) error { return w.ledger.LowerLimit(d, 6e9) }
+	run := w.start(scientist, request(w.insertModel(scientist, d), d, 0))
+	expectRun(t, w.wait(run.GetId()), failed, failureLimited, refusal.Nothing)
+	w.expectSpent(d, 0)
+	if account, err := w.ledger.Account(d); err != nil || account.Infinite || account.Remaining() != 6e9 {
+		t.Errorf("account %+v, %v", account, err)
+	}
+}
+
 func TestAPrivateRunWithoutALimitSaysWhatItCost(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(0)

@@ -7,6 +7,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -25,6 +26,7 @@ const (
 	failureDatasetDeleted = "the dataset was deleted before the run had the data"
 	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
 	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
+	failureLimited        = "the dataset got a privacy limit before the run had the data; train with eps"
 	failureServer         = "the server could not prepare the run; it never had the data"
 )
 
@@ -43,6 +45,9 @@ func failureBeforeData(ctx context.Context, err error) string {
 	}
 	if errors.Is(err, errTrainerGone) {
 		return failureTrainerGone
+	}
+	if errors.Is(err, ledger.ErrLimited) {
+		return failureLimited
 	}
 	var refused *refusal.Error
 	if !errors.As(err, &refused) {
