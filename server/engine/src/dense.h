@@ -17,6 +17,7 @@ class Dense : public Form {
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Dense*>& uses);
+  const at::Tensor& gradients() const { return gradients_; }  // [B, ...]
 
  private:
   at::Tensor flat() const { return gradients_.reshape({gradients_.size(0), -1}); }

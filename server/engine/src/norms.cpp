@@ -4,6 +4,7 @@
 #include "factors.h"
 #include "outer.h"
 #include "rows.h"
+#include "tied.h"
 
 namespace bastionlab {
 namespace {
@@ -15,6 +16,7 @@ constexpr double kSumSlack = 0x1p-40;  // of a sum of 2^12 terms in float64
 // A parameter used more than once: its gradient is the sum of its uses', and the norm of a sum is not the sum of norms. It is
 // written out for one record at a time.
 at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t slots) {
+  if (auto squares = tied_table_squares(uses)) return *squares;
   at::Tensor squares = at::empty({slots}, at::kDouble);
   at::Tensor gradient = at::empty(parameter.sizes(), at::kDouble);
   for (int64_t slot = 0; slot < slots; slot++) {

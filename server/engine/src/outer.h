@@ -20,6 +20,8 @@ class Outer : public Form {
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Outer*>& uses);
+  const at::Tensor& left() const { return left_; }    // [B, groups, T, m]
+  const at::Tensor& right() const { return right_; }  // [B, groups, T, n]
 
  private:
   at::Tensor spread_by_group() const;

@@ -17,6 +17,8 @@ class Rows : public Form {
   void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Rows*>& uses);
+  const at::Tensor& index() const { return index_; }          // [B, T]
+  const at::Tensor& gradients() const { return gradients_; }  // [B, T, d]
 
  private:
   at::Tensor index_, gradients_;

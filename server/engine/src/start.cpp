@@ -34,6 +34,7 @@ void warm_up() {
 void prepare_thread() {
   static Silence silence;
   c10::WarningUtils::set_warning_handler(&silence);
+  at::parallel_for(0, at::get_num_threads(), 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
   at::globalContext().setFlushDenormal(true);
 }
 
@@ -44,7 +45,7 @@ void start(int32_t threads) {
   if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
   // Dropout of a run must not be that of another; libtorch's generator begins with a fixed seed.
   at::Generator(at::globalContext().defaultGenerator(at::kCPU)).seed();
-  at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
+  prepare_thread();  // once more, for the pool
   warm_up();
 }
 

@@ -7,7 +7,7 @@ namespace bastionlab {
 // Starts what libtorch starts lazily, while files and threads can still be had. Once per process.
 void start(int32_t threads);
 
-// Flushes subnormals on the calling thread: their slowness would tell of the data.
+// Flushes subnormals on the calling thread and its pool, for their slowness would tell of the data; and silences warnings.
 void prepare_thread();
 
 }  // namespace bastionlab

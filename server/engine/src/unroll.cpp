@@ -170,6 +170,8 @@ Tape Unroller::finish(const at::Tensor& output, const std::string& name) {
 Tape run_forward(const Archive& archive, const Schema& schema, const Judge& judge) {
   auto method = archive.module.find_method("forward");
   if (!method) throw Failure(BL_INCOMPATIBLE_MODEL, "the module has no method forward");
+  if (!archive.module.type()->getForwardHooks().empty() || !archive.module.type()->getForwardPreHooks().empty())
+    throw Failure(BL_INCOMPATIBLE_MODEL, "the module has forward hooks; call them in forward");
   const c10::FunctionSchema& forward = method->function().getSchema();
   Unroller unroller(archive, judge);
   Stack arguments{archive.module._ivalue()};
