@@ -91,11 +91,6 @@ void judge_index_fill(const Operator& op, const Stack& arguments, const std::str
     refuse(op, layer, "an index taken from the record is not checked against the record's own bounds; use scatter or torch.where");
 }
 
-// SECURITY: a place that is not finite, or far out, is read from and written to without a check.
-void judge_grid_sampler(const Operator& op, const std::string& layer) {
-  refuse(op, layer, "it does not check every place that it takes from a record; use interpolate");
-}
-
 }  // namespace
 
 const char* const kBatchNormReason =
@@ -124,7 +119,6 @@ void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::s
   if (name == "aten::div" || name == "aten::div_" || name == "aten::divide" || name == "aten::divide_")
     judge_division(op, arguments, layer, varies);
   if (name == "aten::index_fill" || name == "aten::index_fill_") judge_index_fill(op, arguments, layer, varies);
-  if (name.starts_with("aten::grid_sampler")) judge_grid_sampler(op, layer);
 }
 
 }  // namespace bastionlab
