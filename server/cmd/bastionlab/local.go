@@ -35,6 +35,25 @@ func (l *local) register(command *cobra.Command) {
 	command.Flags().BoolVar(&l.json, "json", false, "print JSON")
 }
 
+// newLocalCommand makes a command that asks the server of this machine one thing, and prints the answer.
+func newLocalCommand[A proto.Message](use, about string, wanted cobra.PositionalArgs,
+	ask func(ctx context.Context, conn *grpc.ClientConn, arguments []string, trailer grpc.CallOption) (A, error), rows func(A) [][]string,
+) *cobra.Command {
+	var l local
+	command := &cobra.Command{Use: use, Short: about, Args: wanted}
+	command.RunE = func(command *cobra.Command, arguments []string) error {
+		return l.call(command, func(ctx context.Context, conn *grpc.ClientConn, trailer grpc.CallOption) error {
+			answer, err := ask(ctx, conn, arguments, trailer)
+			if err != nil {
+				return err
+			}
+			return l.print(command, answer, rows(answer))
+		})
+	}
+	l.register(command)
+	return command
+}
+
 // call connects, makes one call and turns what the server says into what a command returns.
 func (l *local) call(command *cobra.Command, do func(ctx context.Context, conn *grpc.ClientConn, trailer grpc.CallOption) error) error {
 	if err := fillFromEnvironment(command, os.LookupEnv); err != nil {

@@ -19,59 +19,41 @@ func newRunCommand() *cobra.Command {
 }
 
 func newRunList() *cobra.Command {
-	var l local
-	command := &cobra.Command{Use: "list", Short: "List the runs, newest first", Args: noArguments}
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		return l.call(command, func(ctx context.Context, conn *grpc.ClientConn, trailer grpc.CallOption) error {
-			found, err := bastionlabv1.NewTrainingServiceClient(conn).ListRuns(ctx, &bastionlabv1.ListRunsRequest{}, trailer)
-			if err != nil {
-				return err
-			}
-			rows := [][]string{{"ID", "STATUS", "STEPS", "EPS", "DATASET", "SCIENTIST", "CREATED"}}
-			for _, run := range found.GetRuns() {
-				rows = append(rows, []string{run.GetId(), runStatus(run), stepsText(run), epsilonText(run.GetPlan()), run.GetDatasetId(), short(run.GetScientist()), timeText(run.GetCreatedUnixMs())})
-			}
-			return l.print(command, found, rows)
-		})
+	return newLocalCommand("list", "List the runs, newest first", noArguments,
+		func(ctx context.Context, conn *grpc.ClientConn, _ []string, trailer grpc.CallOption) (*bastionlabv1.ListRunsResponse, error) {
+			return bastionlabv1.NewTrainingServiceClient(conn).ListRuns(ctx, &bastionlabv1.ListRunsRequest{}, trailer)
+		}, runListRows)
+}
+
+func runListRows(found *bastionlabv1.ListRunsResponse) [][]string {
+	rows := [][]string{{"ID", "STATUS", "STEPS", "EPS", "DATASET", "SCIENTIST", "CREATED"}}
+	for _, run := range found.GetRuns() {
+		rows = append(rows, []string{run.GetId(), runStatus(run), stepsText(run), epsilonText(run.GetPlan()), run.GetDatasetId(), short(run.GetScientist()), timeText(run.GetCreatedUnixMs())})
 	}
-	l.register(command)
-	return command
+	return rows
 }
 
 func newRunShow() *cobra.Command {
-	return newRunCall("show ID", "Show a run", func(ctx context.Context, client bastionlabv1.TrainingServiceClient, id string, trailer grpc.CallOption) (*bastionlabv1.Run, error) {
-		return client.GetRun(ctx, &bastionlabv1.GetRunRequest{Id: id}, trailer)
-	})
+	return newLocalCommand("show ID", "Show a run", oneArgument,
+		func(ctx context.Context, conn *grpc.ClientConn, arguments []string, trailer grpc.CallOption) (*bastionlabv1.Run, error) {
+			return bastionlabv1.NewTrainingServiceClient(conn).GetRun(ctx, &bastionlabv1.GetRunRequest{Id: arguments[0]}, trailer)
+		}, runRows)
 }
 
 func newRunCancel() *cobra.Command {
-	return newRunCall("cancel ID", "End a run; once it had the data it stays charged in full", func(ctx context.Context, client bastionlabv1.TrainingServiceClient, id string, trailer grpc.CallOption) (*bastionlabv1.Run, error) {
-		return client.CancelRun(ctx, &bastionlabv1.CancelRunRequest{Id: id}, trailer)
-	})
+	return newLocalCommand("cancel ID", "End a run; once it had the data it stays charged in full", oneArgument,
+		func(ctx context.Context, conn *grpc.ClientConn, arguments []string, trailer grpc.CallOption) (*bastionlabv1.Run, error) {
+			return bastionlabv1.NewTrainingServiceClient(conn).CancelRun(ctx, &bastionlabv1.CancelRunRequest{Id: arguments[0]}, trailer)
+		}, runRows)
 }
 
-type runCall func(ctx context.Context, client bastionlabv1.TrainingServiceClient, id string, trailer grpc.CallOption) (*bastionlabv1.Run, error)
-
-func newRunCall(use, about string, do runCall) *cobra.Command {
-	var l local
-	command := &cobra.Command{Use: use, Short: about, Args: oneArgument}
-	command.RunE = func(command *cobra.Command, arguments []string) error {
-		return l.call(command, func(ctx context.Context, conn *grpc.ClientConn, trailer grpc.CallOption) error {
-			run, err := do(ctx, bastionlabv1.NewTrainingServiceClient(conn), arguments[0], trailer)
-			if err != nil {
-				return err
-			}
-			rows := [][]string{
-				{"id", run.GetId()}, {"name", plain(run.GetName())}, {"status", runStatus(run)}, {"failure", run.GetFailure()},
-				{"steps", stepsText(run)}, {"eps", epsilonText(run.GetPlan())}, {"spent", run.GetSpent()},
-				{"dataset", run.GetDatasetId()}, {"scientist", run.GetScientist()},
-				{"created", timeText(run.GetCreatedUnixMs())}, {"ended", timeText(run.GetEndedUnixMs())},
-			}
-			return l.print(command, run, rows)
-		})
+func runRows(run *bastionlabv1.Run) [][]string {
+	return [][]string{
+		{"id", run.GetId()}, {"name", plain(run.GetName())}, {"status", runStatus(run)}, {"failure", run.GetFailure()},
+		{"steps", stepsText(run)}, {"eps", epsilonText(run.GetPlan())}, {"spent", run.GetSpent()},
+		{"dataset", run.GetDatasetId()}, {"scientist", run.GetScientist()},
+		{"created", timeText(run.GetCreatedUnixMs())}, {"ended", timeText(run.GetEndedUnixMs())},
 	}
-	l.register(command)
-	return command
 }
 
 func runStatus(run *bastionlabv1.Run) string {

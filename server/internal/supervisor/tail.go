@@ -4,7 +4,7 @@ import "sync"
 
 const tailBytes = 8 << 10
 
-// tail keeps the last bytes of a trainer's standard error. They go to no client: see process.lastWords.
+// tail keeps the last bytes of a trainer's standard error. They go to no client: see launch.lastWords.
 type tail struct {
 	mu   sync.Mutex
 	last []byte
