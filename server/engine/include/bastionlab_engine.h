@@ -1,7 +1,8 @@
 /* The C ABI of the private engine: what libtorch does for BastionLab, and nothing else.
  *
- * Purpose: read a TorchScript archive, refuse what cannot be trained privately, compute clipped per-record gradients in fixed-shape
- * passes, add noise once per step, update the parameters. The caller samples, counts steps and owns the randomness.
+ * Purpose: turn a TorchScript archive into a canonical graph, refuse what cannot be trained privately, compute clipped per-record
+ * gradients in fixed-shape passes, add noise once per step, update the parameters. The caller samples, counts steps and owns the
+ * randomness. Who trains builds a program from a graph and never sees an archive.
  *
  * Invariants: no C++ exception crosses this boundary; every function that can fail returns a bl_status and fills the caller's
  * bl_error; a bl_error text is about the model and never about records. A handle is used by one OS thread at a time, and a pass
@@ -17,7 +18,7 @@
 extern "C" {
 #endif
 
-#define BL_ENGINE_ABI 1
+#define BL_ENGINE_ABI 2
 #define BL_API __attribute__((visibility("default")))
 
 typedef enum bl_status {
@@ -77,12 +78,80 @@ BL_API const char* bl_torch_version(void); /* static */
  * initialised part (CPU detection, oneDNN, interpreter), flushes subnormals to zero, turns graph optimisations off. */
 BL_API bl_status bl_start(int32_t threads, bl_error* err);
 
-/* ---- program: an archive, judged and rewritten ---- */
+/* Contiguous. */
+typedef struct bl_tensor_view {
+  const char* name;
+  int32_t dtype;
+  int32_t rank;
+  const int64_t* shape;
+  const void* data;
+  size_t bytes;
+} bl_tensor_view;
+
+/* ---- graph: a model as a straight line of operators; the C form of bastionlab.trainer.v1.Graph ---- */
+/* Values are numbered: the schema's inputs, then the trainable parameters in order, then the results of the steps in order. */
+typedef enum bl_operand_kind {
+  BL_NONE = 1,    /* nothing */
+  BL_VALUE = 2,   /* integer: which value */
+  BL_TENSOR = 3,  /* integer: which tensor of the graph */
+  BL_BOOLEAN = 4, /* integer */
+  BL_INTEGER = 5,
+  BL_REAL = 6,
+  BL_TEXT = 7,
+  BL_DEVICE = 8, /* the one that the run is on */
+  BL_LIST = 9,   /* integer: how many elements; they follow */
+} bl_operand_kind;
+
+typedef struct bl_operand {
+  int32_t kind;
+  int64_t integer;
+  double real;
+  const char* text; /* NUL-terminated */
+} bl_operand;
+
+typedef struct bl_graph_step {
+  const char* op;       /* "aten::linear" */
+  const char* overload; /* "Tensor", or empty */
+  const char* layer;    /* "encoder.0.attention" */
+  int64_t n_operands;   /* arguments; a list is one, however many elements follow it */
+  int64_t n_results;
+} bl_graph_step;
+
+typedef struct bl_graph_parameter {
+  const char* name;
+  int64_t tensor; /* what it starts from */
+  int32_t trainable;
+} bl_graph_parameter;
+
+typedef struct bl_graph {
+  const bl_tensor_view* tensors; /* without names */
+  int64_t n_tensors;
+  const bl_graph_parameter* parameters;
+  int64_t n_parameters;
+  const bl_graph_step* steps;
+  int64_t n_steps;
+  const bl_operand* operands; /* of all steps, one after the other */
+  int64_t n_operands;
+  int64_t output; /* a value */
+  const char* output_name;
+} bl_graph;
+
+/* ---- intake: an archive, judged and unrolled ---- */
+typedef struct bl_intake bl_intake;
+/* allowed: the names of the operators that may occur ("aten::linear"); all others are refused. The archive's bytes must stay until
+ * bl_intake_free. */
+BL_API bl_status bl_intake_read(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* const* allowed,
+                                size_t n_allowed, bl_intake** out, bl_error* err);
+BL_API const bl_graph* bl_intake_graph(const bl_intake*); /* owned by the intake */
+BL_API void bl_intake_free(bl_intake*);
+
+/* ---- program: a graph, judged and rewritten ---- */
 typedef struct bl_program bl_program;
-/* allowed: the names of the operators that may occur ("aten::linear"); all others are refused. The archive's bytes are not kept.
+/* The graph is not believed: every operator is judged again and tried on one record of zeros. Its structures are not kept, but the
+ * tensors' data must stay until bl_program_free; it is never written to.
  * loss: "cross_entropy", "bce_with_logits", "l2", "mse", "l1". */
-BL_API bl_status bl_program_load(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss,
-                                 const char* const* allowed, size_t n_allowed, bl_program** out, bl_error* err);
+BL_API bl_status bl_program_build(const bl_graph* graph, const bl_schema* schema, const char* loss, const char* const* allowed,
+                                  size_t n_allowed, bl_program** out, bl_error* err);
 /* Forward, loss, backward and norms on records made from the schema (zeros), in passes of pass_size slots. */
 BL_API bl_status bl_program_rehearse(bl_program*, int64_t pass_size, bl_error* err);
 /* JSON of bastionlab.v1.CapabilityReport in protobuf's JSON mapping (without program_sha256); owned by the program. */
@@ -123,15 +192,7 @@ typedef void (*bl_random)(void* context, uint8_t* out, size_t n);
 /* Ends the step: noise once, division by the normalizer, optimizer, sum back to zero. */
 BL_API bl_status bl_trainer_step(bl_trainer*, bl_random random, void* context, bl_error* err);
 
-/* The trainable parameters, contiguous, valid until the next call on the trainer. */
-typedef struct bl_tensor_view {
-  const char* name; /* as in the scientist's module */
-  int32_t dtype;
-  int32_t rank;
-  const int64_t* shape;
-  const void* data;
-  size_t bytes;
-} bl_tensor_view;
+/* The trainable parameters, by their names in the scientist's module, valid until the next call on the trainer. */
 BL_API int64_t bl_trainer_parameter_count(const bl_trainer*);
 BL_API bl_status bl_trainer_parameter(bl_trainer*, int64_t index, bl_tensor_view* out, bl_error* err);
 /* Overwrites one trainable parameter: the weights of an earlier run. Name, dtype and size must fit. */

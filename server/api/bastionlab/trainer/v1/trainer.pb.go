@@ -22,52 +22,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type Program_Form int32
-
-const (
-	Program_FORM_UNSPECIFIED         Program_Form = 0
-	Program_FORM_TORCHSCRIPT_ARCHIVE Program_Form = 1
-)
-
-// Enum value maps for Program_Form.
-var (
-	Program_Form_name = map[int32]string{
-		0: "FORM_UNSPECIFIED",
-		1: "FORM_TORCHSCRIPT_ARCHIVE",
-	}
-	Program_Form_value = map[string]int32{
-		"FORM_UNSPECIFIED":         0,
-		"FORM_TORCHSCRIPT_ARCHIVE": 1,
-	}
-)
-
-func (x Program_Form) Enum() *Program_Form {
-	p := new(Program_Form)
-	*p = x
-	return p
-}
-
-func (x Program_Form) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Program_Form) Descriptor() protoreflect.EnumDescriptor {
-	return file_bastionlab_trainer_v1_trainer_proto_enumTypes[0].Descriptor()
-}
-
-func (Program_Form) Type() protoreflect.EnumType {
-	return &file_bastionlab_trainer_v1_trainer_proto_enumTypes[0]
-}
-
-func (x Program_Form) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Program_Form.Descriptor instead.
-func (Program_Form) EnumDescriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{6, 0}
-}
-
 type Fault_Code int32
 
 const (
@@ -122,11 +76,11 @@ func (x Fault_Code) String() string {
 }
 
 func (Fault_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_bastionlab_trainer_v1_trainer_proto_enumTypes[1].Descriptor()
+	return file_bastionlab_trainer_v1_trainer_proto_enumTypes[0].Descriptor()
 }
 
 func (Fault_Code) Type() protoreflect.EnumType {
-	return &file_bastionlab_trainer_v1_trainer_proto_enumTypes[1]
+	return &file_bastionlab_trainer_v1_trainer_proto_enumTypes[0]
 }
 
 func (x Fault_Code) Number() protoreflect.EnumNumber {
@@ -141,7 +95,7 @@ func (Fault_Code) EnumDescriptor() ([]byte, []int) {
 // The seam between the server and one sandboxed trainer process: frames on file descriptor 3, each a 4-byte big-endian length
 // and one message. Payloads (archives, records, weights) travel as file descriptors beside the frame that announces them.
 //
-//	intake:  <- Hello   -> Intake [archive]   <- IntakeDone | Fault
+//	intake:  <- Hello   -> Intake [archive, output]   <- IntakeDone | Fault
 //	train:   <- Hello   -> Train [program, initial weights?]   <- Prepared | Fault
 //	                    -> Data [records, output]   <- Progress*   <- Finished | Fault
 //	probe:   <- Hello   <- ProbeDone
@@ -638,15 +592,14 @@ func (x *ProbeAttempt) GetDetail() string {
 	return ""
 }
 
-// Program is what the intake understood of an archive. The payload is the archive itself until the canonical graph takes its
-// place; `payload_sha256` is what plan, ledger and trainer bind to.
+// Program names a canonical program. Its payload is the graph and its tensors as package program lays them out: what server and
+// trainer judge, and `payload_sha256` is what plan, ledger and trainer bind to. The author's archive is not in it.
 type Program struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Form          Program_Form           `protobuf:"varint,1,opt,name=form,proto3,enum=bastionlab.trainer.v1.Program_Form" json:"form,omitempty"`
-	PayloadSha256 []byte                 `protobuf:"bytes,2,opt,name=payload_sha256,json=payloadSha256,proto3" json:"payload_sha256,omitempty"`
-	PayloadBytes  int64                  `protobuf:"varint,3,opt,name=payload_bytes,json=payloadBytes,proto3" json:"payload_bytes,omitempty"`
-	Schema        *v1.Schema             `protobuf:"bytes,4,opt,name=schema,proto3" json:"schema,omitempty"`
-	Loss          string                 `protobuf:"bytes,5,opt,name=loss,proto3" json:"loss,omitempty"`
+	PayloadSha256 []byte                 `protobuf:"bytes,1,opt,name=payload_sha256,json=payloadSha256,proto3" json:"payload_sha256,omitempty"`
+	PayloadBytes  int64                  `protobuf:"varint,2,opt,name=payload_bytes,json=payloadBytes,proto3" json:"payload_bytes,omitempty"`
+	Schema        *v1.Schema             `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"` // the graph's
+	Loss          string                 `protobuf:"bytes,4,opt,name=loss,proto3" json:"loss,omitempty"`     // the graph's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,13 +634,6 @@ func (*Program) Descriptor() ([]byte, []int) {
 	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *Program) GetForm() Program_Form {
-	if x != nil {
-		return x.Form
-	}
-	return Program_FORM_UNSPECIFIED
-}
-
 func (x *Program) GetPayloadSha256() []byte {
 	if x != nil {
 		return x.PayloadSha256
@@ -716,9 +662,13 @@ func (x *Program) GetLoss() string {
 	return ""
 }
 
+// Intake asks for an archive to be read. The output descriptor takes the canonical program.
 type Intake struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Program       *Program               `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"` // form, digest, size, schema, loss as the server has them
+	ArchiveSha256 []byte                 `protobuf:"bytes,1,opt,name=archive_sha256,json=archiveSha256,proto3" json:"archive_sha256,omitempty"`
+	ArchiveBytes  int64                  `protobuf:"varint,2,opt,name=archive_bytes,json=archiveBytes,proto3" json:"archive_bytes,omitempty"`
+	Schema        *v1.Schema             `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
+	Loss          string                 `protobuf:"bytes,4,opt,name=loss,proto3" json:"loss,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -753,16 +703,38 @@ func (*Intake) Descriptor() ([]byte, []int) {
 	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *Intake) GetProgram() *Program {
+func (x *Intake) GetArchiveSha256() []byte {
 	if x != nil {
-		return x.Program
+		return x.ArchiveSha256
 	}
 	return nil
 }
 
+func (x *Intake) GetArchiveBytes() int64 {
+	if x != nil {
+		return x.ArchiveBytes
+	}
+	return 0
+}
+
+func (x *Intake) GetSchema() *v1.Schema {
+	if x != nil {
+		return x.Schema
+	}
+	return nil
+}
+
+func (x *Intake) GetLoss() string {
+	if x != nil {
+		return x.Loss
+	}
+	return ""
+}
+
+// IntakeDone says that the output descriptor holds the canonical program. The server believes neither number without looking.
 type IntakeDone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Program       *Program               `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"`
+	ProgramBytes  int64                  `protobuf:"varint,1,opt,name=program_bytes,json=programBytes,proto3" json:"program_bytes,omitempty"`
 	Report        *v1.CapabilityReport   `protobuf:"bytes,2,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -798,11 +770,11 @@ func (*IntakeDone) Descriptor() ([]byte, []int) {
 	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *IntakeDone) GetProgram() *Program {
+func (x *IntakeDone) GetProgramBytes() int64 {
 	if x != nil {
-		return x.Program
+		return x.ProgramBytes
 	}
-	return nil
+	return 0
 }
 
 func (x *IntakeDone) GetReport() *v1.CapabilityReport {
@@ -1293,21 +1265,20 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\fProbeAttempt\x12\x12\n" +
 	"\x04call\x18\x01 \x01(\tR\x04call\x12\x16\n" +
 	"\x06denied\x18\x02 \x01(\bR\x06denied\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x8d\x02\n" +
-	"\aProgram\x127\n" +
-	"\x04form\x18\x01 \x01(\x0e2#.bastionlab.trainer.v1.Program.FormR\x04form\x12%\n" +
-	"\x0epayload_sha256\x18\x02 \x01(\fR\rpayloadSha256\x12#\n" +
-	"\rpayload_bytes\x18\x03 \x01(\x03R\fpayloadBytes\x12-\n" +
-	"\x06schema\x18\x04 \x01(\v2\x15.bastionlab.v1.SchemaR\x06schema\x12\x12\n" +
-	"\x04loss\x18\x05 \x01(\tR\x04loss\":\n" +
-	"\x04Form\x12\x14\n" +
-	"\x10FORM_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18FORM_TORCHSCRIPT_ARCHIVE\x10\x01\"B\n" +
-	"\x06Intake\x128\n" +
-	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\"\x7f\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x98\x01\n" +
+	"\aProgram\x12%\n" +
+	"\x0epayload_sha256\x18\x01 \x01(\fR\rpayloadSha256\x12#\n" +
+	"\rpayload_bytes\x18\x02 \x01(\x03R\fpayloadBytes\x12-\n" +
+	"\x06schema\x18\x03 \x01(\v2\x15.bastionlab.v1.SchemaR\x06schema\x12\x12\n" +
+	"\x04loss\x18\x04 \x01(\tR\x04loss\"\x97\x01\n" +
+	"\x06Intake\x12%\n" +
+	"\x0earchive_sha256\x18\x01 \x01(\fR\rarchiveSha256\x12#\n" +
+	"\rarchive_bytes\x18\x02 \x01(\x03R\farchiveBytes\x12-\n" +
+	"\x06schema\x18\x03 \x01(\v2\x15.bastionlab.v1.SchemaR\x06schema\x12\x12\n" +
+	"\x04loss\x18\x04 \x01(\tR\x04loss\"j\n" +
 	"\n" +
-	"IntakeDone\x128\n" +
-	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\x127\n" +
+	"IntakeDone\x12#\n" +
+	"\rprogram_bytes\x18\x01 \x01(\x03R\fprogramBytes\x127\n" +
 	"\x06report\x18\x02 \x01(\v2\x1f.bastionlab.v1.CapabilityReportR\x06report\"\xae\x01\n" +
 	"\x05Train\x128\n" +
 	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\x12;\n" +
@@ -1371,58 +1342,55 @@ func file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP() []byte {
 	return file_bastionlab_trainer_v1_trainer_proto_rawDescData
 }
 
-var file_bastionlab_trainer_v1_trainer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_bastionlab_trainer_v1_trainer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_bastionlab_trainer_v1_trainer_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_bastionlab_trainer_v1_trainer_proto_goTypes = []any{
-	(Program_Form)(0),           // 0: bastionlab.trainer.v1.Program.Form
-	(Fault_Code)(0),             // 1: bastionlab.trainer.v1.Fault.Code
-	(*ToTrainer)(nil),           // 2: bastionlab.trainer.v1.ToTrainer
-	(*FromTrainer)(nil),         // 3: bastionlab.trainer.v1.FromTrainer
-	(*Hello)(nil),               // 4: bastionlab.trainer.v1.Hello
-	(*SandboxLayer)(nil),        // 5: bastionlab.trainer.v1.SandboxLayer
-	(*ProbeDone)(nil),           // 6: bastionlab.trainer.v1.ProbeDone
-	(*ProbeAttempt)(nil),        // 7: bastionlab.trainer.v1.ProbeAttempt
-	(*Program)(nil),             // 8: bastionlab.trainer.v1.Program
-	(*Intake)(nil),              // 9: bastionlab.trainer.v1.Intake
-	(*IntakeDone)(nil),          // 10: bastionlab.trainer.v1.IntakeDone
-	(*Train)(nil),               // 11: bastionlab.trainer.v1.Train
-	(*Settings)(nil),            // 12: bastionlab.trainer.v1.Settings
-	(*Prepared)(nil),            // 13: bastionlab.trainer.v1.Prepared
-	(*Data)(nil),                // 14: bastionlab.trainer.v1.Data
-	(*Progress)(nil),            // 15: bastionlab.trainer.v1.Progress
-	(*Finished)(nil),            // 16: bastionlab.trainer.v1.Finished
-	(*Fault)(nil),               // 17: bastionlab.trainer.v1.Fault
-	(*v1.Schema)(nil),           // 18: bastionlab.v1.Schema
-	(*v1.CapabilityReport)(nil), // 19: bastionlab.v1.CapabilityReport
-	(*v1.Optimizer)(nil),        // 20: bastionlab.v1.Optimizer
+	(Fault_Code)(0),             // 0: bastionlab.trainer.v1.Fault.Code
+	(*ToTrainer)(nil),           // 1: bastionlab.trainer.v1.ToTrainer
+	(*FromTrainer)(nil),         // 2: bastionlab.trainer.v1.FromTrainer
+	(*Hello)(nil),               // 3: bastionlab.trainer.v1.Hello
+	(*SandboxLayer)(nil),        // 4: bastionlab.trainer.v1.SandboxLayer
+	(*ProbeDone)(nil),           // 5: bastionlab.trainer.v1.ProbeDone
+	(*ProbeAttempt)(nil),        // 6: bastionlab.trainer.v1.ProbeAttempt
+	(*Program)(nil),             // 7: bastionlab.trainer.v1.Program
+	(*Intake)(nil),              // 8: bastionlab.trainer.v1.Intake
+	(*IntakeDone)(nil),          // 9: bastionlab.trainer.v1.IntakeDone
+	(*Train)(nil),               // 10: bastionlab.trainer.v1.Train
+	(*Settings)(nil),            // 11: bastionlab.trainer.v1.Settings
+	(*Prepared)(nil),            // 12: bastionlab.trainer.v1.Prepared
+	(*Data)(nil),                // 13: bastionlab.trainer.v1.Data
+	(*Progress)(nil),            // 14: bastionlab.trainer.v1.Progress
+	(*Finished)(nil),            // 15: bastionlab.trainer.v1.Finished
+	(*Fault)(nil),               // 16: bastionlab.trainer.v1.Fault
+	(*v1.Schema)(nil),           // 17: bastionlab.v1.Schema
+	(*v1.CapabilityReport)(nil), // 18: bastionlab.v1.CapabilityReport
+	(*v1.Optimizer)(nil),        // 19: bastionlab.v1.Optimizer
 }
 var file_bastionlab_trainer_v1_trainer_proto_depIdxs = []int32{
-	9,  // 0: bastionlab.trainer.v1.ToTrainer.intake:type_name -> bastionlab.trainer.v1.Intake
-	11, // 1: bastionlab.trainer.v1.ToTrainer.train:type_name -> bastionlab.trainer.v1.Train
-	14, // 2: bastionlab.trainer.v1.ToTrainer.data:type_name -> bastionlab.trainer.v1.Data
-	4,  // 3: bastionlab.trainer.v1.FromTrainer.hello:type_name -> bastionlab.trainer.v1.Hello
-	10, // 4: bastionlab.trainer.v1.FromTrainer.intake_done:type_name -> bastionlab.trainer.v1.IntakeDone
-	13, // 5: bastionlab.trainer.v1.FromTrainer.prepared:type_name -> bastionlab.trainer.v1.Prepared
-	15, // 6: bastionlab.trainer.v1.FromTrainer.progress:type_name -> bastionlab.trainer.v1.Progress
-	16, // 7: bastionlab.trainer.v1.FromTrainer.finished:type_name -> bastionlab.trainer.v1.Finished
-	17, // 8: bastionlab.trainer.v1.FromTrainer.fault:type_name -> bastionlab.trainer.v1.Fault
-	6,  // 9: bastionlab.trainer.v1.FromTrainer.probe_done:type_name -> bastionlab.trainer.v1.ProbeDone
-	5,  // 10: bastionlab.trainer.v1.Hello.layers:type_name -> bastionlab.trainer.v1.SandboxLayer
-	7,  // 11: bastionlab.trainer.v1.ProbeDone.attempts:type_name -> bastionlab.trainer.v1.ProbeAttempt
-	0,  // 12: bastionlab.trainer.v1.Program.form:type_name -> bastionlab.trainer.v1.Program.Form
-	18, // 13: bastionlab.trainer.v1.Program.schema:type_name -> bastionlab.v1.Schema
-	8,  // 14: bastionlab.trainer.v1.Intake.program:type_name -> bastionlab.trainer.v1.Program
-	8,  // 15: bastionlab.trainer.v1.IntakeDone.program:type_name -> bastionlab.trainer.v1.Program
-	19, // 16: bastionlab.trainer.v1.IntakeDone.report:type_name -> bastionlab.v1.CapabilityReport
-	8,  // 17: bastionlab.trainer.v1.Train.program:type_name -> bastionlab.trainer.v1.Program
-	12, // 18: bastionlab.trainer.v1.Train.settings:type_name -> bastionlab.trainer.v1.Settings
-	20, // 19: bastionlab.trainer.v1.Settings.optimizer:type_name -> bastionlab.v1.Optimizer
-	1,  // 20: bastionlab.trainer.v1.Fault.code:type_name -> bastionlab.trainer.v1.Fault.Code
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	8,  // 0: bastionlab.trainer.v1.ToTrainer.intake:type_name -> bastionlab.trainer.v1.Intake
+	10, // 1: bastionlab.trainer.v1.ToTrainer.train:type_name -> bastionlab.trainer.v1.Train
+	13, // 2: bastionlab.trainer.v1.ToTrainer.data:type_name -> bastionlab.trainer.v1.Data
+	3,  // 3: bastionlab.trainer.v1.FromTrainer.hello:type_name -> bastionlab.trainer.v1.Hello
+	9,  // 4: bastionlab.trainer.v1.FromTrainer.intake_done:type_name -> bastionlab.trainer.v1.IntakeDone
+	12, // 5: bastionlab.trainer.v1.FromTrainer.prepared:type_name -> bastionlab.trainer.v1.Prepared
+	14, // 6: bastionlab.trainer.v1.FromTrainer.progress:type_name -> bastionlab.trainer.v1.Progress
+	15, // 7: bastionlab.trainer.v1.FromTrainer.finished:type_name -> bastionlab.trainer.v1.Finished
+	16, // 8: bastionlab.trainer.v1.FromTrainer.fault:type_name -> bastionlab.trainer.v1.Fault
+	5,  // 9: bastionlab.trainer.v1.FromTrainer.probe_done:type_name -> bastionlab.trainer.v1.ProbeDone
+	4,  // 10: bastionlab.trainer.v1.Hello.layers:type_name -> bastionlab.trainer.v1.SandboxLayer
+	6,  // 11: bastionlab.trainer.v1.ProbeDone.attempts:type_name -> bastionlab.trainer.v1.ProbeAttempt
+	17, // 12: bastionlab.trainer.v1.Program.schema:type_name -> bastionlab.v1.Schema
+	17, // 13: bastionlab.trainer.v1.Intake.schema:type_name -> bastionlab.v1.Schema
+	18, // 14: bastionlab.trainer.v1.IntakeDone.report:type_name -> bastionlab.v1.CapabilityReport
+	7,  // 15: bastionlab.trainer.v1.Train.program:type_name -> bastionlab.trainer.v1.Program
+	11, // 16: bastionlab.trainer.v1.Train.settings:type_name -> bastionlab.trainer.v1.Settings
+	19, // 17: bastionlab.trainer.v1.Settings.optimizer:type_name -> bastionlab.v1.Optimizer
+	0,  // 18: bastionlab.trainer.v1.Fault.code:type_name -> bastionlab.trainer.v1.Fault.Code
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_trainer_v1_trainer_proto_init() }
@@ -1449,7 +1417,7 @@ func file_bastionlab_trainer_v1_trainer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_trainer_v1_trainer_proto_rawDesc), len(file_bastionlab_trainer_v1_trainer_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      1,
 			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
