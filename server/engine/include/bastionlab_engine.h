@@ -138,8 +138,8 @@ typedef struct bl_graph {
 
 /* ---- intake: an archive, judged and unrolled ---- */
 typedef struct bl_intake bl_intake;
-/* allowed: the names of the operators that may occur ("aten::linear"); all others are refused. The archive's bytes must stay until
- * bl_intake_free. */
+/* allowed: the names of the operators that may occur ("aten::linear"); all others are refused. The archive's bytes are not
+ * kept. */
 BL_API bl_status bl_intake_read(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* const* allowed,
                                 size_t n_allowed, bl_intake** out, bl_error* err);
 BL_API const bl_graph* bl_intake_graph(const bl_intake*); /* owned by the intake */
