@@ -3,10 +3,16 @@
 #include <torch/version.h>
 
 #include "failure.h"
+#include "graph.h"
 #include "judge.h"
 #include "program.h"
 #include "start.h"
 #include "trainer.h"
+#include "unroll.h"
+
+struct bl_intake {
+  bastionlab::Graph graph;
+};
 
 struct bl_program {
   std::unique_ptr<bastionlab::Program> program;
@@ -27,6 +33,11 @@ T& given(T* pointer) {
   return *pointer;
 }
 
+bastionlab::Judge judge_of(const char* const* allowed, size_t n_allowed) {
+  if (n_allowed > 0) given(allowed);
+  return bastionlab::Judge(allowed, n_allowed);
+}
+
 }  // namespace
 
 int32_t bl_abi_version(void) { return BL_ENGINE_ABI; }
@@ -37,14 +48,29 @@ bl_status bl_start(int32_t threads, bl_error* err) {
   return guarded(err, [&] { bastionlab::start(threads); });
 }
 
-bl_status bl_program_load(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss,
-                          const char* const* allowed, size_t n_allowed, bl_program** out, bl_error* err) {
+bl_status bl_intake_read(const uint8_t* bytes, size_t size, const bl_schema* schema, const char* const* allowed, size_t n_allowed,
+                         bl_intake** out, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
     given(out) = nullptr;
-    if (n_allowed > 0) given(allowed);
-    bastionlab::Judge judge(allowed, n_allowed);
-    *out = new bl_program{bastionlab::load_program(archive, archive_bytes, schema, loss, judge)};
+    bastionlab::Judge judge = judge_of(allowed, n_allowed);
+    bastionlab::Schema layout = bastionlab::read_schema(schema);
+    bastionlab::Archive archive = bastionlab::read_archive(bytes, size);
+    bastionlab::Tape tape = bastionlab::unroll(archive, layout, judge);
+    *out = new bl_intake{bastionlab::Graph(tape, archive.parameters, layout.inputs.size())};
+  });
+}
+
+const bl_graph* bl_intake_graph(const bl_intake* intake) { return intake == nullptr ? nullptr : &intake->graph.view(); }
+
+void bl_intake_free(bl_intake* intake) { delete intake; }
+
+bl_status bl_program_build(const bl_graph* graph, const bl_schema* schema, const char* loss, const char* const* allowed,
+                           size_t n_allowed, bl_program** out, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(out) = nullptr;
+    *out = new bl_program{bastionlab::build_program(given(graph), schema, loss, judge_of(allowed, n_allowed))};
   });
 }
 

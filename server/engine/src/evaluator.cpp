@@ -82,7 +82,6 @@ void Evaluator::refuse_protected_target(const Operator& op, const Stack& argumen
 void Evaluator::run(const torch::jit::Node* node, Stack& stack, const std::string& layer) {
   std::string name = node->kind().toQualString();
   judge_.operator_allowed(name, layer);
-  met_[name]++;
   if (name == "aten::warn") return stack.clear();  // its text goes nowhere
   const Operator* op = node->maybeOperator();
   if (op == nullptr) throw Failure(BL_INCOMPATIBLE_MODEL, "libtorch does not know this operator", name, layer);

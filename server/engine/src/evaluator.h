@@ -2,8 +2,6 @@
 // a constant, a step of the tape, or a refusal.
 #pragma once
 
-#include <map>
-
 #include "archive.h"
 #include "judge.h"
 #include "views.h"
@@ -20,7 +18,6 @@ class Evaluator {
   // Whether the object or container belongs to the module, and so must not change.
   bool is_protected(const void* memory) const { return protected_.contains(memory); }
   Transcript& transcript() { return transcript_; }
-  const std::map<std::string, int64_t>& met() const { return met_; }
 
  private:
   void introduce_parameters();
@@ -33,7 +30,6 @@ class Evaluator {
   Transcript transcript_;
   Views views_;
   std::unordered_map<const void*, std::string> protected_;  // memory and containers, and what they are
-  std::map<std::string, int64_t> met_;
 };
 
 }  // namespace bastionlab

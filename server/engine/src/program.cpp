@@ -2,7 +2,7 @@
 
 #include "failure.h"
 #include "pass.h"
-#include "unroll.h"
+#include "replay.h"
 
 namespace bastionlab {
 
@@ -13,15 +13,14 @@ std::vector<const Parameter*> Program::trainable() const {
   return out;
 }
 
-std::unique_ptr<Program> load_program(const uint8_t* bytes, size_t size, const bl_schema* schema, const char* loss,
-                                      const Judge& judge) {
+std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, const Judge& judge) {
   auto program = std::make_unique<Program>();
   program->schema = read_schema(schema);
   program->loss = read_loss(loss);
-  Archive archive = read_archive(bytes, size);
-  program->parameters = archive.parameters;
+  Replayed replayed = replay(graph, program->schema, judge);
+  program->parameters = std::move(replayed.parameters);
+  program->tape = std::move(replayed.tape);
   if (program->trainable().empty()) throw Failure(BL_INCOMPATIBLE_MODEL, "no parameter of the model requires a gradient");
-  program->tape = unroll(archive, program->schema, judge);
   const ValueInfo& output = program->tape.values[program->tape.output];
   check_loss(program->loss, output.shape, output.dtype, program->schema.label);
   program->plan = rewrite(program->tape, program->parameters);

@@ -1,4 +1,4 @@
-// Program is an archive that was judged, unrolled and rewritten. It is what trainers share; nothing in it changes.
+// Program is a graph that was judged, replayed and rewritten. It is what trainers share; nothing in it changes.
 #pragma once
 
 #include "archive.h"
@@ -20,8 +20,7 @@ struct Program {
   std::vector<const Parameter*> trainable() const;
 };
 
-std::unique_ptr<Program> load_program(const uint8_t* archive, size_t archive_bytes, const bl_schema* schema, const char* loss,
-                                      const Judge& judge);
+std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, const Judge& judge);
 // Computes passes of zeros: what does not run for many records at once is found here, before there is data.
 void rehearse(const Program& program, int64_t pass_size);
 

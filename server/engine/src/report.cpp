@@ -1,6 +1,8 @@
 // What people read of a program: bastionlab.v1.CapabilityReport in protobuf's JSON mapping.
 #include <nlohmann/json.hpp>
 
+#include <map>
+
 #include "dtype.h"
 #include "program.h"
 
@@ -34,8 +36,9 @@ std::string measurement(const std::vector<std::string>& uses) {
 std::string make_report(const Program& program) {
   json report = {
       {"operators", json::array()}, {"parameters", json::array()}, {"inputs", json::array()}, {"outputs", json::array()}};
-  for (const auto& [name, count] : program.tape.operators)
-    report["operators"].push_back({{"name", name}, {"count", std::to_string(count)}});
+  std::map<std::string, int64_t> counts;
+  for (const Step& step : program.tape.steps) counts[step.name]++;
+  for (const auto& [name, count] : counts) report["operators"].push_back({{"name", name}, {"count", std::to_string(count)}});
   size_t next = 0;
   for (const Parameter& parameter : program.parameters) {
     json row = tensor(parameter.name, parameter.tensor.scalar_type(), parameter.tensor.sizes().vec());

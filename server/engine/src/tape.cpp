@@ -2,6 +2,11 @@
 
 namespace bastionlab {
 
+c10::TypePtr element_type(const c10::TypePtr& type) {
+  c10::TypePtr list = type->kind() == c10::TypeKind::OptionalType ? type->expectRef<c10::OptionalType>().getElementType() : type;
+  return list->kind() == c10::TypeKind::ListType ? list->expectRef<c10::ListType>().getElementType() : nullptr;
+}
+
 void drop_unused(Tape& tape) {
   std::vector<bool> needed(tape.values.size(), false);
   needed[tape.output] = true;

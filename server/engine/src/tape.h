@@ -47,12 +47,25 @@ struct Tape {
   std::vector<Step> steps;
   std::vector<ValueId> inputs;  // of each input of the schema; kNone where the model does not use it
   ValueId output = kNone;
-  std::string output_name;                                 // "logits" or "output"
-  std::vector<std::pair<std::string, int64_t>> operators;  // how often each was met in the author's program
+  std::string output_name;  // "logits" or "output"
 };
 
 // Drops the steps that the output does not need.
 void drop_unused(Tape& tape);
+
+// What a list is a list of; nothing where the type is no list.
+c10::TypePtr element_type(const c10::TypePtr& type);
+
+// The operand as an operator takes it, with each value as `value_of` has it.
+template <class F>
+c10::IValue argument(const Operand& operand, const c10::TypePtr& type, F&& value_of) {
+  if (operand.is_value()) return value_of(operand.value);
+  if (operand.is_constant()) return operand.constant;
+  c10::TypePtr element = element_type(type);
+  c10::impl::GenericList out(element);
+  for (const Operand& part : operand.list) out.push_back(argument(part, element, value_of));
+  return out;
+}
 
 // Calls f(ValueId&) for every value among the operands.
 template <class F>

@@ -162,7 +162,6 @@ Tape Unroller::finish(const at::Tensor& output, const std::string& name) {
   tape.output_name = name;
   if (tape.output == kNone)
     throw Failure(BL_INCOMPATIBLE_MODEL, "the model's output depends on neither its input nor its parameters");
-  tape.operators.assign(evaluator_.met().begin(), evaluator_.met().end());
   drop_unused(tape);
   return std::move(tape);
 }

@@ -42,7 +42,8 @@ class Vmap : public Operation {
       Level level(frame.slots);
       Stack stack;
       stack.reserve(step_.operands.size());
-      for (size_t i = 0; i < step_.operands.size(); i++) stack.push_back(argument(step_.operands[i], types_[i], frame, level));
+      auto wrapped = [&](ValueId value) { return level.wrap(frame.values[value]); };
+      for (size_t i = 0; i < step_.operands.size(); i++) stack.push_back(argument(step_.operands[i], types_[i], wrapped));
       run_(stack);
       for (const IValue& value : stack) {
         if (value.isTensor()) {
@@ -59,16 +60,6 @@ class Vmap : public Operation {
   }
 
  private:
-  IValue argument(const Operand& operand, const c10::TypePtr& type, const Frame& frame, const Level& level) const {
-    if (operand.is_value()) return level.wrap(frame.values[operand.value]);
-    if (operand.is_constant()) return operand.constant;
-    c10::TypePtr list = type->kind() == c10::TypeKind::OptionalType ? type->expectRef<c10::OptionalType>().getElementType() : type;
-    c10::TypePtr element = list->expectRef<c10::ListType>().getElementType();
-    c10::impl::GenericList out(element);
-    for (const Operand& part : operand.list) out.push_back(argument(part, element, frame, level));
-    return out;
-  }
-
   Step step_;
   mutable torch::jit::Operation run_;  // calling one is not const in libtorch, though it changes nothing
   std::vector<c10::TypePtr> types_;

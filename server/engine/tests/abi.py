@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 
 class Status(IntEnum):
@@ -98,6 +98,51 @@ class TensorView(ctypes.Structure):
     ]
 
 
+class OperandKind(IntEnum):
+    NONE = 1
+    VALUE = 2
+    TENSOR = 3
+    BOOLEAN = 4
+    INTEGER = 5
+    REAL = 6
+    TEXT = 7
+    DEVICE = 8
+    LIST = 9
+
+
+class Operand(ctypes.Structure):
+    _fields_ = [("kind", c_int32), ("integer", c_int64), ("real", c_double), ("text", c_char_p)]
+
+
+class GraphStep(ctypes.Structure):
+    _fields_ = [
+        ("op", c_char_p),
+        ("overload", c_char_p),
+        ("layer", c_char_p),
+        ("n_operands", c_int64),
+        ("n_results", c_int64),
+    ]
+
+
+class GraphParameter(ctypes.Structure):
+    _fields_ = [("name", c_char_p), ("tensor", c_int64), ("trainable", c_int32)]
+
+
+class Graph(ctypes.Structure):
+    _fields_ = [
+        ("tensors", POINTER(TensorView)),
+        ("n_tensors", c_int64),
+        ("parameters", POINTER(GraphParameter)),
+        ("n_parameters", c_int64),
+        ("steps", POINTER(GraphStep)),
+        ("n_steps", c_int64),
+        ("operands", POINTER(Operand)),
+        ("n_operands", c_int64),
+        ("output", c_int64),
+        ("output_name", c_char_p),
+    ]
+
+
 RANDOM = ctypes.CFUNCTYPE(None, c_void_p, POINTER(c_uint8), c_size_t)
 
 _ERROR = POINTER(Error)
@@ -106,9 +151,15 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_abi_version": (c_int32, []),
     "bl_torch_version": (c_char_p, []),
     "bl_start": (c_int32, [c_int32, _ERROR]),
-    "bl_program_load": (
+    "bl_intake_read": (
         c_int32,
-        [c_char_p, c_size_t, POINTER(Schema), c_char_p, POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],
+        [c_char_p, c_size_t, POINTER(Schema), POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],
+    ),
+    "bl_intake_graph": (POINTER(Graph), [c_void_p]),
+    "bl_intake_free": (None, [c_void_p]),
+    "bl_program_build": (
+        c_int32,
+        [POINTER(Graph), POINTER(Schema), c_char_p, POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],
     ),
     "bl_program_rehearse": (c_int32, [c_void_p, c_int64, _ERROR]),
     "bl_program_report": (c_char_p, [c_void_p]),

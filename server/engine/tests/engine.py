@@ -83,23 +83,65 @@ class Engine:
         _check(self.library.bl_start(threads, ctypes.byref(error)), error)
 
     def load(self, archive: bytes, schema: Schema, loss: str, allowed: Sequence[str] | None = None) -> Program:
-        names = [name.encode() for name in (self.allowed if allowed is None else allowed)]
-        table = (ctypes.c_char_p * len(names))(*names)
+        """As the product does: the archive becomes a graph, and the graph a program."""
+        intake = self.read(archive, schema, allowed)
+        return self.build(intake.graph, schema, loss, allowed, keep=intake)
+
+    def read(self, archive: bytes, schema: Schema, allowed: Sequence[str] | None = None) -> Intake:
         handle, error, spec = ctypes.c_void_p(), abi.Error(), schema.to_c()
+        table, count = self._table(allowed)
         _check(
-            self.library.bl_program_load(
-                archive,
-                len(archive),
+            self.library.bl_intake_read(
+                archive, len(archive), ctypes.byref(spec), table, count, ctypes.byref(handle), ctypes.byref(error)
+            ),
+            error,
+        )
+        return Intake(self.library, handle)
+
+    def build(
+        self,
+        graph: abi.Graph,
+        schema: Schema,
+        loss: str,
+        allowed: Sequence[str] | None = None,
+        keep: object = None,
+    ) -> Program:
+        """`keep` is what holds the data of the graph's tensors."""
+        handle, error, spec = ctypes.c_void_p(), abi.Error(), schema.to_c()
+        table, count = self._table(allowed)
+        _check(
+            self.library.bl_program_build(
+                ctypes.byref(graph),
                 ctypes.byref(spec),
                 loss.encode(),
                 table,
-                len(names),
+                count,
                 ctypes.byref(handle),
                 ctypes.byref(error),
             ),
             error,
         )
-        return Program(self.library, handle)
+        return Program(self.library, handle, keep)
+
+    def _table(self, allowed: Sequence[str] | None) -> tuple[ctypes.Array[ctypes.c_char_p], int]:
+        names = [name.encode() for name in (self.allowed if allowed is None else allowed)]
+        return (ctypes.c_char_p * len(names))(*names), len(names)
+
+
+class Intake:
+    """What an archive was understood as."""
+
+    def __init__(self, library: ctypes.CDLL, handle: ctypes.c_void_p) -> None:
+        self.library = library
+        self.handle = handle
+
+    def __del__(self) -> None:
+        self.library.bl_intake_free(self.handle)
+
+    @property
+    def graph(self) -> abi.Graph:
+        graph: abi.Graph = self.library.bl_intake_graph(self.handle).contents
+        return graph
 
 
 def allowed_operators(path: Path) -> list[str]:
@@ -109,9 +151,10 @@ def allowed_operators(path: Path) -> list[str]:
 
 
 class Program:
-    def __init__(self, library: ctypes.CDLL, handle: ctypes.c_void_p) -> None:
+    def __init__(self, library: ctypes.CDLL, handle: ctypes.c_void_p, keep: object) -> None:
         self.library = library
         self.handle = handle
+        self.keep = keep  # must outlive the program
 
     def __del__(self) -> None:
         self.library.bl_program_free(self.handle)

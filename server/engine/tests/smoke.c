@@ -123,9 +123,11 @@ int main(int argc, char** argv) {
   const bl_tensor_spec inputs[] = {{"image", BL_F32, 3, image, offsetof(struct record, image)},
                                    {"tokens", BL_I64, 1, tokens, offsetof(struct record, tokens)}};
   const bl_schema schema = {inputs, 2, {"label", BL_I64, 0, NULL, offsetof(struct record, label)}, sizeof(struct record), 1};
-  bl_program* program = NULL;
-  MUST(bl_program_load(archive, archive_bytes, &schema, "cross_entropy", allowed, n_allowed, &program, &err));
+  bl_intake* intake = NULL;
+  MUST(bl_intake_read(archive, archive_bytes, &schema, allowed, n_allowed, &intake, &err));
   memset(archive, 0, archive_bytes); /* its bytes are not kept */
+  bl_program* program = NULL;
+  MUST(bl_program_build(bl_intake_graph(intake), &schema, "cross_entropy", allowed, n_allowed, &program, &err));
   MUST(bl_program_rehearse(program, kPass, &err));
   if (strstr(bl_program_report(program), "aten::conv2d") == NULL &&
       strstr(bl_program_report(program), "aten::_convolution") == NULL)
@@ -171,6 +173,7 @@ int main(int argc, char** argv) {
   if (bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, beyond, 1, &err) != BL_INVALID_ARGUMENT) return 1;
   bl_trainer_free(trainer);
   bl_program_free(program);
+  bl_intake_free(intake);
   puts("smoke: ok");
   return 0;
 }

@@ -31,6 +31,9 @@ func (a *arena) text(s string) *C.char {
 	return text
 }
 
+// empty is the empty text.
+func (a *arena) empty() *C.char { return &array[C.char](a, 1)[0] }
+
 // array makes room for n elements, zeroed; never nil, so that C may look at it even where n is 0.
 func array[T any](a *arena, n int) []T {
 	block := C.calloc(C.size_t(max(n, 1)), C.size_t(unsafe.Sizeof(*new(T))))

@@ -22,7 +22,9 @@ import (
 	"runtime"
 	"unsafe"
 
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/trainer"
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -63,19 +65,37 @@ func check(status C.bl_status, failure *C.bl_error) error {
 	}
 }
 
-// Load reads and judges an archive, which must not lie in Go's memory while C keeps it: it does not.
-func (*Engine) Load(archive []byte, schema *bastionlabv1.Schema, loss string, allowed []string) (trainer.Program, error) {
+// Read understands an archive, which may lie in Go's memory: C keeps nothing of it.
+func (*Engine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (trainer.Reading, error) {
 	var memory arena
 	defer memory.free()
-	layout := memory.schema(schema)
-	names := memory.strings(allowed)
+	var (
+		handle  *C.bl_intake
+		failure C.bl_error
+	)
+	status := C.bl_intake_read((*C.uint8_t)(unsafe.SliceData(archive)), C.size_t(len(archive)), memory.schema(schema),
+		memory.strings(allowed), C.size_t(len(allowed)), &handle, &failure)
+	runtime.KeepAlive(archive)
+	if err := check(status, &failure); err != nil {
+		return nil, err
+	}
+	return &reading{handle}, nil
+}
+
+// Build makes a program of a graph. The tensors' data lies outside of Go's memory: in C's, or mapped.
+func (*Engine) Build(graph *trainerv1.Graph, tensors []safetensors.Tensor, allowed []string) (trainer.Program, error) {
+	var memory arena
+	defer memory.free()
+	given, err := memory.graph(graph, tensors)
+	if err != nil {
+		return nil, &trainer.Failure{Status: trainer.InvalidArgument, Reason: err.Error()}
+	}
 	var (
 		handle  *C.bl_program
 		failure C.bl_error
 	)
-	status := C.bl_program_load((*C.uint8_t)(unsafe.SliceData(archive)), C.size_t(len(archive)), layout, memory.text(loss),
-		names, C.size_t(len(allowed)), &handle, &failure)
-	runtime.KeepAlive(archive)
+	status := C.bl_program_build(given, memory.schema(graph.GetSchema()), memory.text(graph.GetLoss()),
+		memory.strings(allowed), C.size_t(len(allowed)), &handle, &failure)
 	if err := check(status, &failure); err != nil {
 		return nil, err
 	}

@@ -13,10 +13,8 @@ import (
 	"fmt"
 	"io"
 	"runtime/cgo"
-	"slices"
 	"unsafe"
 
-	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 )
 
@@ -58,12 +56,7 @@ func (r *run) Parameters() ([]safetensors.Tensor, error) {
 		if err := check(C.bl_trainer_parameter(r.handle, C.int64_t(i), &view, &failure), &failure); err != nil {
 			return nil, err
 		}
-		tensors[i] = safetensors.Tensor{
-			Name:  C.GoString(view.name),
-			DType: bastionlabv1.DType(view.dtype),
-			Shape: slices.Clone(unsafe.Slice((*int64)(view.shape), int(view.rank))),
-			Data:  unsafe.Slice((*byte)(view.data), int(view.bytes)),
-		}
+		tensors[i] = tensorOf(view)
 	}
 	return tensors, nil
 }
