@@ -39,24 +39,6 @@ var embedded = sync.OnceValues(func() (Table, error) { return ParseTable(operato
 // Operators is the table of this release.
 func Operators() (Table, error) { return embedded() }
 
-// Allowed lists the operators that may occur in a model, sorted: none where the table cannot be read.
-func Allowed() []string {
-	table, err := embedded()
-	if err != nil {
-		return nil // SECURITY: no table, no operators; Operators says why
-	}
-	return table.Allowed()
-}
-
-// Explain says why an operator is not taken and what to do about it.
-func Explain(operator string) (reason, fix string) {
-	table, err := embedded()
-	if err != nil {
-		return "the server's table of operators cannot be read", "ask the server's operator"
-	}
-	return table.Explain(operator)
-}
-
 var operatorForm = regexp.MustCompile(`^[a-z][a-z0-9_]*::[A-Za-z_][A-Za-z0-9_.]*$`)
 
 const maxOperatorBytes = 128

@@ -1,96 +1,85 @@
 package program
 
 import (
-	"bytes"
 	"errors"
+	"maps"
+	"slices"
 
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
-	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 )
 
 const (
-	maxReportOperators  = 10_000
-	maxReportParameters = 100_000
-	maxReportTensors    = 1_000
-	maxReportTextBytes  = 1024
+	maxMeasurementBytes = 256 // "embedding + linear (tied)"
+	maxOutputs          = 8
 )
 
-// errReport is about the intake, not about the model: after it has read a hostile archive the intake is not trusted, and what it says is
-// either well formed or not used at all.
-var errReport = errors.New("the intake's report is malformed")
+// errReport is about the intake, not about the model: what it says is well formed, or there is no report at all.
+var errReport = errors.New("program: the intake's report is malformed")
 
-// CheckReport judges what the intake understood of the program whose digest is given, by the embedded table: every operator must be in
-// it and not forbidden. A model that does not pass is an IncompatibleModel refusal; a report that no honest intake writes is
-// another error.
-func CheckReport(report *bastionlabv1.CapabilityReport, programSHA256 []byte) error {
-	table, err := embedded()
+// Report is what people are shown of a judged program, without its digest. Operators, parameters and inputs are read off the program. How
+// each parameter is measured and what comes out are known to the engine only and are taken from what the intake stated: texts and
+// shapes to read, on which nothing rests.
+func (c Canonical) Report(stated *bastionlabv1.CapabilityReport) (*bastionlabv1.CapabilityReport, error) {
+	parameters, err := c.parameterReports(stated.GetParameters())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return table.CheckReport(report, programSHA256)
+	outputs, err := outputsOf(stated.GetOutputs())
+	if err != nil {
+		return nil, err
+	}
+	return &bastionlabv1.CapabilityReport{
+		Operators:  operatorUses(c.Graph.GetSteps()),
+		Parameters: parameters,
+		Inputs:     c.Graph.GetSchema().GetInputs(),
+		Outputs:    outputs,
+	}, nil
 }
 
-// CheckReport is the function of the same name, by this table.
-func (t Table) CheckReport(report *bastionlabv1.CapabilityReport, programSHA256 []byte) error {
-	if err := checkForm(report); err != nil {
-		return err
+func operatorUses(steps []*trainerv1.Step) []*bastionlabv1.OperatorUse {
+	counts := map[string]int64{}
+	for _, step := range steps {
+		counts[step.GetOperator()]++
 	}
-	// SECURITY: the report counts for the bytes that the server holds, or for none.
-	if !bytes.Equal(report.GetProgramSha256(), programSHA256) {
-		return errReport
+	var uses []*bastionlabv1.OperatorUse
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		uses = append(uses, &bastionlabv1.OperatorUse{Name: name, Count: counts[name]})
 	}
-	for _, use := range report.GetOperators() {
-		// PRIVACY: deny by default: an operator nobody has argued for may read across records.
-		if judged := t.Judge(use.GetName()); judged.Kind == Forbidden {
-			return incompatible(judged)
-		}
-	}
-	return nil
+	return uses
 }
 
-func incompatible(judged Operator) error {
-	next := judged.Fix
-	if next == "" {
-		next = "write the model without it"
+func (c Canonical) parameterReports(stated []*bastionlabv1.ParameterReport) ([]*bastionlabv1.ParameterReport, error) {
+	parameters := c.Graph.GetParameters()
+	if len(stated) != len(parameters) {
+		return nil, errReport
 	}
-	refused := refusal.New(refusal.IncompatibleModel, next, "the model uses %s, which cannot be trained privately: %s", judged.Name, judged.Reason)
-	refused.Model = &refusal.Model{Operator: judged.Name, Reason: judged.Reason}
-	return refused
+	reports := make([]*bastionlabv1.ParameterReport, len(parameters))
+	for i, parameter := range parameters {
+		measurement := stated[i].GetMeasurement()
+		if stated[i].GetName() != parameter.GetName() || !plainText(measurement, maxMeasurementBytes) {
+			return nil, errReport
+		}
+		tensor := c.Tensors[parameter.GetTensor()]
+		reports[i] = &bastionlabv1.ParameterReport{
+			Name: parameter.GetName(), Dtype: tensor.DType, Shape: tensor.Shape, Trainable: parameter.GetTrainable(), Measurement: measurement,
+		}
+	}
+	return reports, nil
 }
 
-func checkForm(report *bastionlabv1.CapabilityReport) error {
-	if report == nil || len(report.GetOperators()) == 0 || len(report.GetOperators()) > maxReportOperators ||
-		len(report.GetParameters()) > maxReportParameters || len(report.GetInputs()) > maxReportTensors || len(report.GetOutputs()) > maxReportTensors {
-		return errReport
+// outputsOf takes the outputs over field by field: a message from the intake may carry more than its fields.
+func outputsOf(stated []*bastionlabv1.TensorSpec) ([]*bastionlabv1.TensorSpec, error) {
+	if len(stated) > maxOutputs {
+		return nil, errReport
 	}
-	seen := map[string]bool{}
-	for _, use := range report.GetOperators() {
-		if !validOperator(use.GetName()) || use.GetCount() <= 0 || seen[use.GetName()] {
-			return errReport
+	var outputs []*bastionlabv1.TensorSpec
+	for _, output := range stated {
+		if _, err := safetensors.SizeBytes(output.GetDtype(), output.GetShape()); err != nil || !plainText(output.GetName(), maxNameBytes) {
+			return nil, errReport
 		}
-		seen[use.GetName()] = true
+		outputs = append(outputs, &bastionlabv1.TensorSpec{Name: output.GetName(), Dtype: output.GetDtype(), Shape: output.GetShape()})
 	}
-	names := map[string]bool{}
-	for _, p := range report.GetParameters() {
-		if !plainText(p.GetName()) || p.GetName() == "" || names[p.GetName()] || !plainText(p.GetMeasurement()) || !sized(p.GetDtype(), p.GetShape()) {
-			return errReport
-		}
-		names[p.GetName()] = true
-	}
-	for _, tensors := range [][]*bastionlabv1.TensorSpec{report.GetInputs(), report.GetOutputs()} {
-		for _, tensor := range tensors {
-			if !plainText(tensor.GetName()) || !sized(tensor.GetDtype(), tensor.GetShape()) {
-				return errReport
-			}
-		}
-	}
-	return nil
-}
-
-func plainText(text string) bool { return len(text) <= maxReportTextBytes && printableName(text) }
-
-func sized(dtype bastionlabv1.DType, shape []int64) bool {
-	_, err := safetensors.SizeBytes(dtype, shape)
-	return err == nil
+	return outputs, nil
 }
