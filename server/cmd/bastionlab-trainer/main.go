@@ -42,6 +42,10 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	operators, err := program.Operators()
+	if err != nil {
+		return err
+	}
 	// libtorch's modes and its pool of workers belong to a thread.
 	runtime.LockOSThread()
 	conn, err := seam.Inherited(seamDescriptor)
@@ -57,7 +61,7 @@ func run(args []string) error {
 	// SECURITY: nothing has been read yet, and nothing is read before this returns.
 	layers := sandbox.Close(landlock)
 	process := &trainer.Process{
-		Seam: conn, Engine: libtorch, Layers: layers, Allowed: program.Allowed(),
+		Seam: conn, Engine: libtorch, Layers: layers, Operators: operators,
 		OutputLimitBytes: given.outputBytes, Parent: given.serverPID,
 	}
 	return process.Run(given.role)

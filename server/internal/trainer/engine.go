@@ -3,6 +3,7 @@ package trainer
 import (
 	"io"
 
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 )
@@ -11,11 +12,21 @@ import (
 type Engine interface {
 	ABI() int32
 	TorchVersion() string
-	// Load reads and judges an archive. An error is a *Failure.
-	Load(archive []byte, schema *bastionlabv1.Schema, loss string, allowed []string) (Program, error)
+	// Read understands an archive and judges it. An error is a *Failure.
+	Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error)
+	// Build makes a program of a graph, judged anew. The tensors' data must stay until the program is closed; it is never written to. An
+	// error is a *Failure.
+	Build(graph *trainerv1.Graph, tensors []safetensors.Tensor, allowed []string) (Program, error)
 }
 
-// Program is a model that was read and can be trained.
+// Reading is what was understood of an archive. The graph has neither schema nor loss; the tensors' data is valid until Close.
+type Reading interface {
+	Graph() (*trainerv1.Graph, error)
+	Tensors() ([]safetensors.Tensor, error)
+	Close()
+}
+
+// Program is a model that can be trained.
 type Program interface {
 	Rehearse(passSize int64) error
 	Report() (*bastionlabv1.CapabilityReport, error)

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -11,17 +12,22 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/seam"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 )
 
-// fakeEngine takes every archive for one parameter of four bytes, and writes down what it is asked.
+// fakeEngine takes every archive and every graph for one parameter of four bytes, and writes down what it is asked.
 type fakeEngine struct {
-	loadErr, rehearseErr, rehearsedPassErr, trainErr, passErr, stepErr error
+	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, passErr, stepErr error
 
-	trainers  int // made so far: the first is for the rehearsal
-	loaded    []byte
+	unrolled  *program.Canonical // what archives are read as; nil: testProgram
+	trainers  int                // made so far: the first is for the rehearsal
+	read      []byte
+	built     *program.Canonical
+	readings  int // open
 	allowed   []string
 	rehearsed []int64
 	training  Training
@@ -31,12 +37,51 @@ type fakeEngine struct {
 	parameter []byte
 }
 
-func (e *fakeEngine) ABI() int32           { return 1 }
+func (e *fakeEngine) ABI() int32           { return 2 }
 func (e *fakeEngine) TorchVersion() string { return "fake" }
 
-func (e *fakeEngine) Load(archive []byte, _ *bastionlabv1.Schema, _ string, allowed []string) (Program, error) {
-	e.loaded, e.allowed, e.parameter = slices.Clone(archive), allowed, []byte{1, 2, 3, 4}
-	return e, e.loadErr
+func (e *fakeEngine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error) {
+	e.read, e.allowed = slices.Clone(archive), allowed
+	if e.readErr != nil || !proto.Equal(schema, testSchema()) {
+		return nil, cmp.Or(e.readErr, errors.New("another schema"))
+	}
+	e.readings++
+	return fakeReading{e}, nil
+}
+
+// fakeReading has, like a real one, a graph without schema and loss, and tensors without names.
+type fakeReading struct{ engine *fakeEngine }
+
+func (r fakeReading) Graph() (*trainerv1.Graph, error) {
+	graph := proto.CloneOf(r.engine.canonical().Graph)
+	graph.Schema, graph.Loss = nil, ""
+	return graph, r.engine.graphErr
+}
+
+func (r fakeReading) Tensors() ([]safetensors.Tensor, error) {
+	return r.engine.canonical().Tensors, r.engine.tensorsErr
+}
+
+func (r fakeReading) Close() { r.engine.readings-- }
+
+func (e *fakeEngine) canonical() program.Canonical {
+	if e.unrolled != nil {
+		return *e.unrolled
+	}
+	return testProgram()
+}
+
+func (e *fakeEngine) Build(graph *trainerv1.Graph, tensors []safetensors.Tensor, allowed []string) (Program, error) {
+	built := program.Canonical{Graph: proto.CloneOf(graph)}
+	for _, tensor := range tensors {
+		tensor.Data = slices.Clone(tensor.Data)
+		built.Tensors = append(built.Tensors, tensor)
+	}
+	e.built, e.allowed, e.parameter = &built, allowed, slices.Clone(tensors[0].Data)
+	if e.buildErr != nil {
+		return nil, e.buildErr
+	}
+	return e, nil
 }
 
 func (e *fakeEngine) Rehearse(passSize int64) error {
@@ -126,12 +171,43 @@ func sealed(t *testing.T, content []byte) *os.File {
 	return memoryFile(t, content, requiredSeals|unix.F_SEAL_GROW)
 }
 
-func programOf(archive []byte) *trainerv1.Program {
-	digest := sha256.Sum256(archive)
-	return &trainerv1.Program{
-		Form: trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE, PayloadSha256: digest[:], PayloadBytes: int64(len(archive)),
-		Schema: testSchema(), Loss: "cross_entropy",
+// testProgram is one parameter that a record is multiplied with.
+func testProgram() program.Canonical {
+	value := func(number int64) *trainerv1.Operand {
+		return &trainerv1.Operand{Kind: &trainerv1.Operand_Value{Value: number}}
 	}
+	return program.Canonical{
+		Graph: &trainerv1.Graph{
+			Schema: testSchema(), Loss: "cross_entropy", Output: 2, OutputName: "output",
+			Parameters: []*trainerv1.Parameter{{Name: "w", Trainable: true}},
+			Steps:      []*trainerv1.Step{{Operator: "aten::linear", Layer: "head", Operands: []*trainerv1.Operand{value(0), value(1)}, Results: 1}},
+		},
+		Tensors: []safetensors.Tensor{{DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{1}, Data: []byte{1, 2, 3, 4}}},
+	}
+}
+
+// payloadOf is testProgram as a file, after a change.
+func payloadOf(t *testing.T, change func(*program.Canonical)) []byte {
+	t.Helper()
+	canonical := testProgram()
+	if change != nil {
+		change(&canonical)
+	}
+	var file bytes.Buffer
+	if err := program.Write(&file, canonical.Graph, canonical.Tensors); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+func programOf(payload []byte) *trainerv1.Program {
+	digest := sha256.Sum256(payload)
+	return &trainerv1.Program{PayloadSha256: digest[:], PayloadBytes: int64(len(payload)), Schema: testSchema(), Loss: "cross_entropy"}
+}
+
+func intakeOf(archive []byte) *trainerv1.Intake {
+	digest := sha256.Sum256(archive)
+	return &trainerv1.Intake{ArchiveSha256: digest[:], ArchiveBytes: int64(len(archive)), Schema: testSchema(), Loss: "cross_entropy"}
 }
 
 func weightsFile(t *testing.T, name string, data []byte) []byte {
@@ -151,8 +227,14 @@ type server struct {
 	ended chan error
 }
 
+const testOutputLimit = 1 << 20
+
 func play(t *testing.T, role Role, engine *fakeEngine) *server {
 	t.Helper()
+	operators, err := program.ParseTable("aten::linear parameters it is one product\naten::steal forbidden it reads across records")
+	if err != nil {
+		t.Fatal(err)
+	}
 	conn, far, err := seam.Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -161,14 +243,14 @@ func play(t *testing.T, role Role, engine *fakeEngine) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := &Process{Seam: other, Engine: engine, Allowed: []string{"aten::linear"}, OutputLimitBytes: 1 << 20}
+	process := &Process{Seam: other, Engine: engine, Operators: operators, OutputLimitBytes: testOutputLimit}
 	s := &server{t: t, conn: conn, ended: make(chan error, 1)}
 	go func() {
 		s.ended <- process.Run(role)
 		other.Close()
 	}()
 	t.Cleanup(func() { conn.Close() })
-	if hello := s.receive().GetHello(); hello.GetAbi() != 1 || hello.GetTorchVersion() != "fake" {
+	if hello := s.receive().GetHello(); hello.GetAbi() != 2 || hello.GetTorchVersion() != "fake" {
 		t.Fatalf("hello: %v", hello)
 	}
 	return s
@@ -189,6 +271,11 @@ func (s *server) send(frame *trainerv1.ToTrainer, files ...*os.File) {
 	if err := s.conn.Send(frame, files...); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func (s *server) sendIntake(intake *trainerv1.Intake, files ...*os.File) {
+	s.t.Helper()
+	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: intake}}, files...)
 }
 
 func (s *server) sendTrain(train *trainerv1.Train, files ...*os.File) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 // refused is an error with a code of the protocol, before any data was given.
@@ -29,9 +30,16 @@ func faultOf(err error) *trainerv1.Fault {
 	if errors.As(err, &failure) {
 		return &trainerv1.Fault{Code: codeOf(failure.Status), Operator: failure.Operator, Layer: failure.Layer, Reason: failure.Reason}
 	}
-	var refusal *refused
-	if errors.As(err, &refusal) {
-		return &trainerv1.Fault{Code: refusal.code, Reason: refusal.reason}
+	var own *refused
+	if errors.As(err, &own) {
+		return &trainerv1.Fault{Code: own.code, Reason: own.reason}
+	}
+	// Of the operator table, by package program.
+	var judged *refusal.Error
+	if errors.As(err, &judged) && judged.Model != nil {
+		return &trainerv1.Fault{
+			Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: judged.Model.Operator, Layer: judged.Model.Layer, Reason: judged.Model.Reason,
+		}
 	}
 	return &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}
 }

@@ -37,20 +37,17 @@ func mapSealed(file *os.File) ([]byte, error) {
 	return mapped, nil
 }
 
-// programBytes maps a program's payload and compares it with what was announced.
+// announcedBytes maps a payload and compares it with what was announced of it.
 // SECURITY: plan, ledger and this process mean the same bytes or there is no run.
-func programBytes(file *os.File, program *trainerv1.Program) ([]byte, error) {
-	if form := program.GetForm(); form != trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE {
-		return nil, badRequest("unknown form of program %v", form)
-	}
-	archive, err := mapSealed(file)
+func announcedBytes(file *os.File, what string, digest []byte, size int64) ([]byte, error) {
+	content, err := mapSealed(file)
 	if err != nil {
 		return nil, err
 	}
-	if digest := sha256.Sum256(archive); int64(len(archive)) != program.GetPayloadBytes() || !bytes.Equal(digest[:], program.GetPayloadSha256()) {
-		return nil, refuse(trainerv1.Fault_CODE_DIGEST_MISMATCH, "the program's bytes are not those that were announced")
+	if found := sha256.Sum256(content); int64(len(content)) != size || !bytes.Equal(found[:], digest) {
+		return nil, refuse(trainerv1.Fault_CODE_DIGEST_MISMATCH, "the %s's bytes are not those that were announced", what)
 	}
-	return archive, nil
+	return content, nil
 }
 
 func closeAll(files []*os.File) {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
@@ -31,73 +33,122 @@ func settings(change func(*trainerv1.Settings)) *trainerv1.Settings {
 // end waits for the process: what it wrote down may be read only then.
 func (s *server) end() error { return <-s.ended }
 
-func TestIntakeReportsWhatTheEngineUnderstood(t *testing.T) {
+func content(t *testing.T, file *os.File) []byte {
+	t.Helper()
+	content, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func TestIntakeWritesWhatTheEngineUnderstood(t *testing.T) {
 	engine := &fakeEngine{}
 	s := play(t, Intake, engine)
-	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: &trainerv1.Intake{Program: programOf(archive)}}}, sealed(t, archive))
+	output := memoryFile(t, nil, 0)
+	s.sendIntake(intakeOf(archive), sealed(t, archive), output)
 	done := s.receive().GetIntakeDone()
-	if !proto.Equal(done.GetProgram(), programOf(archive)) || len(done.GetReport().GetOperators()) != 1 {
+	if len(done.GetReport().GetOperators()) != 1 {
 		t.Fatalf("got %v", done)
-	}
-	if !bytes.Equal(done.GetReport().GetProgramSha256(), programOf(archive).GetPayloadSha256()) {
-		t.Error("the report does not say what it is about")
 	}
 	if err := s.end(); err != nil {
 		t.Error(err)
 	}
-	if !bytes.Equal(engine.loaded, archive) || !slices.Equal(engine.allowed, []string{"aten::linear"}) || !slices.Equal(engine.rehearsed, []int64{2}) {
+	// The schema and the loss are those that were asked for.
+	if written := content(t, output); !bytes.Equal(written, payloadOf(t, nil)) || done.GetProgramBytes() != int64(len(written)) {
+		t.Errorf("%d bytes announced, written %q", done.GetProgramBytes(), written)
+	}
+	if !bytes.Equal(engine.read, archive) || !slices.Equal(engine.allowed, []string{"aten::linear"}) || !slices.Equal(engine.rehearsed, []int64{2}) {
 		t.Errorf("engine: %+v", engine)
+	}
+	if engine.built == nil || !proto.Equal(engine.built.Graph, testProgram().Graph) || !reflect.DeepEqual(engine.built.Tensors, testProgram().Tensors) {
+		t.Errorf("what was tried is not what was written: %v", engine.built)
+	}
+	if engine.readings != 0 {
+		t.Error("the archive's tensors are still held")
 	}
 }
 
 func TestIntakeFaults(t *testing.T) {
 	incompatible := &Failure{Status: IncompatibleModel, Operator: "aten::batch_norm", Layer: "bn", Reason: "it mixes records"}
+	large := testProgram()
+	large.Tensors[0].Shape, large.Tensors[0].Data = []int64{testOutputLimit / 4}, make([]byte, testOutputLimit)
+	long := testProgram()
+	long.Graph.Steps = slices.Repeat(long.Graph.Steps, 200_001)
+	another := &trainerv1.Fault{Code: trainerv1.Fault_CODE_DIGEST_MISMATCH, Reason: "the archive's bytes are not those that were announced"}
+	size, err := program.Size(large.Graph, large.Tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large.Graph.Schema, large.Graph.Loss = testSchema(), "cross_entropy"
 	for _, test := range []struct {
-		name    string
-		engine  fakeEngine
-		program func(*trainerv1.Program)
-		seals   int
-		want    *trainerv1.Fault
+		name   string
+		engine fakeEngine
+		change func(*trainerv1.Intake)
+		seals  int
+		want   *trainerv1.Fault
 	}{
-		{"the engine's reasons are passed on", fakeEngine{loadErr: incompatible}, nil, requiredSeals,
+		{"the engine's reasons are passed on", fakeEngine{readErr: incompatible}, nil, requiredSeals,
 			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::batch_norm", Layer: "bn", Reason: "it mixes records"}},
-		{"no archive", fakeEngine{loadErr: &Failure{Status: BadArchive}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_ARCHIVE}},
+		{"no archive", fakeEngine{readErr: &Failure{Status: BadArchive}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_ARCHIVE}},
+		{"it does not go into a graph", fakeEngine{graphErr: &Failure{Status: Internal}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}},
+		{"its tensors cannot be had", fakeEngine{tensorsErr: &Failure{Status: OutOfMemory}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_OUT_OF_MEMORY}},
+		{"more constants than fit", fakeEngine{unrolled: &large}, nil, requiredSeals,
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Reason: fmt.Sprintf("its constants take %d bytes, far more than its archive", size)}},
+		{"more steps than fit", fakeEngine{unrolled: &long}, nil, requiredSeals,
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Reason: "unrolled, it has more steps, operands or tensors than a program may have"}},
+		{"it is not built", fakeEngine{buildErr: incompatible}, nil, requiredSeals,
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::batch_norm", Layer: "bn", Reason: "it mixes records"}},
 		{"it does not run", fakeEngine{rehearseErr: &Failure{Status: ForwardFailed}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_FORWARD_FAILED}},
 		{"label and loss", fakeEngine{rehearseErr: &Failure{Status: LossMismatch}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_LOSS_MISMATCH}},
 		{"memory", fakeEngine{rehearseErr: &Failure{Status: OutOfMemory}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_OUT_OF_MEMORY}},
-		{"an unexpected error says nothing", fakeEngine{loadErr: errors.New("at 0x1234")}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}},
-		{"another digest", fakeEngine{}, func(p *trainerv1.Program) { p.PayloadSha256[0] ^= 1 }, requiredSeals,
-			&trainerv1.Fault{Code: trainerv1.Fault_CODE_DIGEST_MISMATCH, Reason: "the program's bytes are not those that were announced"}},
-		{"another size", fakeEngine{}, func(p *trainerv1.Program) { p.PayloadBytes++ }, requiredSeals,
-			&trainerv1.Fault{Code: trainerv1.Fault_CODE_DIGEST_MISMATCH, Reason: "the program's bytes are not those that were announced"}},
+		{"an unexpected error says nothing", fakeEngine{readErr: errors.New("at 0x1234")}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}},
+		{"another digest", fakeEngine{}, func(i *trainerv1.Intake) { i.ArchiveSha256[0] ^= 1 }, requiredSeals, another},
+		{"another size", fakeEngine{}, func(i *trainerv1.Intake) { i.ArchiveBytes++ }, requiredSeals, another},
 		{"a payload that could be changed after its check", fakeEngine{}, nil, unix.F_SEAL_SHRINK, &trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_REQUEST, Reason: "a payload is not sealed"}},
 		{"a payload that could shrink away", fakeEngine{}, nil, unix.F_SEAL_WRITE, &trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_REQUEST, Reason: "a payload is not sealed"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := play(t, Intake, &test.engine)
-			program := programOf(archive)
-			if test.program != nil {
-				test.program(program)
+			intake := intakeOf(archive)
+			if test.change != nil {
+				test.change(intake)
 			}
-			s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: &trainerv1.Intake{Program: program}}}, memoryFile(t, archive, test.seals))
+			output := memoryFile(t, nil, 0)
+			s.sendIntake(intake, memoryFile(t, archive, test.seals), output)
 			if fault := s.receive().GetFault(); !proto.Equal(fault, test.want) {
 				t.Fatalf("got %v, want %v", fault, test.want)
 			}
 			if err := s.end(); err == nil {
 				t.Error("the process takes its fault for a success")
 			}
-			if test.want.Code == trainerv1.Fault_CODE_DIGEST_MISMATCH && test.engine.loaded != nil {
+			if test.want.Code == trainerv1.Fault_CODE_DIGEST_MISMATCH && test.engine.read != nil {
 				t.Error("bytes of another digest were parsed")
 			}
+			if test.engine.unrolled != nil && len(content(t, output)) != 0 {
+				t.Error("what does not fit was written in part")
+			}
+			if test.engine.readings != 0 {
+				t.Error("the archive's tensors are still held")
+			}
 		})
+	}
+}
+
+func TestAnIntakeWithoutAnOutputIsNone(t *testing.T) {
+	s := play(t, Intake, &fakeEngine{})
+	s.sendIntake(intakeOf(archive), sealed(t, archive))
+	if fault := s.receive().GetFault(); fault.GetCode() != trainerv1.Fault_CODE_BAD_REQUEST {
+		t.Fatalf("got %v", fault)
 	}
 }
 
 func TestTrainingRunsAllSteps(t *testing.T) {
 	engine := &fakeEngine{}
 	s := play(t, Train, engine)
-	train := &trainerv1.Train{Program: programOf(archive), Settings: settings(nil), HasInitialWeights: true}
-	s.sendTrain(train, sealed(t, archive), sealed(t, weightsFile(t, "w", []byte{9, 8, 7, 6})))
+	payload := payloadOf(t, nil)
+	train := &trainerv1.Train{Program: programOf(payload), Settings: settings(nil), HasInitialWeights: true}
+	s.sendTrain(train, sealed(t, payload), sealed(t, weightsFile(t, "w", []byte{9, 8, 7, 6})))
 	if s.receive().GetPrepared() == nil {
 		t.Fatal("not prepared")
 	}
@@ -110,14 +161,11 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 			told = append(told, progress.String())
 			continue
 		}
-		content, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", output.Fd()))
-		if err != nil {
-			t.Fatal(err)
+		written := content(t, output)
+		if size := frame.GetFinished().GetOutputBytes(); size != int64(len(written)) {
+			t.Fatalf("%d bytes announced, %d written", size, len(written))
 		}
-		if size := frame.GetFinished().GetOutputBytes(); size != int64(len(content)) {
-			t.Fatalf("%d bytes announced, %d written", size, len(content))
-		}
-		tensors, err := safetensors.Decode(content)
+		tensors, err := safetensors.Decode(written)
 		if err != nil || len(tensors) != 1 || !bytes.Equal(tensors[0].Data, []byte{9, 8, 7, 6}) {
 			t.Fatalf("weights: %v, %v", tensors, err)
 		}
@@ -128,6 +176,9 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 	}
 	if !slices.Equal(engine.rehearsed, []int64{2}) || engine.training.NoiseStddev != 6 || engine.training.ClippingNorm != 2 || engine.training.Normalizer != 5 {
 		t.Errorf("engine: %+v", engine)
+	}
+	if engine.read != nil || engine.built == nil || !proto.Equal(engine.built.Graph, testProgram().Graph) || !bytes.Equal(engine.built.Tensors[0].Data, []byte{1, 2, 3, 4}) {
+		t.Errorf("it was built from %v", engine.built)
 	}
 	if len(told) != 4 || engine.steps != 4 {
 		t.Errorf("%d steps, told %v", engine.steps, told)
@@ -151,7 +202,8 @@ func TestAStepWithoutARecordIsNoisedLikeAnyOther(t *testing.T) {
 	engine := &fakeEngine{}
 	s := play(t, Train, engine)
 	rare := settings(func(s *trainerv1.Settings) { s.IncludeAll, s.InclusionThreshold = false, 1 })
-	s.sendTrain(&trainerv1.Train{Program: programOf(archive), Settings: rare}, sealed(t, archive))
+	payload := payloadOf(t, nil)
+	s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: rare}, sealed(t, payload))
 	s.receive()
 	s.sendData(&trainerv1.Data{Records: 1, RecordBytes: testRecordBytes}, sealed(t, make([]byte, testRecordBytes)), memoryFile(t, nil, 0))
 	for s.receive().GetFinished() == nil {
@@ -182,17 +234,76 @@ func TestPrepareFaults(t *testing.T) {
 		{"weights that are missing", func(x *trainerv1.Train) { x.HasInitialWeights = true }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"a schema without a layout", func(x *trainerv1.Train) { x.Program.Schema.Label = nil }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"another program", func(x *trainerv1.Train) { x.Program.PayloadSha256[3] ^= 1 }, trainerv1.Fault_CODE_DIGEST_MISMATCH},
-		{"another form of program", func(x *trainerv1.Train) { x.Program.Form = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"another size of program", func(x *trainerv1.Train) { x.Program.PayloadBytes++ }, trainerv1.Fault_CODE_DIGEST_MISMATCH},
+		{"a program for another schema", func(x *trainerv1.Train) { x.Program.Schema.Inputs[0].Shape = []int64{5} }, trainerv1.Fault_CODE_DIGEST_MISMATCH},
+		{"a program for another loss", func(x *trainerv1.Train) { x.Program.Loss = "l1" }, trainerv1.Fault_CODE_DIGEST_MISMATCH},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			train := &trainerv1.Train{Program: programOf(archive), Settings: settings(nil)}
+			payload := payloadOf(t, nil)
+			train := &trainerv1.Train{Program: programOf(payload), Settings: settings(nil)}
 			test.change(train)
-			s := play(t, Train, &fakeEngine{})
-			s.sendTrain(train, sealed(t, archive))
+			engine := &fakeEngine{}
+			s := play(t, Train, engine)
+			s.sendTrain(train, sealed(t, payload))
 			if fault := s.receive().GetFault(); fault.GetCode() != test.want {
 				t.Fatalf("got %v, want %v", fault, test.want)
 			}
+			if _ = s.end(); engine.built != nil {
+				t.Error("it was built all the same")
+			}
 		})
+	}
+}
+
+// SECURITY: the trainer stands by its own judgement, whatever digest the server gives.
+func TestAProgramIsJudgedAgainBeforeTheData(t *testing.T) {
+	changed := payloadOf(t, nil)
+	changed[len(changed)-1] ^= 1
+	step := func(change func(*trainerv1.Step)) []byte {
+		return payloadOf(t, func(c *program.Canonical) { change(c.Graph.Steps[0]) })
+	}
+	for _, test := range []struct {
+		name               string
+		announced, payload []byte
+		want               *trainerv1.Fault
+	}{
+		{"a byte was changed after the judgement", payloadOf(t, nil), changed,
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_DIGEST_MISMATCH, Reason: "the program's bytes are not those that were announced"}},
+		{"an operator that is forbidden", nil, step(func(s *trainerv1.Step) { s.Operator = "aten::steal" }),
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::steal", Layer: "head", Reason: "it reads across records"}},
+		{"an operator that nobody knows", nil, step(func(s *trainerv1.Step) { s.Operator = "aten::unknown" }),
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::unknown", Layer: "head",
+				Reason: "it is not among the operators that are known to keep records apart"}},
+		{"a value that there is not", nil, step(func(s *trainerv1.Step) { s.Operands[0].Kind = &trainerv1.Operand_Value{Value: 2} }),
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_DIGEST_MISMATCH,
+				Reason: "the program is none that this trainer takes: program: the graph is unsound: step 0: it refers to a value that is not there yet"}},
+		{"an archive", nil, []byte("PK\x03\x04"),
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_DIGEST_MISMATCH, Reason: "the program is none that this trainer takes: program: malformed: 4 bytes"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.announced == nil {
+				test.announced = test.payload
+			}
+			engine := &fakeEngine{}
+			s := play(t, Train, engine)
+			s.sendTrain(&trainerv1.Train{Program: programOf(test.announced), Settings: settings(nil)}, sealed(t, test.payload))
+			if fault := s.receive().GetFault(); !proto.Equal(fault, test.want) {
+				t.Fatalf("got %v, want %v", fault, test.want)
+			}
+			if err := s.end(); err == nil || engine.built != nil {
+				t.Errorf("%v; built %v", err, engine.built)
+			}
+		})
+	}
+}
+
+func TestWhatTheEngineDoesNotBuildIsRefusedBeforeTheData(t *testing.T) {
+	payload := payloadOf(t, nil)
+	s := play(t, Train, &fakeEngine{buildErr: &Failure{Status: IncompatibleModel, Operator: "aten::linear", Layer: "head", Reason: "it has no weight"}})
+	s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(nil)}, sealed(t, payload))
+	want := &trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::linear", Layer: "head", Reason: "it has no weight"}
+	if fault := s.receive().GetFault(); !proto.Equal(fault, want) {
+		t.Fatalf("got %v", fault)
 	}
 }
 
@@ -203,8 +314,8 @@ func TestWhatDoesNotFitIntoAStepIsRefusedBeforeTheCharge(t *testing.T) {
 		{trainErr: &Failure{Status: OutOfMemory}},
 		{rehearseErr: &Failure{Status: OutOfMemory}},
 	} {
-		s := play(t, Train, engine)
-		s.sendTrain(&trainerv1.Train{Program: programOf(archive), Settings: settings(nil)}, sealed(t, archive))
+		s, payload := play(t, Train, engine), payloadOf(t, nil)
+		s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(nil)}, sealed(t, payload))
 		if fault := s.receive().GetFault(); fault.GetCode() != trainerv1.Fault_CODE_OUT_OF_MEMORY {
 			t.Fatalf("got %v", fault)
 		}
@@ -217,9 +328,9 @@ func TestWeightsOfAnotherModelAreRefused(t *testing.T) {
 		"another parameter": weightsFile(t, "v", []byte{1, 2, 3, 4}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := play(t, Train, &fakeEngine{})
-			train := &trainerv1.Train{Program: programOf(archive), Settings: settings(nil), HasInitialWeights: true}
-			s.sendTrain(train, sealed(t, archive), sealed(t, weights))
+			s, payload := play(t, Train, &fakeEngine{}), payloadOf(t, nil)
+			train := &trainerv1.Train{Program: programOf(payload), Settings: settings(nil), HasInitialWeights: true}
+			s.sendTrain(train, sealed(t, payload), sealed(t, weights))
 			if fault := s.receive().GetFault(); fault.GetCode() != trainerv1.Fault_CODE_BAD_WEIGHTS {
 				t.Fatalf("got %v", fault)
 			}
@@ -246,8 +357,8 @@ func TestAfterTheDataEveryFaultIsBare(t *testing.T) {
 		{"records that could change", fakeEngine{}, &trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, full, unix.F_SEAL_SHRINK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := play(t, Train, &test.engine)
-			s.sendTrain(&trainerv1.Train{Program: programOf(archive), Settings: settings(nil)}, sealed(t, archive))
+			s, payload := play(t, Train, &test.engine), payloadOf(t, nil)
+			s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(nil)}, sealed(t, payload))
 			s.receive()
 			s.sendData(test.data, memoryFile(t, test.records, test.seals), memoryFile(t, nil, 0))
 			frame := s.receive()

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 )
 
@@ -42,12 +44,31 @@ func (r *run) close() {
 	r.program.Close()
 }
 
-func (p *Process) load(program *trainerv1.Program, payload *os.File) (Program, error) {
-	archive, err := programBytes(payload, program)
+// build makes a program of the canonical one in the payload.
+func (p *Process) build(announced *trainerv1.Program, payload *os.File) (Program, error) {
+	content, err := announcedBytes(payload, "program", announced.GetPayloadSha256(), announced.GetPayloadBytes())
 	if err != nil {
 		return nil, err
 	}
-	return p.Engine.Load(archive, program.GetSchema(), program.GetLoss(), p.Allowed)
+	canonical, err := program.Decode(content)
+	if err != nil {
+		return nil, misjudged(err)
+	}
+	// SECURITY: the server has judged these very bytes. It is done again here, where the data will be: the process that computes on
+	// records stands by its own judgement.
+	if err := canonical.Judge(p.Operators, announced.GetSchema(), announced.GetLoss()); err != nil {
+		return nil, misjudged(err)
+	}
+	return p.Engine.Build(canonical.Graph, canonical.Tensors, p.Operators.Allowed())
+}
+
+// misjudged is about a program that the server took, or should have refused: another release has changed its mind about an operator or
+// about the form. The table's reasons are passed on; in all other cases to upload the model again is what helps.
+func misjudged(err error) error {
+	if refusal.KindOf(err) == refusal.IncompatibleModel {
+		return err
+	}
+	return refuse(trainerv1.Fault_CODE_DIGEST_MISMATCH, "the program is none that this trainer takes: %v", err)
 }
 
 func (p *Process) prepare() (*run, error) {
@@ -75,11 +96,11 @@ func (p *Process) prepare() (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := p.load(train.GetProgram(), files[0])
+	built, err := p.build(train.GetProgram(), files[0])
 	if err != nil {
 		return nil, err
 	}
-	ready := &run{program: program, recordBytes: recordBytes, settings: train.GetSettings()}
+	ready := &run{program: built, recordBytes: recordBytes, settings: train.GetSettings()}
 	if err := p.rehearse(ready, train, files); err != nil {
 		ready.close()
 		return nil, err
@@ -147,7 +168,7 @@ func (p *Process) checkOutputFits(trainer Trainer) error {
 		size += int64(len(parameter.Data))
 	}
 	if size > p.OutputLimitBytes {
-		return refuse(trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, "its trained parameters take %d bytes, far more than its archive", size)
+		return refuse(trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, "its trained parameters take %d bytes, far more than its program", size)
 	}
 	return nil
 }

@@ -1,9 +1,10 @@
 // Package trainer is what runs inside a trainer process: one role of the protocol, from the first frame to the last.
 //
-// The roles are intake, which judges a model without any data; train, which prepares a run, is given the records and trains; and
-// probe, which tries to break out of the sandbox and reports.
+// The roles are intake, which turns an archive into a canonical program without any data near it; train, which builds a canonical program,
+// prepares a run, is given the records and trains; and probe, which tries to break out of the sandbox and reports.
 //
-// Invariants: a payload is parsed only if it is sealed against change and its digest is the announced one. The records are sampled
+// Invariants: a payload is parsed only if it is sealed against change and its digest is the announced one. No archive reaches a process that
+// is given records, and a program is judged by package program and by the engine before they are. The records are sampled
 // anew for every step, by a secure generator, empty slots like filled ones; every step of a private run is noised exactly once,
 // from a key that is drawn for this attempt and dies with it. Once the records were announced nothing leaves but coarse progress,
 // the noised parameters, or one bare fault.
@@ -17,6 +18,7 @@ import (
 	"io"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/sandbox"
 	"github.com/bastionlab/bastionlab/server/internal/seam"
 )
@@ -33,10 +35,10 @@ const (
 
 // Process is one trainer process after its sandbox was closed.
 type Process struct {
-	Seam    *seam.Conn
-	Engine  Engine
-	Layers  []sandbox.Layer
-	Allowed []string // operators that a program may hold
+	Seam      *seam.Conn
+	Engine    Engine
+	Layers    []sandbox.Layer
+	Operators program.Table // what a program may hold
 
 	OutputLimitBytes int64 // what the process may write at most
 	Parent           int   // the server's process identifier, for the probe
