@@ -78,6 +78,18 @@ func (a *actor) prepared() {
 	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Prepared{Prepared: &trainerv1.Prepared{}}})
 }
 
+// intake takes the archive and returns the output.
+func (a *actor) intake() *os.File {
+	a.hello()
+	_, files := a.hear()
+	return files[1]
+}
+
+func (a *actor) took(bytes int64) {
+	report := &bastionlabv1.CapabilityReport{Operators: []*bastionlabv1.OperatorUse{{Name: os.Args[3], Count: 1}}}
+	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_IntakeDone{IntakeDone: &trainerv1.IntakeDone{ProgramBytes: bytes, Report: report}}})
+}
+
 func (a *actor) progress(steps, epochs int64) {
 	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Progress{Progress: &trainerv1.Progress{StepsDone: steps, EpochsDone: epochs}}})
 }
@@ -144,18 +156,30 @@ var behaviours = map[string]func(*actor){
 		a.fault(trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, "aten::batch_norm", "bn\x1b[31m", "it mixes records")
 	},
 	"judges": func(a *actor) {
-		a.hello()
-		frame, _ := a.hear()
-		program := frame.GetIntake().GetProgram()
-		report := &bastionlabv1.CapabilityReport{ProgramSha256: program.GetPayloadSha256()}
-		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_IntakeDone{IntakeDone: &trainerv1.IntakeDone{Program: program, Report: report}}})
+		output := a.intake()
+		if _, err := output.WriteString("program"); err != nil {
+			os.Exit(1)
+		}
+		a.took(7)
 	},
-	"judges-another": func(a *actor) {
-		a.hello()
-		frame, _ := a.hear()
-		program := frame.GetIntake().GetProgram()
-		program.Loss = "l2"
-		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_IntakeDone{IntakeDone: &trainerv1.IntakeDone{Program: program}}})
+	"judges-and-lingers": func(a *actor) {
+		output := a.intake()
+		if _, err := output.WriteString("program"); err != nil {
+			os.Exit(1)
+		}
+		a.took(7)
+		// The server has heard that it is done; until it ends it can still write.
+		if _, err := output.WriteString(" that was changed"); err != nil {
+			os.Exit(1)
+		}
+	},
+	"judges-nothing": func(a *actor) { a.intake(); a.took(0) },
+	"boasts-of-size": func(a *actor) {
+		output := a.intake()
+		if _, err := output.WriteString("program"); err != nil {
+			os.Exit(1)
+		}
+		a.took(8)
 	},
 
 	// With data.

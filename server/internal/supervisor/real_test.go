@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -16,10 +17,12 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/supervisor"
+	"google.golang.org/protobuf/proto"
 )
 
 // These tests run the trainer that `make` has built, sandbox, libtorch and all.
@@ -72,10 +75,10 @@ func TestTheRealSandboxDeniesEveryAttempt(t *testing.T) {
 	}
 }
 
-// model is an archive with its schema.
+// model is an archive with what it is to be read for.
 type model struct {
 	archive *os.File
-	program *trainerv1.Program
+	intake  *trainerv1.Intake
 	record  func(i int) []byte
 }
 
@@ -104,14 +107,70 @@ func loadModel(t *testing.T, name string, input *bastionlabv1.TensorSpec, record
 	digest := sha256.Sum256(archive)
 	return model{
 		archive: sealedCopy(t, archive), record: record,
-		program: &trainerv1.Program{
-			Form: trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE, PayloadSha256: digest[:], PayloadBytes: int64(len(archive)), Loss: "cross_entropy",
+		intake: &trainerv1.Intake{
+			ArchiveSha256: digest[:], ArchiveBytes: int64(len(archive)), Loss: "cross_entropy",
 			Schema: &bastionlabv1.Schema{
 				Inputs: []*bastionlabv1.TensorSpec{input},
 				Label:  &bastionlabv1.TensorSpec{Name: "label", Dtype: bastionlabv1.DType_DTYPE_I64},
 			},
 		},
 	}
+}
+
+// takenIn is a canonical program as the server keeps it.
+type takenIn struct {
+	payload []byte
+	program *trainerv1.Program
+	report  *bastionlabv1.CapabilityReport
+}
+
+// takeIn does with a model what the server does: it has the archive read, looks at the output when the process has ended, and judges it.
+func takeIn(t *testing.T, l *supervisor.Launcher, m model) (takenIn, error) {
+	t.Helper()
+	output, err := storage.NewMemfd("program")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	done, err := l.Intake(t.Context(), m.intake, m.archive, output)
+	if err != nil {
+		return takenIn{}, err
+	}
+	if err := storage.SealMemfd(output); err != nil {
+		t.Fatal(err)
+	}
+	payload, err := io.ReadAll(output)
+	if err != nil || int64(len(payload)) != done.GetProgramBytes() {
+		t.Fatalf("%d bytes, announced %d, %v", len(payload), done.GetProgramBytes(), err)
+	}
+	canonical, err := program.Decode(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operators, err := program.Operators()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := canonical.Judge(operators, m.intake.GetSchema(), m.intake.GetLoss()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := canonical.Report(done.GetReport())
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(payload)
+	return takenIn{payload, &trainerv1.Program{
+		PayloadSha256: digest[:], PayloadBytes: int64(len(payload)), Schema: m.intake.GetSchema(), Loss: m.intake.GetLoss(),
+	}, report}, nil
+}
+
+func mustTakeIn(t *testing.T, l *supervisor.Launcher, m model) takenIn {
+	t.Helper()
+	taken, err := takeIn(t, l, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return taken
 }
 
 var features = &bastionlabv1.TensorSpec{Name: "x", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{4}}
@@ -146,18 +205,21 @@ func words(t *testing.T) model {
 func TestTheRealIntakeJudges(t *testing.T) {
 	l := realTrainer(t)
 	t.Run("a model that can be trained", func(t *testing.T) {
-		m := words(t)
-		done, err := l.Intake(t.Context(), m.program, m.archive)
-		if err != nil {
-			t.Fatal(err)
+		taken := mustTakeIn(t, l, words(t))
+		if len(taken.report.GetOperators()) == 0 || len(taken.report.GetParameters()) == 0 || len(taken.report.GetOutputs()) == 0 {
+			t.Errorf("report: %v", taken.report)
 		}
-		if len(done.GetReport().GetOperators()) == 0 || len(done.GetReport().GetParameters()) == 0 {
-			t.Errorf("report: %v", done.GetReport())
+		t.Logf("%d bytes: %v", len(taken.payload), taken.report)
+	})
+	// One model has one digest: who uploads it again gets the program that was judged before.
+	t.Run("twice the same", func(t *testing.T) {
+		if m := words(t); !bytes.Equal(mustTakeIn(t, l, m).payload, mustTakeIn(t, l, m).payload) {
+			t.Error("the same archive gives two programs")
 		}
 	})
 	t.Run("statistics over the batch", func(t *testing.T) {
 		m := loadModel(t, "batchnorm.pt", features, featureRecord)
-		_, err := l.Intake(t.Context(), m.program, m.archive)
+		_, err := takeIn(t, l, m)
 		var refused *refusal.Error
 		if !errors.As(err, &refused) || refused.Kind != refusal.IncompatibleModel || refused.Model == nil || refused.Model.Operator == "" {
 			t.Fatalf("got %v", err)
@@ -168,8 +230,8 @@ func TestTheRealIntakeJudges(t *testing.T) {
 		m := linear(t)
 		rubbish := []byte("PK\x03\x04 and nothing behind it")
 		digest := sha256.Sum256(rubbish)
-		m.program.PayloadSha256, m.program.PayloadBytes = digest[:], int64(len(rubbish))
-		_, err := l.Intake(t.Context(), m.program, sealedCopy(t, rubbish))
+		m.archive, m.intake.ArchiveSha256, m.intake.ArchiveBytes = sealedCopy(t, rubbish), digest[:], int64(len(rubbish))
+		_, err := takeIn(t, l, m)
 		if refusal.KindOf(err) != refusal.InvalidArgument {
 			t.Fatalf("got %v", err)
 		}
@@ -177,7 +239,7 @@ func TestTheRealIntakeJudges(t *testing.T) {
 	})
 	t.Run("a schema that it does not fit", func(t *testing.T) {
 		m := loadModel(t, "linear.pt", &bastionlabv1.TensorSpec{Name: "x", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{5}}, nil)
-		_, err := l.Intake(t.Context(), m.program, m.archive)
+		_, err := takeIn(t, l, m)
 		if refusal.KindOf(err) != refusal.IncompatibleModel {
 			t.Fatalf("got %v", err)
 		}
@@ -195,16 +257,17 @@ func settings(steps int64) *trainerv1.Settings {
 	}
 }
 
-// trainReal trains m and returns the weights as a safetensors file.
+// trainReal trains m from what its intake wrote and returns the weights as a safetensors file.
 func trainReal(t *testing.T, l *supervisor.Launcher, m model, steps int64, initial []byte) []byte {
 	t.Helper()
-	request := &trainerv1.Train{Program: m.program, Settings: settings(steps), HasInitialWeights: initial != nil}
+	taken := mustTakeIn(t, l, m)
+	request := &trainerv1.Train{Program: taken.program, Settings: settings(steps), HasInitialWeights: initial != nil}
 	var initialFile *os.File
 	if initial != nil {
 		initialFile = sealedCopy(t, initial)
 	}
 	begin := time.Now()
-	trainer, err := l.Prepare(t.Context(), request, m.archive, initialFile)
+	trainer, err := l.Prepare(t.Context(), request, sealedCopy(t, taken.payload), initialFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,14 +355,39 @@ func TestTheRealSandboxLetsAModelTrain(t *testing.T) {
 // What a model may ask for at worst is refused before any charge: more memory than is granted.
 func TestAPassThatDoesNotFitIsRefusedBeforeTheData(t *testing.T) {
 	l := realTrainer(t)
-	m := words(t)
-	request := &trainerv1.Train{Program: m.program, Settings: settings(4)}
+	taken := mustTakeIn(t, l, words(t))
+	request := &trainerv1.Train{Program: taken.program, Settings: settings(4)}
 	request.Settings.PassSize = 50_000_000
-	_, err := l.Prepare(t.Context(), request, m.archive, nil)
+	_, err := l.Prepare(t.Context(), request, sealedCopy(t, taken.payload), nil)
 	if refusal.KindOf(err) != refusal.TrainingFailed {
 		t.Fatalf("got %v", err)
 	}
 	t.Log(err)
+}
+
+// SECURITY: who trains takes neither an archive nor another program than the one that was judged.
+func TestTheRealTrainerTakesTheJudgedProgramOnly(t *testing.T) {
+	l := realTrainer(t)
+	m := linear(t)
+	taken := mustTakeIn(t, l, m)
+	changed := bytes.Clone(taken.payload)
+	changed[len(changed)-1] ^= 1
+	archive, err := os.ReadFile("testdata/linear.pt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, payload := range map[string][]byte{"changed": changed, "an archive": archive} {
+		request := &trainerv1.Train{Program: taken.program, Settings: settings(4)}
+		if _, err := l.Prepare(t.Context(), request, sealedCopy(t, payload), nil); refusal.KindOf(err) != refusal.TrainingFailed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	digest := sha256.Sum256(archive)
+	request := &trainerv1.Train{Program: proto.CloneOf(taken.program), Settings: settings(4)}
+	request.Program.PayloadSha256, request.Program.PayloadBytes = digest[:], int64(len(archive))
+	if _, err := l.Prepare(t.Context(), request, sealedCopy(t, archive), nil); refusal.KindOf(err) != refusal.TrainingFailed {
+		t.Errorf("an archive under its own digest: %v", err)
+	}
 }
 
 func TestTheReleasedTrainerKnowsNoReplay(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // Report is what a trainer's sandbox is worth.
@@ -68,24 +67,31 @@ func (l *Launcher) Probe(ctx context.Context) (Report, error) {
 	return Report{Layers: hello.GetLayers(), Attempts: done.GetAttempts(), TorchVersion: plain(hello.GetTorchVersion())}, nil
 }
 
-// Intake has a model judged by a process that never sees data. Errors are refusals, unless ctx has ended.
-func (l *Launcher) Intake(ctx context.Context, program *trainerv1.Program, archive *os.File) (*trainerv1.IntakeDone, error) {
-	p, _, err := l.open(ctx, "intake", 0)
+// intakeAllowance is what a program may have beyond twice its archive: the graph, and the constants that the author's code computes from
+// nothing, such as masks and positions. Twice, because the code may also make a constant of each tensor: transposed, or of another type.
+const intakeAllowance = 256 << 20
+
+// Intake has an archive turned into a canonical program by a process that never sees data. The program lies in output, and is judged by
+// nobody yet. Errors are refusals, unless ctx has ended.
+func (l *Launcher) Intake(ctx context.Context, request *trainerv1.Intake, archive, output *os.File) (*trainerv1.IntakeDone, error) {
+	p, _, err := l.open(ctx, "intake", 2*request.GetArchiveBytes()+intakeAllowance)
 	if err != nil {
 		return nil, l.refuse(ctx, judging, err)
 	}
 	defer p.close()
-	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: &trainerv1.Intake{Program: program}}}
-	frame, err := p.ask(ctx, l.config.StallWindow, request, archive)
+	frame, err := p.ask(ctx, l.config.StallWindow, &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Intake{Intake: request}}, archive, output)
 	if err != nil {
 		return nil, l.refuse(ctx, judging, err)
 	}
 	done := frame.GetIntakeDone()
-	// SECURITY: who has parsed the archive is not believed about what it was.
-	if done == nil || !proto.Equal(done.GetProgram(), program) || string(done.GetReport().GetProgramSha256()) != string(program.GetPayloadSha256()) {
+	if done == nil {
 		return nil, l.refuse(ctx, judging, errRubbish)
 	}
+	// SECURITY: the output is looked at when nobody can write to it any more.
 	p.finish()
+	if !holds(output, done.GetProgramBytes()) {
+		return nil, l.refuse(ctx, judging, errRubbish)
+	}
 	return done, nil
 }
 

@@ -2,11 +2,11 @@
 //
 // Invariants: a process gets a socket, /dev/null and a pipe for its last words, an environment from a list, and dies with the server;
 // it is reaped whatever happens. It is believed only after its sandbox was looked at from outside and found no weaker than at the
-// first start. Before it was given records, its faults become refusals from a fixed list; afterwards everything that can go wrong is
-// ErrTrainingFailed, one text.
+// first start. An output is looked at when the process that could write to it has ended. Before it was given records, its faults become
+// refusals from a fixed list; afterwards everything that can go wrong is ErrTrainingFailed, one text.
 //
-// Non-goals: it does not decide who may train, what a run costs or when it may start, and keeps no state about runs. It links neither
-// cgo nor libtorch.
+// Non-goals: it does not decide who may train, what a run costs or when it may start, judges no program, and keeps no state about runs.
+// It links neither cgo nor libtorch.
 package supervisor
 
 import (

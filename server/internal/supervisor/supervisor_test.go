@@ -25,6 +25,10 @@ func program() *trainerv1.Program {
 	return &trainerv1.Program{PayloadSha256: []byte("digest"), PayloadBytes: 7, Loss: "cross_entropy"}
 }
 
+func intake() *trainerv1.Intake {
+	return &trainerv1.Intake{ArchiveSha256: []byte("digest"), ArchiveBytes: 7, Loss: "cross_entropy"}
+}
+
 func train() *trainerv1.Train {
 	return &trainerv1.Train{Program: program(), Settings: &trainerv1.Settings{Steps: 4, EpochEnds: []int64{2, 4}}}
 }
@@ -47,7 +51,9 @@ func TestWhatGoesWrongBeforeTheDataIsARefusalFromAFixedList(t *testing.T) {
 		{"hangs-on-request", bothRoles, refusal.TrainingFailed, "took too long and was stopped"},
 		{"deaf", "intake", refusal.TrainingFailed, "took too long and was stopped"},
 		{"answers-otherwise", bothRoles, refusal.TrainingFailed, "gave no usable answer"},
-		{"judges-another", "intake", refusal.TrainingFailed, "gave no usable answer"},
+		{"judges-nothing", "intake", refusal.TrainingFailed, "gave no usable answer"},
+		{"judges-and-lingers", "intake", refusal.TrainingFailed, "gave no usable answer"},
+		{"boasts-of-size", "intake", refusal.TrainingFailed, "gave no usable answer"},
 		{"refuses", bothRoles, refusal.IncompatibleModel, "the model cannot be trained privately (layer bn [31m, aten::batch_norm): it mixes records"},
 	} {
 		for role := range strings.SplitSeq(test.roles, ",") {
@@ -55,7 +61,7 @@ func TestWhatGoesWrongBeforeTheDataIsARefusalFromAFixedList(t *testing.T) {
 				l, _ := launcher(t, test.behaviour)
 				task, err := "judging the model ", error(nil)
 				if role == "intake" {
-					_, err = l.Intake(soon(t), program(), openFile(t, "archive"))
+					_, err = l.Intake(soon(t), intake(), openFile(t, "archive"), openFile(t, ""))
 				} else {
 					task = "preparing the run "
 					_, err = l.Prepare(soon(t), train(), openFile(t, "archive"), nil)
@@ -75,11 +81,20 @@ func TestWhatGoesWrongBeforeTheDataIsARefusalFromAFixedList(t *testing.T) {
 	}
 }
 
-func TestIntakeReturnsTheReport(t *testing.T) {
+func TestIntakeLeavesTheProgramInTheOutput(t *testing.T) {
 	l, _ := launcher(t, "judges")
-	done, err := l.Intake(soon(t), program(), openFile(t, "archive"))
-	if err != nil || string(done.GetReport().GetProgramSha256()) != "digest" {
+	output := openFile(t, "")
+	done, err := l.Intake(soon(t), intake(), openFile(t, "archive"), output)
+	if err != nil || done.GetProgramBytes() != 7 {
 		t.Fatalf("%v, %v", done, err)
+	}
+	content := make([]byte, 8)
+	if n, _ := output.ReadAt(content, 0); string(content[:n]) != "program" {
+		t.Errorf("the output holds %q", content[:n])
+	}
+	// What it was told that it may write is in the fake's report.
+	if limit := done.GetReport().GetOperators()[0].GetName(); limit != fmt.Sprint(2*7+256<<20) {
+		t.Errorf("it may write %s bytes", limit)
 	}
 }
 
@@ -189,7 +204,7 @@ func TestTheEndOfAContextEndsTheProcess(t *testing.T) {
 			ctx, cancel := context.WithCancel(soon(t))
 			time.AfterFunc(300*time.Millisecond, cancel)
 			begin := time.Now()
-			_, err := l.Intake(ctx, program(), openFile(t, "archive"))
+			_, err := l.Intake(ctx, intake(), openFile(t, "archive"), openFile(t, ""))
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
@@ -215,7 +230,7 @@ func TestTheEndOfAContextEndsTheProcess(t *testing.T) {
 		l, _ := launcher(t, "judges")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := l.Intake(ctx, program(), openFile(t, "archive")); !errors.Is(err, context.Canceled) {
+		if _, err := l.Intake(ctx, intake(), openFile(t, "archive"), openFile(t, "")); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -283,11 +298,11 @@ func TestABoastIsNotBelieved(t *testing.T) {
 
 func TestALayerThatFallsAwayLaterIsRefused(t *testing.T) {
 	l, log := launcher(t, "judges")
-	if _, err := l.Intake(soon(t), program(), openFile(t, "archive")); err != nil {
+	if _, err := l.Intake(soon(t), intake(), openFile(t, "archive"), openFile(t, "")); err != nil {
 		t.Fatal(err)
 	}
 	l.baseline.active = append(l.baseline.active, "landlock")
-	if _, err := l.Intake(soon(t), program(), openFile(t, "archive")); err == nil {
+	if _, err := l.Intake(soon(t), intake(), openFile(t, "archive"), openFile(t, "")); err == nil {
 		t.Fatal("a weaker sandbox was taken")
 	}
 	if !strings.Contains(log.String(), "lost its layer landlock") {

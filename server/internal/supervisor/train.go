@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Trainer is a process that has loaded a model and waits for records.
+// Trainer is a process that has built a program and waits for records.
 type Trainer struct {
 	launcher *Launcher
 	session  *session
@@ -20,10 +20,10 @@ type Trainer struct {
 	closing sync.Once
 }
 
-// outputAllowance is what a safetensors file may have beyond the parameters, which lie in the archive: names, shapes, alignment.
+// outputAllowance is what the weights may have beyond the parameters, which lie in the program, each once: names, shapes, alignment.
 const outputAllowance = 16 << 20
 
-// Prepare starts a process and has it load, rehearse and set up a run: what can fail without records fails here, before the charge.
+// Prepare starts a process and has it build the program, rehearse and set up a run: what can fail without records fails here, before the charge.
 // Errors are refusals, unless ctx has ended. ctx governs the preparation only; Close ends the process.
 func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (*Trainer, error) {
 	payloads := []*os.File{program}
@@ -33,8 +33,7 @@ func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program,
 	if train.GetHasInitialWeights() != (initial != nil) {
 		return nil, fmt.Errorf("%s: initial weights are announced and given, or neither", preparing.name)
 	}
-	// Twice: tied parameters are stored once and released under each of their names.
-	s, _, err := l.open(ctx, "train", 2*train.GetProgram().GetPayloadBytes()+outputAllowance)
+	s, _, err := l.open(ctx, "train", train.GetProgram().GetPayloadBytes()+outputAllowance)
 	if err != nil {
 		return nil, l.refuse(ctx, preparing, err)
 	}
