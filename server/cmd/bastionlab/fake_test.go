@@ -11,22 +11,46 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
-// fakeTrainers stands for sandboxed processes: it takes any archive in, and trains at once, or when it is let go.
+// fakeTrainers stands for sandboxed processes: it makes the same program of any archive, and trains at once, or when it is let go.
 type fakeTrainers struct {
 	mu     sync.Mutex
-	intake func(done *trainerv1.IntakeDone) error
+	intake func(made *unrolled) error
 	train  func(ctx context.Context, records []byte, progress func(*trainerv1.Progress)) error
 	// prepared fails the preparation of a run where it is not nil.
 	prepared error
 }
 
-var fakeParameters = []*bastionlabv1.ParameterReport{
-	{Name: "head.weight", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{3, 4}, Trainable: true, Measurement: "linear"},
+// unrolled is what the fake intake writes, and what it says about it.
+type unrolled struct {
+	program.Canonical
+	report *bastionlabv1.CapabilityReport
+	behind []byte // the program, in the output
+}
+
+func unroll(request *trainerv1.Intake) *unrolled {
+	value := func(number int64) *trainerv1.Operand {
+		return &trainerv1.Operand{Kind: &trainerv1.Operand_Value{Value: number}}
+	}
+	return &unrolled{
+		Canonical: program.Canonical{
+			Graph: &trainerv1.Graph{
+				Schema: request.GetSchema(), Loss: request.GetLoss(), Output: 2, OutputName: "output",
+				Parameters: []*trainerv1.Parameter{{Name: "head.weight", Trainable: true}},
+				Steps:      []*trainerv1.Step{{Operator: "aten::linear", Layer: "head", Operands: []*trainerv1.Operand{value(0), value(1)}, Results: 1}},
+			},
+			Tensors: []safetensors.Tensor{{DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{3, 4}, Data: make([]byte, 48)}},
+		},
+		report: &bastionlabv1.CapabilityReport{
+			Parameters: []*bastionlabv1.ParameterReport{{Name: "head.weight", Measurement: "linear"}},
+			Outputs:    []*bastionlabv1.TensorSpec{{Name: "output", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{1, 3}}},
+		},
+	}
 }
 
 func (f *fakeTrainers) start(context.Context, settings, *slog.Logger, bool) (trainers, error) {
@@ -39,30 +63,30 @@ func (f *fakeTrainers) set(change func(*fakeTrainers)) {
 	change(f)
 }
 
-func (f *fakeTrainers) now() (intake func(*trainerv1.IntakeDone) error, train func(context.Context, []byte, func(*trainerv1.Progress)) error, prepared error) {
+func (f *fakeTrainers) now() (intake func(*unrolled) error, train func(context.Context, []byte, func(*trainerv1.Progress)) error, prepared error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.intake, f.train, f.prepared
 }
 
-func (f *fakeTrainers) Intake(_ context.Context, program *trainerv1.Program, archive *os.File) (*trainerv1.IntakeDone, error) {
+func (f *fakeTrainers) Intake(_ context.Context, request *trainerv1.Intake, archive, output *os.File) (*trainerv1.IntakeDone, error) {
 	content, err := io.ReadAll(archive)
-	if err != nil || int64(len(content)) != program.GetPayloadBytes() {
+	if err != nil || int64(len(content)) != request.GetArchiveBytes() {
 		return nil, errors.New("the archive is not the one that was announced")
 	}
-	done := &trainerv1.IntakeDone{Program: program, Report: &bastionlabv1.CapabilityReport{
-		Operators:     []*bastionlabv1.OperatorUse{{Name: "aten::linear", Count: 1}},
-		Parameters:    fakeParameters,
-		Inputs:        program.GetSchema().GetInputs(),
-		Outputs:       []*bastionlabv1.TensorSpec{{Name: "output", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{1, 3}}},
-		ProgramSha256: program.GetPayloadSha256(),
-	}}
+	made := unroll(request)
 	if intake, _, _ := f.now(); intake != nil {
-		if err := intake(done); err != nil {
+		if err := intake(made); err != nil {
 			return nil, err
 		}
 	}
-	return done, nil
+	var file bytes.Buffer
+	if err := program.Write(&file, made.Graph, made.Tensors); err != nil {
+		return nil, err
+	}
+	file.Write(made.behind)
+	_, err = output.WriteAt(file.Bytes(), 0)
+	return &trainerv1.IntakeDone{ProgramBytes: int64(file.Len()), Report: made.report}, err
 }
 
 func (f *fakeTrainers) Prepare(ctx context.Context, _ *trainerv1.Train, _, _ *os.File) (training.Trainer, error) {

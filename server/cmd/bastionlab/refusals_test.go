@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"math"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -121,14 +124,14 @@ func TestSpoiltModelUploadsLeaveNothing(t *testing.T) {
 		})
 	}
 	for name, test := range map[string]struct {
-		say  func(*trainerv1.IntakeDone) error
+		say  func(*unrolled) error
 		kind refusal.Kind
 	}{
-		"the intake refuses": {func(*trainerv1.IntakeDone) error {
+		"the intake refuses": {func(*unrolled) error {
 			return refusal.New(refusal.IncompatibleModel, "use a layer norm", "batch norm mixes records")
 		}, refusal.IncompatibleModel},
-		"an operator nobody argued for": {func(done *trainerv1.IntakeDone) error {
-			done.Report.Operators = append(done.Report.Operators, &bastionlabv1.OperatorUse{Name: "aten::steal", Count: 1})
+		"an operator nobody argued for": {func(made *unrolled) error {
+			made.Graph.Steps[0].Operator = "aten::steal" // and its report says nothing of it
 			return nil
 		}, refusal.IncompatibleModel},
 	} {
@@ -138,14 +141,16 @@ func TestSpoiltModelUploadsLeaveNothing(t *testing.T) {
 			expect(t, test.kind, trailer, err)
 		})
 	}
-	for name, lie := range map[string]func(*trainerv1.IntakeDone) error{
-		"another program": func(done *trainerv1.IntakeDone) error {
-			done.Program = proto.CloneOf(done.Program)
-			done.Program.Loss = "l1"
+	for name, lie := range map[string]func(*unrolled) error{
+		"a program for another loss": func(made *unrolled) error { made.Graph.Loss = "l1"; return nil },
+		"a value that dangles": func(made *unrolled) error {
+			made.Graph.Output = 3
 			return nil
 		},
-		"another digest": func(done *trainerv1.IntakeDone) error { done.Report.ProgramSha256 = make([]byte, 32); return nil },
-		"no report":      func(done *trainerv1.IntakeDone) error { done.Report = nil; return nil },
+		"more than a program":             func(made *unrolled) error { made.behind = []byte{0}; return nil },
+		"a report of other parameters":    func(made *unrolled) error { made.report.Parameters[0].Name = "head.bias"; return nil },
+		"a report that paints the screen": func(made *unrolled) error { made.report.Outputs[0].Name = "\x1b[2J"; return nil },
+		"no report":                       func(made *unrolled) error { made.report = nil; return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.set(func(f *fakeTrainers) { f.intake = lie })
@@ -158,8 +163,44 @@ func TestSpoiltModelUploadsLeaveNothing(t *testing.T) {
 	if err := n.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if left := blobsIn(t, n.dir, "model"); len(left) != 0 {
-		t.Errorf("archives are left: %v", left)
+	for _, kind := range []string{"archive", "model"} {
+		if left := blobsIn(t, n.dir, kind); len(left) != 0 {
+			t.Errorf("left of kind %s: %v", kind, left)
+		}
+	}
+}
+
+// SECURITY: what people are shown, and what the charge is bound to, is the server's own reading of the program.
+func TestTheReportIsNotTheIntakes(t *testing.T) {
+	f := &fakeTrainers{}
+	n := serveOn(t, t.TempDir(), f)
+	owner, scientist := n.connect(), n.connect()
+	d := owner.upload("d", 6)
+	f.set(func(f *fakeTrainers) {
+		f.intake = func(made *unrolled) error {
+			made.report.ProgramSha256 = make([]byte, 32)
+			made.report.Operators = []*bastionlabv1.OperatorUse{{Name: "aten::harmless", Count: 1}}
+			return nil
+		}
+	})
+	response, trailer, err := scientist.sendModel(modelParts(d.GetId(), "cross_entropy", archive(t)))
+	if err != nil {
+		t.Fatalf("%v, %v", err, refused(trailer))
+	}
+	made := unroll(&trainerv1.Intake{Schema: schema, Loss: "cross_entropy"})
+	var file bytes.Buffer
+	if err := program.Write(&file, made.Graph, made.Tensors); err != nil {
+		t.Fatal(err)
+	}
+	digest, report := sha256.Sum256(file.Bytes()), response.GetReport()
+	if !bytes.Equal(report.GetProgramSha256(), digest[:]) || len(report.GetOperators()) != 1 || report.GetOperators()[0].GetName() != "aten::linear" {
+		t.Errorf("reported %v", report)
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if archives, models := blobsIn(t, n.dir, "archive"), blobsIn(t, n.dir, "model"); len(archives) != 0 || len(models) != 1 {
+		t.Errorf("left: archives %v, models %v", archives, models)
 	}
 }
 

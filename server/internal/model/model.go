@@ -1,9 +1,10 @@
-// Package model takes models in: an archive arrives in chunks, is sealed on disk, is judged as a file, is read in a sandboxed process
-// without data, and is known from then on by what that process understood of it.
+// Package model takes models in: an archive arrives in chunks, is sealed on disk, is judged as a file, and is turned into a canonical program
+// by a sandboxed process without data. The server judges the program's own bytes and keeps them; they are the model from then on.
 //
-// Invariants: an archive is never parsed by the server, and never held in memory while it arrives; nothing is known of a model that was cut
-// off, has another digest or was refused; what the intake says is judged by the operator table before anything is made of it; a model is
-// its author's alone.
+// Invariants: an archive is never parsed by the server, never held in memory while it arrives, and gone when its intake has ended,
+// whatever came of it; nothing is known of a model that was cut off, has another digest or was refused; a program is looked at when
+// nobody can write to it any more, and neither its size nor its digest nor what it holds is taken from who wrote it; no whole program
+// lies on the heap; a model is its author's alone.
 //
 // Non-goals: nothing here executes a model, and nothing here costs budget.
 package model
@@ -25,11 +26,14 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-const blobKind = "model"
+const (
+	archiveKind = "archive" // a blob until its intake has ended
+	programKind = "model"   // what the model is, under its identifier
+)
 
-// Intake reads an archive in a sandboxed process without data.
+// Intake has an archive read in a sandboxed process without data. That process has ended when it returns, and output holds a program.
 type Intake interface {
-	Intake(ctx context.Context, program *trainerv1.Program, archive *os.File) (*trainerv1.IntakeDone, error)
+	Intake(ctx context.Context, request *trainerv1.Intake, archive, output *os.File) (*trainerv1.IntakeDone, error)
 }
 
 // Datasets tells what a model is checked against.
@@ -44,7 +48,7 @@ type Config struct {
 	Datasets   Datasets
 	Log        *slog.Logger
 	Limits     program.ArchiveLimits
-	MaxIntakes int              // archives that are read at once; each takes memory of the archive's size and more
+	MaxIntakes int              // archives that are read at once; each takes memory of the archive's size, of its program's, and more
 	Now        func() time.Time // nil: time.Now
 }
 
@@ -65,12 +69,12 @@ func New(config Config) (*Catalogue, error) {
 	return &Catalogue{Config: config, reading: make(chan struct{}, config.MaxIntakes)}, nil
 }
 
-// Model is a model that the intake accepted.
+// Model is a program that the server accepted.
 type Model struct {
 	ID        string
 	Author    string
-	DatasetID string // whose schema it was checked against
-	Program   *trainerv1.Program
+	DatasetID string             // whose schema it was checked against
+	Program   *trainerv1.Program // what plan, ledger and trainer are bound to
 	Report    *bastionlabv1.CapabilityReport
 }
 
@@ -93,25 +97,41 @@ func (c *Catalogue) Get(ctx context.Context, user, id string) (Model, error) {
 
 // Open returns the program's payload as a sealed file in memory. The caller closes it.
 func (c *Catalogue) Open(ctx context.Context, m Model) (*os.File, error) {
-	return c.Store.BlobMemfd(ctx, blobKind, m.ID, m.Program.GetPayloadSha256())
+	return c.Store.BlobMemfd(ctx, programKind, m.ID, m.Program.GetPayloadSha256())
 }
 
-// Recover removes archives that were being taken in when the last server died.
+// Recover removes what was being taken in when the last server died: every archive, and programs that no model names.
 func (c *Catalogue) Recover(ctx context.Context) error {
-	ids, err := c.Store.BlobIDs(blobKind)
+	archives, err := c.Store.BlobIDs(archiveKind)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
+	for _, id := range archives {
+		if err := c.remove(ctx, archiveKind, id); err != nil {
+			return err
+		}
+	}
+	programs, err := c.Store.BlobIDs(programKind)
+	if err != nil {
+		return err
+	}
+	for _, id := range programs {
 		switch _, err := c.Store.Model(ctx, id); {
 		case errors.Is(err, storage.ErrNoRow):
-			if err := c.Store.DeleteBlob(blobKind, id); err != nil {
+			if err := c.remove(ctx, programKind, id); err != nil {
 				return err
 			}
-			c.Log.InfoContext(ctx, "archive that was never taken in was removed", "model", id)
 		case err != nil:
 			return err
 		}
 	}
+	return nil
+}
+
+func (c *Catalogue) remove(ctx context.Context, kind, id string) error {
+	if err := c.Store.DeleteBlob(kind, id); err != nil {
+		return err
+	}
+	c.Log.InfoContext(ctx, "what was never taken in was removed", "kind", kind, "model", id)
 	return nil
 }

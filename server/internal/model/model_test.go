@@ -2,9 +2,7 @@ package model
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"os"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -16,14 +14,15 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-type nothing struct{}
-
-func (nothing) Intake(context.Context, *trainerv1.Program, *os.File) (*trainerv1.IntakeDone, error) {
-	return nil, errors.New("no intake here")
+var testSchema = &bastionlabv1.Schema{
+	Inputs: []*bastionlabv1.TensorSpec{{Name: "x", Dtype: bastionlabv1.DType_DTYPE_F32, Shape: []int64{4}}},
+	Label:  &bastionlabv1.TensorSpec{Name: "label", Dtype: bastionlabv1.DType_DTYPE_I64},
 }
 
-func (nothing) Get(context.Context, string, string) (*bastionlabv1.Dataset, error) {
-	return &bastionlabv1.Dataset{Schema: &bastionlabv1.Schema{Label: &bastionlabv1.TensorSpec{Dtype: bastionlabv1.DType_DTYPE_I64}}}, nil
+type oneDataset struct{}
+
+func (oneDataset) Get(context.Context, string, string) (*bastionlabv1.Dataset, error) {
+	return &bastionlabv1.Dataset{Schema: testSchema}, nil
 }
 
 func open(t *testing.T) (*Catalogue, *storage.Store) {
@@ -33,7 +32,7 @@ func open(t *testing.T) (*Catalogue, *storage.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	c, err := New(Config{Store: store, Intake: nothing{}, Datasets: nothing{}, Log: slog.New(slog.DiscardHandler), Limits: program.DefaultArchiveLimits(), MaxIntakes: 1})
+	c, err := New(Config{Store: store, Intake: honest(nil), Datasets: oneDataset{}, Log: slog.New(slog.DiscardHandler), Limits: program.DefaultArchiveLimits(), MaxIntakes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +43,7 @@ func open(t *testing.T) (*Catalogue, *storage.Store) {
 func insert(t *testing.T, store *storage.Store, author string, row bool) string {
 	t.Helper()
 	id := storage.NewID()
-	blob, err := store.CreateBlob(blobKind, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, size, err := blob.Commit()
-	if err != nil {
-		t.Fatal(err)
-	}
+	digest, size := putBlob(t, store, programKind, id)
 	if !row {
 		return id
 	}
@@ -63,6 +55,27 @@ func insert(t *testing.T, store *storage.Store, author string, row bool) string 
 		t.Fatal(err)
 	}
 	return id
+}
+
+func putBlob(t *testing.T, store *storage.Store, kind, id string) (digest []byte, size int64) {
+	t.Helper()
+	blob, err := store.CreateBlob(kind, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest, size, err = blob.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return digest, size
+}
+
+func blobs(t *testing.T, store *storage.Store, kind string) []string {
+	t.Helper()
+	ids, err := store.BlobIDs(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }
 
 func TestAModelIsItsAuthorsAlone(t *testing.T) {
@@ -81,12 +94,17 @@ func TestAModelIsItsAuthorsAlone(t *testing.T) {
 func TestRecoverRemovesWhatWasNeverTakenIn(t *testing.T) {
 	c, store := open(t)
 	known, orphan := insert(t, store, "alice", true), insert(t, store, "", false)
+	// One server died while it read an archive, another when the model was known and the archive not yet gone.
+	putBlob(t, store, archiveKind, storage.NewID())
+	putBlob(t, store, archiveKind, known)
 	if err := c.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ids, err := store.BlobIDs(blobKind)
-	if err != nil || len(ids) != 1 || ids[0] != known {
-		t.Errorf("left %v, %v; the orphan was %s", ids, err, orphan)
+	if ids := blobs(t, store, programKind); len(ids) != 1 || ids[0] != known {
+		t.Errorf("left %v; the orphan was %s", ids, orphan)
+	}
+	if ids := blobs(t, store, archiveKind); len(ids) != 0 {
+		t.Errorf("archives are left: %v", ids)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
-	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -24,7 +23,7 @@ type Upload struct {
 	author    string
 	header    *bastionlabv1.UploadModelHeader
 	schema    *bastionlabv1.Schema
-	blob      *storage.BlobWriter
+	archive   *storage.BlobWriter
 	received  int64
 }
 
@@ -48,11 +47,11 @@ func (c *Catalogue) Begin(ctx context.Context, user string, header *bastionlabv1
 		return nil, err
 	}
 	id := storage.NewID()
-	blob, err := c.Store.CreateBlob(blobKind, id)
+	archive, err := c.Store.CreateBlob(archiveKind, id)
 	if err != nil {
 		return nil, err
 	}
-	return &Upload{catalogue: c, id: id, author: user, header: header, schema: dataset.GetSchema(), blob: blob}, nil
+	return &Upload{catalogue: c, id: id, author: user, header: header, schema: dataset.GetSchema(), archive: archive}, nil
 }
 
 // Add takes the next chunk of the archive.
@@ -64,7 +63,7 @@ func (u *Upload) Add(_ context.Context, chunk []byte) error {
 	if u.received > u.header.GetArchiveBytes() {
 		return refusal.New(refusal.InvalidArgument, "upload the model again", "the archive is longer than the %d bytes announced", u.header.GetArchiveBytes())
 	}
-	_, err := u.blob.Write(chunk)
+	_, err := u.archive.Write(chunk)
 	return err
 }
 
@@ -73,76 +72,26 @@ func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadModelTr
 	if u.received != u.header.GetArchiveBytes() {
 		return nil, refusal.New(refusal.InvalidArgument, "upload the model again", "%d of the archive's %d bytes arrived", u.received, u.header.GetArchiveBytes())
 	}
-	digest, size, err := u.blob.Commit()
+	digest, size, err := u.archive.Commit()
 	if err != nil {
 		return nil, err
 	}
-	response, err := u.takeIn(ctx, trailer, digest, size)
-	if err != nil {
-		// What cannot be removed now is removed by Recover at the next start.
-		return nil, errors.Join(err, u.catalogue.Store.DeleteBlob(blobKind, u.id))
-	}
-	return response, nil
-}
-
-func (u *Upload) takeIn(ctx context.Context, trailer *bastionlabv1.UploadModelTrailer, digest []byte, size int64) (*bastionlabv1.UploadModelResponse, error) {
+	defer u.dropArchive(ctx)
 	if !bytes.Equal(digest, trailer.GetSha256()) {
 		return nil, refusal.New(refusal.InvalidArgument, "upload the model again", "the archive arrived with another digest than it was sent with")
 	}
-	understood := &trainerv1.Program{
-		Form:          trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE,
-		PayloadSha256: digest,
-		PayloadBytes:  size,
-		Schema:        u.schema,
-		Loss:          u.header.GetLoss(),
-	}
-	report, err := u.judge(ctx, understood)
+	report, err := u.takeIn(ctx, digest, size)
 	if err != nil {
-		return nil, err
-	}
-	if err := u.insert(ctx, understood, report); err != nil {
-		return nil, err
+		// What cannot be removed now is removed by Recover at the next start.
+		return nil, errors.Join(err, u.catalogue.Store.DeleteBlob(programKind, u.id))
 	}
 	return &bastionlabv1.UploadModelResponse{ModelId: u.id, Report: report}, nil
 }
 
-// judge looks at the archive as a file, has it read in a sandboxed process, and checks what that process says.
-func (u *Upload) judge(ctx context.Context, announced *trainerv1.Program) (*bastionlabv1.CapabilityReport, error) {
-	leave, err := u.catalogue.enter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	archive, err := u.catalogue.Store.BlobMemfd(ctx, blobKind, u.id, announced.GetPayloadSha256())
-	if err != nil {
-		return nil, err
-	}
-	defer archive.Close()
-	if _, err := program.CheckArchive(archive, announced.GetPayloadBytes(), u.catalogue.Limits); err != nil {
-		return nil, err
-	}
-	done, err := u.catalogue.Intake.Intake(ctx, announced, archive)
-	if err != nil {
-		return nil, err
-	}
-	// SECURITY: the intake parsed a hostile file and may be the author's by now. It may add nothing to what was sent to it, and its report is
-	// judged by the same table as everything else.
-	if !proto.Equal(done.GetProgram(), announced) {
-		return nil, errors.New("the intake returned another program than it was given")
-	}
-	if err := program.CheckReport(done.GetReport(), announced.GetPayloadSha256()); err != nil {
-		return nil, err
-	}
-	return done.GetReport(), nil
-}
-
-// enter waits for a place among the intakes.
-func (c *Catalogue) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case c.reading <- struct{}{}:
-		return func() { <-c.reading }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// dropArchive: whatever came of it, nobody needs the archive any more. That it cannot be removed makes no model worse.
+func (u *Upload) dropArchive(ctx context.Context) {
+	if err := u.catalogue.Store.DeleteBlob(archiveKind, u.id); err != nil {
+		u.catalogue.Log.WarnContext(ctx, "archive is left until the next start", "model", u.id, "cause", err.Error())
 	}
 }
 
@@ -171,4 +120,4 @@ func (u *Upload) insert(ctx context.Context, understood *trainerv1.Program, repo
 }
 
 // Abort drops an upload that was not finished.
-func (u *Upload) Abort() { u.blob.Abort() }
+func (u *Upload) Abort() { u.archive.Abort() }

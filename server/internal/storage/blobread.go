@@ -28,7 +28,7 @@ const (
 
 // BlobError is a blob that cannot be delivered.
 type BlobError struct {
-	Kind  string // of the blob: "dataset", "model", "weights"
+	Kind  string // of the blob: "dataset", "archive", "model", "weights"
 	Fault BlobFault
 	Err   error
 }

@@ -149,7 +149,7 @@ func newWorld(t *testing.T) *world {
 
 type noIntake struct{}
 
-func (noIntake) Intake(context.Context, *trainerv1.Program, *os.File) (*trainerv1.IntakeDone, error) {
+func (noIntake) Intake(context.Context, *trainerv1.Intake, *os.File, *os.File) (*trainerv1.IntakeDone, error) {
 	return nil, errors.New("no intake here")
 }
 
@@ -192,7 +192,7 @@ func (w *world) insertModel(author, onDataset string) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := blob.Write([]byte("an archive")); err != nil {
+	if _, err := blob.Write([]byte("a program")); err != nil {
 		w.t.Fatal(err)
 	}
 	digest, size, err := blob.Commit()
@@ -208,7 +208,7 @@ func (w *world) insertModel(author, onDataset string) string {
 	}
 	err = w.store.InsertModel(w.t.Context(), storage.ModelRow{
 		ID: id, Owner: author, DatasetID: onDataset, Loss: "cross_entropy", CreatedUnixMS: 1, BlobSHA256: digest, BlobBytes: size,
-		Program: encode(&trainerv1.Program{Form: trainerv1.Program_FORM_TORCHSCRIPT_ARCHIVE, PayloadSha256: digest, PayloadBytes: size, Schema: schema, Loss: "cross_entropy"}),
+		Program: encode(&trainerv1.Program{PayloadSha256: digest, PayloadBytes: size, Schema: schema, Loss: "cross_entropy"}),
 		Report:  encode(&bastionlabv1.CapabilityReport{Parameters: parameters, ProgramSha256: digest}),
 	})
 	if err != nil {

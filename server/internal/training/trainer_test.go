@@ -26,8 +26,8 @@ type fakeLauncher struct {
 }
 
 func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error) {
-	if archive, err := io.ReadAll(program); err != nil || string(archive) != "an archive" {
-		return nil, fmt.Errorf("the trainer got the program %q, %w", archive, err)
+	if payload, err := io.ReadAll(program); err != nil || string(payload) != "a program" {
+		return nil, fmt.Errorf("the trainer got the program %q, %w", payload, err)
 	}
 	var weights []byte
 	if initial != nil {
