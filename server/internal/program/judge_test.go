@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -231,4 +232,48 @@ func TestAReportThatNoHonestIntakeWritesIsNotUsed(t *testing.T) {
 	if _, err := model().Report(nil); err == nil {
 		t.Error("no report at all was taken")
 	}
+}
+
+// FuzzJudge feeds arbitrary graphs in their canonical encoding, which mutated bytes hardly ever have: what can be written can be read, nothing
+// panics, and what is taken holds by a second reading.
+func FuzzJudge(f *testing.F) {
+	parsed, err := ParseTable(table)
+	if err != nil {
+		f.Fatal(err)
+	}
+	encoded, err := canonicalBytes(model().Graph)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(encoded)
+	f.Fuzz(func(t *testing.T, encoded []byte) {
+		c := model()
+		c.Graph = &trainerv1.Graph{}
+		if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(encoded, c.Graph); err != nil {
+			return
+		}
+		var file bytes.Buffer
+		if err := Write(&file, c.Graph, c.Tensors); err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) {
+				t.Fatalf("untyped error %v", err)
+			}
+			return
+		}
+		decoded, err := Decode(file.Bytes())
+		if err != nil || !proto.Equal(decoded.Graph, c.Graph) {
+			t.Fatalf("written, but read as %v, %v", decoded.Graph, err)
+		}
+		if decoded.Judge(parsed, testSchema(), "cross_entropy") != nil {
+			return
+		}
+		report, err := decoded.Report(stated(decoded))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range report.GetOperators() {
+			if parsed.Judge(use.GetName()).Kind == Forbidden {
+				t.Fatalf("%q was taken", use.GetName())
+			}
+		}
+	})
 }

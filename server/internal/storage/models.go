@@ -2,7 +2,7 @@ package storage
 
 import "context"
 
-// ModelRow is a model that the intake accepted; its program's payload is the blob of kind "model" under the same identifier.
+// ModelRow is a model that the server accepted; its program's payload is the blob of kind "model" under the same identifier.
 type ModelRow struct {
 	ID            string
 	Owner         string
