@@ -199,7 +199,7 @@ func marker(set bool) error {
 // checkText: SECURITY: the engine reads texts up to their first NUL, so one that has a NUL would be read in two ways.
 func checkText(text string) error {
 	if len(text) > maxTextBytes || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return fmt.Errorf("a text is too long, or none")
+		return fmt.Errorf("a text is too long, has a NUL, or is no UTF-8")
 	}
 	return nil
 }

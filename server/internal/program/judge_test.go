@@ -74,7 +74,7 @@ func TestAGraphThatNoHonestIntakeWritesIsNotUsed(t *testing.T) {
 		"another schema":       func(c *Canonical) { c.Graph.Schema.Inputs[0].Shape = []int64{4} },
 		"a schema of one less": func(c *Canonical) { c.Graph.Schema.Inputs = c.Graph.Schema.Inputs[:1] },
 		"too many steps": func(c *Canonical) {
-			c.Graph.Steps = slices.Repeat(c.Graph.Steps[1:], maxSteps+1)
+			c.Graph.Steps = slices.Concat(c.Graph.Steps, slices.Repeat(c.Graph.Steps[1:], maxSteps-1))
 		},
 
 		"a step of no operator":  func(c *Canonical) { c.Graph.Steps[0].Operator = "" },
@@ -122,12 +122,13 @@ func TestAGraphThatNoHonestIntakeWritesIsNotUsed(t *testing.T) {
 		"two parameters of one name":     func(c *Canonical) { c.Graph.Parameters[1].Name = "head.weight" },
 		"a parameter of no tensor":       func(c *Canonical) { c.Graph.Parameters[2].Tensor = 5 },
 		"a parameter below zero":         func(c *Canonical) { c.Graph.Parameters[2].Tensor = -1 },
-		"two parameters of one tensor":   func(c *Canonical) { c.Graph.Parameters[2].Tensor = 2 },
+		"two parameters of one tensor":   func(c *Canonical) { c.Graph.Parameters[2].Tensor, c.Tensors = 2, c.Tensors[:4] },
 		"trainable integers":             func(c *Canonical) { c.Tensors[2].DType = bastionlabv1.DType_DTYPE_I32 },
 		"trainable halves":               func(c *Canonical) { c.Tensors[2].DType = bastionlabv1.DType_DTYPE_BF16 },
 		"a trainable parameter is empty": func(c *Canonical) { c.Tensors[2].Shape = []int64{3, 0} },
 		"nothing to train": func(c *Canonical) {
 			c.Graph.Parameters[0].Trainable, c.Graph.Parameters[1].Trainable = false, false
+			c.Graph.Steps[1].Operands, c.Graph.Output = []*trainerv1.Operand{value(3), tensor(2)}, 4
 		},
 		"no parameters": func(c *Canonical) { c.Graph.Parameters = nil },
 
@@ -147,8 +148,11 @@ func TestAGraphThatNoHonestIntakeWritesIsNotUsed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := model().Judge(testTable(t), nil, "cross_entropy"); err == nil {
-		t.Error("no schema was asked for, and one was found")
+	// Sound but for the schema that nobody has: a server that forgot to ask for one must not find it.
+	c := model()
+	c.Graph.Schema, c.Graph.Steps, c.Graph.Output = nil, c.Graph.Steps[:1], 0
+	if err := c.Judge(testTable(t), nil, "cross_entropy"); err == nil {
+		t.Error("a program without a schema was taken")
 	}
 }
 

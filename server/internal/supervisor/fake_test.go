@@ -169,6 +169,7 @@ var behaviours = map[string]func(*actor){
 		}
 		a.took(7)
 		// The server has heard that it is done; until it ends it can still write.
+		time.Sleep(100 * time.Millisecond)
 		if _, err := output.WriteString(" that was changed"); err != nil {
 			os.Exit(1)
 		}
