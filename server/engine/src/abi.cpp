@@ -96,11 +96,11 @@ bl_status bl_trainer_create(bl_program* program, const bl_training* training, bl
 
 void bl_trainer_free(bl_trainer* trainer) { delete trainer; }
 
-bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots,
-                          bl_error* err) {
+bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots,
+                          const uint64_t* seeds, int64_t n_slots, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
-    given(trainer).trainer.pass(records, n_records, slots, n_slots);
+    given(trainer).trainer.pass(records, n_records, slots, seeds, n_slots);
   });
 }
 

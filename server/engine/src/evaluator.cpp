@@ -6,6 +6,7 @@
 #include "inplace.h"
 #include "lower.h"
 #include "operators.h"
+#include "storage.h"
 
 namespace bastionlab {
 
@@ -102,6 +103,9 @@ void Evaluator::run(const torch::jit::Node* node, Stack& stack, const std::strin
   Stack arguments = stack;
   if (op->schema().is_vararg()) stack.push_back(static_cast<int64_t>(node->inputs().size()));
   op->getOperation(node)(stack);
+  for (const IValue& result : stack)
+    if (result.isTensor() && result.toTensor().defined() && result.toTensor().has_storage() && !within_storage(result.toTensor()))
+      throw Failure(BL_INCOMPATIBLE_MODEL, "its result reaches beyond the memory that it is a view of", name, layer);
   if (varying) transcript_.write(*op, layer, arguments, stack);
   if (!moves) views_.note(*op, arguments, stack);
 }

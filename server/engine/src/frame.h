@@ -24,6 +24,7 @@ struct Frame {
   int64_t slots;
   std::vector<at::Tensor> values;             // by ValueId; undefined where not (or no longer) needed
   const std::vector<at::Tensor>& parameters;  // trainable ones as they now are, by their index among the trainable
+  std::vector<uint64_t> seeds;                // by slot: what a record's random numbers are made of
   std::vector<Recording> recordings;
 
   // Has the gradient of `output` measured. An output that no gradient would reach by itself becomes a place where one ends.

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "failure.h"
+#include "storage.h"
 
 namespace bastionlab {
 namespace {
@@ -68,18 +69,7 @@ class TensorCheck {
     if (!tensor.defined()) return;
     if (tensor.layout() != at::kStrided || !tensor.device().is_cpu() || tensor.is_quantized() || !tensor.has_storage())
       bad("the archive holds a sparse or quantised tensor, or one of another device; save the model from the CPU");
-    int64_t end = tensor.storage_offset(), item = static_cast<int64_t>(tensor.itemsize());
-    bool ok = end >= 0;
-    for (int64_t d = 0; d < tensor.dim() && ok; d++) {
-      int64_t span = 0;
-      ok = tensor.size(d) >= 0 && tensor.stride(d) >= 0 &&
-           !__builtin_mul_overflow(std::max<int64_t>(tensor.size(d) - 1, 0), tensor.stride(d), &span) &&
-           !__builtin_add_overflow(end, span, &end);
-    }
-    int64_t bytes = 0;
-    ok = ok && !__builtin_add_overflow(end, int64_t{1}, &end) && !__builtin_mul_overflow(end, item, &bytes);
-    if (!ok || (tensor.numel() > 0 && static_cast<size_t>(bytes) > tensor.storage().nbytes()))
-      bad("a tensor of the archive is larger than its data");
+    if (!within_storage(tensor)) bad("a tensor of the archive is larger than its data");
   }
 
   std::unordered_set<const void*> seen_;

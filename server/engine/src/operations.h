@@ -13,6 +13,7 @@ namespace bastionlab {
 // Which trainable parameter a value is, or -1, and other questions of a rewrite.
 struct RewriteContext {
   const Tape& tape;
+  uint64_t place = 0;          // of the step that is rewritten
   std::vector<int> trainable;  // parameter index -> index among the trainable, -1 for frozen
 
   int parameter(const Operand& operand) const {
@@ -52,5 +53,7 @@ std::unique_ptr<Operation> make_attention(const Step& step, const RewriteContext
 // The general ways: a parameter of its own for every record, and any operator under vmap.
 std::unique_ptr<Operation> make_expand(int parameter, ValueId result);
 std::unique_ptr<Operation> make_vmap(const Step& step);
+// One record after the other; place: of the step in the tape.
+std::unique_ptr<Operation> make_by_record(const Step& step, uint64_t place);
 
 }  // namespace bastionlab

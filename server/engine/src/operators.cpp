@@ -51,6 +51,13 @@ bool is_random(const Operator& op) {
   return op.isC10Op() && std::find(tags.begin(), tags.end(), at::Tag::nondeterministic_seeded) != tags.end();
 }
 
+// SECURITY: prod's gradient asks whether any number of the tensor is zero; an empty slot is all zeros, and the two ways differ
+// where the product underflows.
+bool looks_at_all(const Operator& op) {
+  static const Names names = {"aten::prod", "aten::cumprod", "aten::scatter_reduce", "aten::index_reduce"};
+  return names.contains(op.schema().name());
+}
+
 bool gives_tensors(const Operator& op) {
   if (!op.isC10Op()) return false;
   for (const c10::Argument& result : op.schema().returns()) {

@@ -13,6 +13,8 @@ bool moves_elements(const torch::jit::Operator& op);
 bool passes_through(const torch::jit::Operator& op);
 // Draws random numbers.
 bool is_random(const torch::jit::Operator& op);
+// Its gradient is computed one way or another by what the whole tensor holds, other records' numbers included.
+bool looks_at_all(const torch::jit::Operator& op);
 // Every result is a tensor or a list of tensors, computed by libtorch's dispatcher.
 bool gives_tensors(const torch::jit::Operator& op);
 // The argument that it changes in place, or -1.

@@ -39,10 +39,10 @@ void measure_gradients(Frame& frame, const at::Tensor& loss, Measured& out) {
 }  // namespace
 
 Measurement measure(const Program& program, const std::vector<at::Tensor>& parameters, const uint8_t* records,
-                    const std::vector<int64_t>& slots) {
+                    const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds) {
   bool has_data = records != nullptr;
   const Schema& schema = program.schema;
-  Frame frame{static_cast<int64_t>(slots.size()), std::vector<at::Tensor>(program.tape.values.size()), parameters, {}};
+  Frame frame{static_cast<int64_t>(slots.size()), std::vector<at::Tensor>(program.tape.values.size()), parameters, seeds, {}};
   Measurement out;
   out.measured.resize(parameters.size());
   torch::AutoGradMode grad_mode(true);

@@ -14,7 +14,7 @@ struct Measurement {
 
 // Throws StepFailed or whatever libtorch throws; on records, the text must not leave the engine.
 Measurement measure(const Program& program, const std::vector<at::Tensor>& parameters, const uint8_t* records,
-                    const std::vector<int64_t>& slots);
+                    const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds);
 
 // sums += what was measured, each record by its factor. Empties the measurement.
 void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<at::Tensor>& sums);

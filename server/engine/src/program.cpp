@@ -35,7 +35,7 @@ void rehearse(const Program& program, int64_t pass_size) {
     sums.push_back(at::zeros_like(parameter->tensor, at::MemoryFormat::Contiguous));
   }
   std::vector<int64_t> empty(pass_size, -1);
-  Measurement pass = measure(program, parameters, nullptr, empty);
+  Measurement pass = measure(program, parameters, nullptr, empty, std::vector<uint64_t>(pass_size, 0));
   accumulate(pass, clip_factors(pass.measured, parameters, at::ones({pass_size}, at::kBool), 1.0), sums);
 }
 

@@ -5,6 +5,7 @@
 #include "dtype.h"
 #include "failure.h"
 #include "operators.h"
+#include "storage.h"
 
 namespace bastionlab {
 namespace {
@@ -85,6 +86,7 @@ class Replay {
 
  private:
   ValueId add(const at::Tensor& tensor, Origin origin, int index) {
+    require(!tensor.defined() || within_storage(tensor), "a result reaches beyond its memory");
     if (!tensor.defined())
       out_.tape.values.push_back({origin, index, {0}, at::kFloat});  // a result that there is not; nothing may read it
     else
@@ -126,6 +128,10 @@ class Replay {
     step.op->schema().checkAndNormalizeInputs<c10::Type>(stack);  // throws where the types differ
     judge_.use_allowed(*step.op, stack, step.layer,
                        [&](const at::Tensor& tensor) { return varying_.contains(tensor.unsafeGetTensorImpl()); });
+    // What does not vary is a constant, and constants are tensors of the graph.
+    bool varies = is_random(*step.op);
+    for_each_value(step.operands, [&](ValueId&) { varies = true; });
+    require(varies, "a step computes a constant");
     step.op->getOperation()(stack);
     for (const IValue& result : stack) {
       if (result.isTensor()) {

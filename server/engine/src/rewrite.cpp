@@ -3,6 +3,8 @@
 #include <functional>
 #include <map>
 
+#include "operators.h"
+
 namespace bastionlab {
 namespace {
 
@@ -32,7 +34,7 @@ const std::map<std::string, Rule> kRules = {
 
 class Rewriter {
  public:
-  Rewriter(Tape& tape, const std::vector<Parameter>& parameters) : tape_(tape), context_{tape, {}} {
+  Rewriter(Tape& tape, const std::vector<Parameter>& parameters) : tape_(tape), context_{tape, 0, {}} {
     int next = 0;
     for (const Parameter& parameter : parameters) {
       context_.trainable.push_back(parameter.trainable ? next++ : -1);
@@ -46,6 +48,7 @@ class Rewriter {
   Plan run() {
     for (Step& step : tape_.steps) {
       if (!book_keep(step)) general(step);
+      context_.place++;
     }
     if (int parameter = context_.parameter(value(tape_.output)); parameter >= 0) tape_.output = expanded(parameter, "", "");
     free_early();
@@ -91,7 +94,8 @@ class Rewriter {
     });
     auto rule = kRules.find(step.name);  // once more, now that what it could not take for a weight is a value
     std::unique_ptr<Operation> operation = rule == kRules.end() ? nullptr : rule->second.make(step, context_);
-    if (operation == nullptr) operation = make_vmap(step);
+    if (operation == nullptr)
+      operation = is_random(*step.op) || looks_at_all(*step.op) ? make_by_record(step, context_.place) : make_vmap(step);
     add(std::move(operation), step, std::move(reads));
   }
 

@@ -43,41 +43,48 @@ Trainer::Trainer(const Program& program, const bl_training& training) : program_
 Trainer::~Trainer() = default;
 
 // Nothing where the model fails on a record among these. PRIVACY: neither that nor why is told to anybody.
-std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const std::vector<int64_t>& slots) {
+std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
+                                                const std::vector<uint64_t>& seeds) {
   try {
-    return measure(program_, parameters_, records, slots);
+    return measure(program_, parameters_, records, slots, seeds);
   } catch (const std::exception& e) {
     if (is_out_of_memory(e)) throw;
     return std::nullopt;
   }
 }
 
-void Trainer::add(const uint8_t* records, const std::vector<int64_t>& slots) {
+void Trainer::add(const uint8_t* records, const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds) {
   auto clipping_norm = training_.is_private != 0 ? std::make_optional(training_.clipping_norm) : std::nullopt;
   auto add_measured = [&](Measurement& pass) {
     accumulate(pass, clip_factors(pass.measured, parameters_, pass.counts, clipping_norm), sums_);
   };
-  if (auto pass = try_measure(records, slots)) return add_measured(*pass);
-  // One record fails the whole pass: each is repeated alone, in its own slot of a pass of the same shape, and the one that fails
-  // again contributes nothing.
+  if (auto pass = try_measure(records, slots, seeds)) return add_measured(*pass);
+  // One slot fails the whole pass, an empty one perhaps: each record is repeated in its own slot of a pass of the same shape, and
+  // the one that fails again contributes nothing. PRIVACY: all other slots hold the same record with the same draws, so that
+  // whether it fails is a matter of that record alone.
   for (size_t i = 0; i < slots.size(); i++) {
     if (slots[i] < 0) continue;
-    std::vector<int64_t> alone(slots.size(), -1);
-    alone[i] = slots[i];
-    if (auto pass = try_measure(records, alone)) add_measured(*pass);
+    auto pass = try_measure(records, std::vector<int64_t>(slots.size(), slots[i]), std::vector<uint64_t>(slots.size(), seeds[i]));
+    if (!pass) continue;
+    bool counts = pass->counts[i].item<bool>();
+    pass->counts.zero_();
+    pass->counts[i] = counts;
+    add_measured(*pass);
   }
 }
 
-void Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots) {
-  if (n_slots < 0 || n_slots > training_.pass_size || (n_slots > 0 && slots == nullptr))
+void Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
+  if (n_slots < 0 || n_slots > training_.pass_size || (n_slots > 0 && (slots == nullptr || seeds == nullptr)))
     throw Failure(BL_INVALID_ARGUMENT, "a pass has at most pass_size slots");
   if (records == nullptr || n_records < 1) throw Failure(BL_INVALID_ARGUMENT, "there are no records");
   std::vector<int64_t> all(training_.pass_size, -1);  // the shape of a pass never depends on how many records it holds
+  std::vector<uint64_t> all_seeds(training_.pass_size, 0);
   for (int64_t i = 0; i < n_slots; i++) {
     if (slots[i] < -1 || slots[i] >= n_records) throw Failure(BL_INVALID_ARGUMENT, "a slot is neither empty nor a record");
     all[i] = slots[i];
+    all_seeds[i] = seeds[i];
   }
-  add(records, all);
+  add(records, all, all_seeds);
 }
 
 void Trainer::step(bl_random random, void* context) {

@@ -17,7 +17,7 @@ class Trainer {
   Trainer(const Program& program, const bl_training& training);
   ~Trainer();
 
-  void pass(const uint8_t* records, int64_t n_records, const int64_t* slots, int64_t n_slots);
+  void pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
   void step(bl_random random, void* context);
 
   int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
@@ -26,8 +26,9 @@ class Trainer {
   const at::Tensor& sum(int64_t index) const { return sums_.at(index); }
 
  private:
-  void add(const uint8_t* records, const std::vector<int64_t>& slots);
-  std::optional<Measurement> try_measure(const uint8_t* records, const std::vector<int64_t>& slots);
+  void add(const uint8_t* records, const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds);
+  std::optional<Measurement> try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
+                                         const std::vector<uint64_t>& seeds);
 
   const Program& program_;
   bl_training training_;

@@ -8,11 +8,11 @@ namespace ft = at::functorch;
 using c10::IValue;
 using torch::jit::Stack;
 
-// One level of vmap; random operators draw for every slot by itself.
+// One level of vmap. What draws random numbers does not come here, see byrecord.cpp, and would throw.
 class Level {
  public:
   explicit Level(int64_t slots)
-      : level_(ft::initAndPushDynamicLayer(ft::TransformType::Vmap, c10::SymInt(slots), ft::RandomnessType::Different)) {}
+      : level_(ft::initAndPushDynamicLayer(ft::TransformType::Vmap, c10::SymInt(slots), ft::RandomnessType::Error)) {}
   ~Level() { ft::popDynamicLayerAndDeleteMetadata(); }
   Level(const Level&) = delete;
   Level& operator=(const Level&) = delete;

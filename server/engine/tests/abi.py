@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint8, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
 from enum import IntEnum
 from pathlib import Path
 
@@ -166,7 +166,10 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_program_free": (None, [c_void_p]),
     "bl_trainer_create": (c_int32, [c_void_p, POINTER(Training), POINTER(c_void_p), _ERROR]),
     "bl_trainer_free": (None, [c_void_p]),
-    "bl_trainer_pass": (c_int32, [c_void_p, c_char_p, c_int64, POINTER(c_int64), c_int64, _ERROR]),
+    "bl_trainer_pass": (
+        c_int32,
+        [c_void_p, c_char_p, c_int64, POINTER(c_int64), POINTER(c_uint64), c_int64, _ERROR],
+    ),
     "bl_trainer_step": (c_int32, [c_void_p, RANDOM, c_void_p, _ERROR]),
     "bl_trainer_parameter_count": (c_int64, [c_void_p]),
     "bl_trainer_parameter": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),

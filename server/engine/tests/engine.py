@@ -189,12 +189,13 @@ class Trainer:
     def __del__(self) -> None:
         self.library.bl_trainer_free(self.handle)
 
-    def run_pass(self, records: Sequence[Record], slots: Sequence[int]) -> None:
-        """One pass over some of the records; -1 is an empty slot."""
+    def run_pass(self, records: Sequence[Record], slots: Sequence[int], seed: int = 0) -> None:
+        """One pass over some of the records; -1 is an empty slot. A record's draws depend on `seed` and its number alone."""
         indices = (ctypes.c_int64 * len(slots))(*slots)
+        seeds = (ctypes.c_uint64 * len(slots))(*((seed * 1_000_003 + slot + 1) % 2**64 for slot in slots))
         error = abi.Error()
         _check(
-            self.library.bl_trainer_pass(self.handle, pack(records), len(records), indices, len(slots), ctypes.byref(error)),
+            self.library.bl_trainer_pass(self.handle, pack(records), len(records), indices, seeds, len(slots), ctypes.byref(error)),
             error,
         )
 

@@ -94,9 +94,7 @@ class OwnGraph:
         steps = (abi.GraphStep * len(self.steps))(
             *(abi.GraphStep(s.op, s.overload, s.layer, s.n_operands, s.n_results) for s in self.steps)
         )
-        operands = (abi.Operand * len(self.operands))(
-            *(abi.Operand(o.kind, o.integer, o.real, o.text) for o in self.operands)
-        )
+        operands = (abi.Operand * len(self.operands))(*(abi.Operand(o.kind, o.integer, o.real, o.text) for o in self.operands))
         self._kept += [views, parameters, steps, operands]
         return abi.Graph(
             tensors=views,

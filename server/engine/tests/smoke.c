@@ -154,8 +154,9 @@ int main(int argc, char** argv) {
   int calls = 0;
   for (int step = 0; step < 3; step++) {
     const int64_t first[] = {0, 1, 4, -1}, second[] = {2, 3, 5};
-    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, first, 4, &err));
-    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, second, 3, &err));
+    const uint64_t seeds[] = {4u * step + 1, 4u * step + 2, 4u * step + 3, 4u * step + 4};
+    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, first, seeds, 4, &err));
+    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, second, seeds, 3, &err));
     MUST(bl_trainer_step(trainer, random_bytes, &calls, &err));
   }
   if (calls == 0) return 1;
@@ -170,7 +171,8 @@ int main(int argc, char** argv) {
   bl_error err;
   if (bl_trainer_set_parameter(trainer, "nobody", BL_F32, "", 0, &err) != BL_INVALID_ARGUMENT) return 1;
   const int64_t beyond[] = {kRecords};
-  if (bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, beyond, 1, &err) != BL_INVALID_ARGUMENT) return 1;
+  const uint64_t unused = 0;
+  if (bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, beyond, &unused, 1, &err) != BL_INVALID_ARGUMENT) return 1;
   bl_trainer_free(trainer);
   bl_program_free(program);
   bl_intake_free(intake);

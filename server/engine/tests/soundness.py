@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -16,6 +17,17 @@ NORM_SLACK = 1e-3
 def contribution(program: Program, records: Sequence[Record], slots: Sequence[int], training: Training) -> Gradient:
     trainer = program.trainer(training)
     trainer.run_pass(records, slots)
+    return trainer.clipped_sum()
+
+
+def contribution_when_moved(
+    program: Program, records: Sequence[Record], slots: Sequence[int], training: Training, seed: int = 0
+) -> Gradient:
+    """After a step of noise - the same noise every time - has moved every weight: a model may behave until then."""
+    trainer = program.trainer(replace(training, noise_stddev=1e-3))
+    generator = torch.Generator().manual_seed(5)
+    trainer.step(lambda n: torch.randint(0, 256, (n,), dtype=torch.uint8, generator=generator).numpy().tobytes())
+    trainer.run_pass(records, slots, seed)
     return trainer.clipped_sum()
 
 
@@ -41,6 +53,17 @@ def assert_isolated(program: Program, records: Sequence[Record], training: Train
         _assert_close(trainer.clipped_sum(), _add(first[one], first[other]), f"{other} after {one}")
 
 
+def assert_same_in_full_company(program: Program, records: Sequence[Record], training: Training) -> None:
+    """A pass without an empty slot is the same pass with one slot emptied, and what that record contributes alone."""
+    for first in range(len(records)):
+        slots = [(first + i) % len(records) for i in range(training.pass_size)]
+        full, without, alone = (
+            contribution_when_moved(program, records, taken, training)
+            for taken in (slots, [*slots[:-1], -1], [*[-1] * (len(slots) - 1), slots[-1]])
+        )
+        _assert_close(full, _add(without, alone), f"{slots[-1]} in the company of {slots[:-1]}")
+
+
 def _add(left: Gradient, right: Gradient) -> Gradient:
     return {name: left[name] + right[name] for name in left}
 
@@ -56,3 +79,4 @@ def assert_sound(program: Program, records: Sequence[Record], clipping_norm: flo
     assert all(t.dtype != torch.float32 for record in records for t in record.tensors()), "float64 tells leaks from rounding"
     assert_bounded(program, records, training)
     assert_isolated(program, records, training)
+    assert_same_in_full_company(program, records, training)

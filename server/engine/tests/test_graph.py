@@ -267,7 +267,7 @@ def test_batch_norm_that_learns_is_refused_in_a_graph_too(engine: Engine) -> Non
     module = Frozen()
     given = own(engine.read(archive(module, schema, "trace"), schema))
     engine.build(given.to_c(), schema, "l2", keep=given)
-    training = [o for o in given.operands_of("aten::batch_norm") if o.kind == OperandKind.BOOLEAN][0]
+    training = next(o for o in given.operands_of("aten::batch_norm") if o.kind == OperandKind.BOOLEAN)
     training.integer = 1
     with pytest.raises(EngineError, match="GroupNorm"):
         engine.build(given.to_c(), schema, "l2", keep=given)

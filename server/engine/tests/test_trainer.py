@@ -139,7 +139,7 @@ def test_weights_that_do_not_fit_are_refused(program: Program, name: str, value:
         assert torch.equal(unchanged, start[key])
 
 
-def test_a_dropped_unit_differs_by_record_and_by_step(engine: Engine) -> None:
+def test_a_dropped_unit_differs_by_seed(engine: Engine) -> None:
     """Dropout is drawn for each record anew: a mask that all records share would couple them."""
     module = nn.Sequential(nn.Dropout(0.5), nn.Linear(400, 1, bias=False)).double()
     record = Record({"x": torch.ones(400).double()}, torch.tensor([-1e6]).double())
@@ -148,8 +148,8 @@ def test_a_dropped_unit_differs_by_record_and_by_step(engine: Engine) -> None:
         program = engine.load(archive(module, schema, form), schema, "l1")
         trainer = program.trainer(Training(pass_size=4, clipping_norm=1e6))
         masks, before = [], torch.zeros(1, 400).double()
-        for slots in ([0], [-1, 0], [0], [-1, 0]):
-            trainer.run_pass([record], slots)
+        for seed, slots in enumerate(([0], [-1, 0], [0], [-1, 0])):
+            trainer.run_pass([record], slots, seed)
             total = trainer.clipped_sum()["1.weight"]
             masks.append(total - before)
             before = total
@@ -158,7 +158,7 @@ def test_a_dropped_unit_differs_by_record_and_by_step(engine: Engine) -> None:
             assert 130 < int((mask > 0).sum()) < 270
         assert len({tuple(mask.flatten().tolist()) for mask in masks}) == 4
         trainer = program.trainer(Training(pass_size=2, clipping_norm=1e6))
-        trainer.run_pass([record], [0, 0])
+        trainer.run_pass([record, record], [0, 1])
         assert set(trainer.clipped_sum()["1.weight"].unique().tolist()) == {0.0, 2.0, 4.0}
 
 
