@@ -92,7 +92,7 @@ void Graph::put(bl_operand_kind kind, int64_t integer, double real, const char* 
 // The number of a tensor, in the order in which they are met.
 int64_t Graph::tensor(const at::Tensor& tensor) {
   auto [first, last] = at_.equal_range(tensor.const_data_ptr());
-  for (auto found = first; found != last; ++found)
+  for (auto found = first; found != last && tensor.numel() > 0; ++found)  // what has no elements lies nowhere
     if (same(sources_[found->second], tensor)) return found->second;
   if (abi_dtype(tensor.scalar_type()) == 0)
     throw Failure(BL_INCOMPATIBLE_MODEL,

@@ -85,6 +85,22 @@ def test_a_graph_names_frozen_and_trainable_parameters_and_each_tensor_once(grap
     assert all(step.op is not None and not step.op.endswith(b"_") for step in given.steps)
 
 
+def test_tensors_without_elements_are_not_shared(engine: Engine) -> None:
+    class Empty(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+            self.one, self.two = (nn.Parameter(torch.zeros(0), requires_grad=False) for _ in range(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)
+
+    schema = Schema.of(Record({"x": torch.zeros(4)}, torch.zeros(2)))
+    given = own(engine.read(archive(Empty(), schema, "script"), schema))
+    assert len({p.tensor for p in given.parameters}) == len(given.parameters) == 4
+    engine.build(given.to_c(), schema, "l2", keep=given)
+
+
 def test_tensors_are_in_order_of_their_elements_size(engine: Engine) -> None:
     class Mixed(nn.Module):
         def __init__(self) -> None:
@@ -171,7 +187,7 @@ def of_output(given: OwnGraph) -> Operand:
     return Operand(OperandKind.VALUE, given.output)
 
 
-V, T, N, I, L, X = OperandKind.VALUE, OperandKind.TENSOR, OperandKind.NONE, OperandKind.INTEGER, OperandKind.LIST, OperandKind.TEXT
+V, T, N, INT, L, X = (OperandKind[name] for name in ("VALUE", "TENSOR", "NONE", "INTEGER", "LIST", "TEXT"))
 FORGED: dict[str, tuple[Callable[[OwnGraph], None], set[Status]]] = {
     "a forbidden operator": (lambda g: last_step(g, b"aten::batch_norm_stats", b"", [of_output(g)]), {Status.INCOMPATIBLE_MODEL}),
     "an operator that nobody knows": (change("aten::relu", op=b"aten::steal"), {Status.INCOMPATIBLE_MODEL}),
@@ -201,14 +217,14 @@ FORGED: dict[str, tuple[Callable[[OwnGraph], None], set[Status]]] = {
         {Status.INVALID_ARGUMENT},
     ),
     "an operand of no kind": (first_of_kind("aten::relu", V, kind=77), {Status.INVALID_ARGUMENT}),
-    "a number for a tensor": (first_of_kind("aten::relu", V, kind=I), {Status.FORWARD_FAILED}),
-    "a tensor for a number": (first_of_kind("aten::cat", I, kind=V, integer=0), {Status.FORWARD_FAILED}),
+    "a number for a tensor": (first_of_kind("aten::relu", V, kind=INT), {Status.FORWARD_FAILED}),
+    "a tensor for a number": (first_of_kind("aten::cat", INT, kind=V, integer=0), {Status.FORWARD_FAILED}),
     "a text for a list": (first_of_kind("aten::layer_norm", L, kind=X), {Status.FORWARD_FAILED, Status.INVALID_ARGUMENT}),
     "a list that never ends": (first_of_kind("aten::layer_norm", L, integer=2**62), {Status.INVALID_ARGUMENT}),
     "a list of less than nothing": (first_of_kind("aten::layer_norm", L, integer=-1), {Status.INVALID_ARGUMENT}),
     "a list in a list in a list": (first_of_kind("aten::relu", V, kind=L, integer=1), {Status.INVALID_ARGUMENT}),
     "a value in a list of numbers": (
-        lambda g: setattr(next(o for o in g.operands_of("aten::layer_norm") if o.kind == I), "kind", V),
+        lambda g: setattr(next(o for o in g.operands_of("aten::layer_norm") if o.kind == INT), "kind", V),
         {Status.INVALID_ARGUMENT},
     ),
     "too few operands": (lambda g: g.operands.pop(), {Status.INVALID_ARGUMENT}),

@@ -82,7 +82,7 @@ func (j *judge) parameters() error {
 	trainable := false
 	for i, parameter := range j.Graph.GetParameters() {
 		name := parameter.GetName()
-		if name == "" || !plainText(name, maxNameBytes) || names[name] {
+		if name == "" || len(name) > maxNameBytes || !printable(name) || names[name] {
 			return unsound("parameter %d has an empty, an overlong, a repeated name, or one that cannot be printed", i)
 		}
 		names[name] = true

@@ -47,7 +47,8 @@ type Training struct {
 // Trainer holds the parameters of a run.
 type Trainer interface {
 	// Pass adds the clipped gradients of some records to the step's sum. records holds count of them; a slot of -1 is empty.
-	Pass(records []byte, count int64, slots []int64) error
+	// seeds has one number for each slot: all that the model draws at random for the record comes from it.
+	Pass(records []byte, count int64, slots []int64, seeds []uint64) error
 	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
 	Step(random io.Reader) error
 	// Parameters are valid until the next call.

@@ -32,6 +32,7 @@ type fakeEngine struct {
 	rehearsed []int64
 	training  Training
 	passes    [][]int64
+	seeds     [][]uint64
 	steps     int
 	noise     [][]byte
 	parameter []byte
@@ -96,17 +97,20 @@ func (e *fakeEngine) Report() (*bastionlabv1.CapabilityReport, error) {
 func (e *fakeEngine) Train(training Training) (Trainer, error) {
 	e.training = training
 	e.trainers++
-	e.passes, e.steps, e.noise = nil, 0, nil // the last trainer's
+	e.passes, e.seeds, e.steps, e.noise = nil, nil, 0, nil // the last trainer's
 	return e, e.trainErr
 }
 
-func (e *fakeEngine) Pass(records []byte, count int64, slots []int64) error {
+func (e *fakeEngine) Pass(records []byte, count int64, slots []int64, seeds []uint64) error {
+	if len(seeds) != len(slots) {
+		return errors.New("a slot without a seed")
+	}
 	for _, slot := range slots {
 		if slot < emptySlot || slot >= count || int64(len(records)) != count*testRecordBytes {
 			return errors.New("slot out of range")
 		}
 	}
-	e.passes = append(e.passes, slices.Clone(slots))
+	e.passes, e.seeds = append(e.passes, slices.Clone(slots)), append(e.seeds, slices.Clone(seeds))
 	if e.trainers == 1 {
 		return e.rehearsedPassErr
 	}

@@ -188,6 +188,15 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 	if len(engine.passes) != 12 || !slices.EqualFunc(engine.passes[:3], want, slices.Equal) {
 		t.Errorf("passes: %v", engine.passes)
 	}
+	drawn := map[uint64]bool{}
+	for i, slots := range engine.passes {
+		for j, slot := range slots {
+			if slot >= 0 && drawn[engine.seeds[i][j]] {
+				t.Error("two records or steps draw the same")
+			}
+			drawn[engine.seeds[i][j]] = true
+		}
+	}
 	for i := range engine.noise {
 		for j := range i {
 			if bytes.Equal(engine.noise[i], engine.noise[j]) {

@@ -24,6 +24,10 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 	if err != nil {
 		return nil, err
 	}
+	draws, err := newDraws(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
 	sampler := newSampler(rand.Reader, settings.GetInclusionThreshold(), includesAll(settings.GetIncludeAll()), settings.GetSlots())
 	teller := p.newTeller(schedule.New(settings.GetEpochEnds()))
 	var sample []int64
@@ -32,7 +36,7 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 			return nil, err
 		}
 		for _, slots := range passes(sample, settings.GetPassSize(), records.count) {
-			if err := run.trainer.Pass(records.bytes, records.count, slots); err != nil {
+			if err := run.trainer.Pass(records.bytes, records.count, slots, draws.of(step, slots)); err != nil {
 				return nil, fmt.Errorf("step %d: pass: %w", step, err)
 			}
 			if err := teller.alive(); err != nil {
