@@ -358,7 +358,10 @@ class _Models(_Service, model_pb2_grpc.ModelServiceServicer):
         model_id = secrets.token_hex(16)
         self._s.archives[model_id] = archive
         report = model_pb2.CapabilityReport(
-            operators=[model_pb2.OperatorUse(name="aten::linear", count=1)],
+            operators=[
+                model_pb2.OperatorUse(name="aten::linear", count=1),
+                model_pb2.OperatorUse(name="aten::dropout", count=3, one_record_at_a_time=2),
+            ],
             parameters=[
                 model_pb2.ParameterReport(
                     name=name,

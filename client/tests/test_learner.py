@@ -39,7 +39,8 @@ def test_nothing_is_sent_before_it_is_needed_and_then_once(server: FakeServer, l
 
 def test_check_says_what_was_understood(learner: RemoteLearner) -> None:
     report = learner.check()
-    assert report.operators == {"aten::linear": 1}
+    assert report.operators == {"aten::linear": 1, "aten::dropout": 3}
+    assert report.one_record_at_a_time == {"aten::dropout": 2}
     assert [(p.name, p.dtype, p.shape, p.trainable, p.measurement) for p in report.parameters] == [
         ("weight", "float32", (2, 8), True, "linear"),
         ("bias", "float32", (2,), True, "linear"),
@@ -50,8 +51,9 @@ def test_check_says_what_was_understood(learner: RemoteLearner) -> None:
         "parameter  form           measured by",
         "weight     float32[2, 8]  linear",
         "bias       float32[2]     linear",
-        "operator      uses",
-        "aten::linear  1",
+        "operator       uses",
+        "aten::dropout  3, 2 one record at a time",
+        "aten::linear   1",
     ]
 
 

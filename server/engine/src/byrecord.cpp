@@ -1,5 +1,5 @@
-// Any operator, one record after the other: what draws random numbers, and what libtorch cannot compute for many records at once.
-// It sees one record because there is no other.
+// Any operator, one record after the other: what draws random numbers, and what libtorch differentiates one way or another by what
+// all records hold. It sees one record because there is no other.
 #include "operations.h"
 #include "randomness.h"
 

@@ -36,9 +36,12 @@ std::string measurement(const std::vector<std::string>& uses) {
 std::string make_report(const Program& program) {
   json report = {
       {"operators", json::array()}, {"parameters", json::array()}, {"inputs", json::array()}, {"outputs", json::array()}};
-  std::map<std::string, int64_t> counts;
+  std::map<std::string, int64_t> counts, one_at_a_time;
   for (const Step& step : program.tape.steps) counts[step.name]++;
-  for (const auto& [name, count] : counts) report["operators"].push_back({{"name", name}, {"count", std::to_string(count)}});
+  for (const PlannedStep& step : program.plan.steps) one_at_a_time[step.name] += step.one_at_a_time ? 1 : 0;
+  for (const auto& [name, count] : counts)
+    report["operators"].push_back(
+        {{"name", name}, {"count", std::to_string(count)}, {"oneRecordAtATime", std::to_string(one_at_a_time[name])}});
   size_t next = 0;
   for (const Parameter& parameter : program.parameters) {
     json row = tensor(parameter.name, parameter.tensor.scalar_type(), parameter.tensor.sizes().vec());

@@ -94,9 +94,10 @@ class Rewriter {
     });
     auto rule = kRules.find(step.name);  // once more, now that what it could not take for a weight is a value
     std::unique_ptr<Operation> operation = rule == kRules.end() ? nullptr : rule->second.make(step, context_);
-    if (operation == nullptr)
-      operation = is_random(*step.op) || looks_at_all(*step.op) ? make_by_record(step, context_.place) : make_vmap(step);
+    bool one_at_a_time = operation == nullptr && (is_random(*step.op) || looks_at_all(*step.op));
+    if (operation == nullptr) operation = one_at_a_time ? make_by_record(step, context_.place) : make_vmap(step);
     add(std::move(operation), step, std::move(reads));
+    plan_.steps.back().one_at_a_time = one_at_a_time;
   }
 
   // The value that holds a parameter once per record; made at its first general use and shared by all of them.

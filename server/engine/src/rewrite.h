@@ -10,6 +10,7 @@ struct PlannedStep {
   std::unique_ptr<Operation> operation;
   std::string name, layer;        // of the author's operator
   std::vector<ValueId> last_use;  // values that no later step needs
+  bool one_at_a_time = false;     // runs one record after the other
 };
 
 struct Plan {

@@ -58,6 +58,13 @@ def test_the_report_says_what_the_model_is(engine: Engine) -> None:
     assert set(operators) <= set(engine.allowed)
 
 
+def test_the_report_says_what_runs_one_record_at_a_time(engine: Engine) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 3), nn.Dropout(0.5))
+    schema = Schema.of(Record({"x": torch.zeros(4)}, torch.zeros(3)))
+    report = report_of(engine, module, schema, "l2")
+    assert {use.name: use.one_record_at_a_time for use in report.operators} == {"aten::dropout": 2, "aten::linear": 0}
+
+
 @pytest.mark.parametrize("case", CASES[::6], ids=lambda case: case.name)
 def test_every_operator_reported_is_in_the_table(engine: Engine, case: Case) -> None:
     try:

@@ -184,7 +184,7 @@ func TestTheReportIsReadOffTheProgram(t *testing.T) {
 	c := model()
 	says := stated(c)
 	// Whatever else it says: none of it is shown.
-	says.Operators = []*bastionlabv1.OperatorUse{{Name: "aten::harmless", Count: 7}}
+	says.Operators = []*bastionlabv1.OperatorUse{{Name: "aten::harmless", Count: 7}, {Name: "aten::relu", Count: 9, OneRecordAtATime: 1}}
 	says.Inputs = []*bastionlabv1.TensorSpec{{Name: "other"}}
 	says.ProgramSha256 = []byte("another")
 	says.Parameters[0].Dtype, says.Parameters[0].Shape, says.Parameters[0].Trainable = u8, []int64{9}, false
@@ -194,7 +194,7 @@ func TestTheReportIsReadOffTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &bastionlabv1.CapabilityReport{
-		Operators: []*bastionlabv1.OperatorUse{{Name: "aten::linear", Count: 1}, {Name: "aten::relu", Count: 1}},
+		Operators: []*bastionlabv1.OperatorUse{{Name: "aten::linear", Count: 1}, {Name: "aten::relu", Count: 1, OneRecordAtATime: 1}},
 		Parameters: []*bastionlabv1.ParameterReport{
 			{Name: "head.weight", Dtype: f32, Shape: []int64{2, 3}, Trainable: true, Measurement: "embedding + linear (tied)"},
 			{Name: "head.scale", Dtype: f64, Trainable: true, Measurement: "embedding + linear (tied)"},
@@ -224,7 +224,13 @@ func TestAReportThatNoHonestIntakeWritesIsNotUsed(t *testing.T) {
 		"output of no dtype":          func(r *r) { r.Outputs[0].Dtype = 0 },
 		"output of escapes":           func(r *r) { r.Outputs[0].Name = "\x00" },
 		"no output at all":            func(r *r) { r.Outputs[0] = nil },
-		"too many outputs":            func(r *r) { r.Outputs = slices.Repeat(r.Outputs, maxOutputs+1) },
+		"more one at a time than there are": func(r *r) {
+			r.Operators = []*bastionlabv1.OperatorUse{{Name: "aten::relu", OneRecordAtATime: 2}}
+		},
+		"less than none one at a time": func(r *r) {
+			r.Operators = []*bastionlabv1.OperatorUse{{Name: "aten::relu", OneRecordAtATime: -1}}
+		},
+		"too many outputs": func(r *r) { r.Outputs = slices.Repeat(r.Outputs, maxOutputs+1) },
 	}
 	for name, spoil := range cases {
 		says := stated(model())

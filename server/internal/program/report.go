@@ -19,8 +19,8 @@ const (
 var errReport = errors.New("program: the intake's report is malformed")
 
 // Report is what people are shown of a judged program, without its digest. Operators, parameters and inputs are read off the program. How
-// each parameter is measured and what comes out are known to the engine only and are taken from what the intake stated: texts and
-// shapes to read, on which nothing rests.
+// each parameter is measured, how many operators run one record at a time and what comes out are known to the engine only and are
+// taken from what the intake stated: texts and numbers to read, on which nothing rests.
 func (c Canonical) Report(stated *bastionlabv1.CapabilityReport) (*bastionlabv1.CapabilityReport, error) {
 	parameters, err := c.parameterReports(stated.GetParameters())
 	if err != nil {
@@ -30,24 +30,35 @@ func (c Canonical) Report(stated *bastionlabv1.CapabilityReport) (*bastionlabv1.
 	if err != nil {
 		return nil, err
 	}
+	operators, err := operatorUses(c.Graph.GetSteps(), stated.GetOperators())
+	if err != nil {
+		return nil, err
+	}
 	return &bastionlabv1.CapabilityReport{
-		Operators:  operatorUses(c.Graph.GetSteps()),
+		Operators:  operators,
 		Parameters: parameters,
 		Inputs:     c.Graph.GetSchema().GetInputs(),
 		Outputs:    outputs,
 	}, nil
 }
 
-func operatorUses(steps []*trainerv1.Step) []*bastionlabv1.OperatorUse {
-	counts := map[string]int64{}
+// operatorUses counts the operators. Only how many of each run one record at a time is the intake's word.
+func operatorUses(steps []*trainerv1.Step, stated []*bastionlabv1.OperatorUse) ([]*bastionlabv1.OperatorUse, error) {
+	counts, oneAtATime := map[string]int64{}, map[string]int64{}
 	for _, step := range steps {
 		counts[step.GetOperator()]++
 	}
+	for _, use := range stated {
+		if of := use.GetOneRecordAtATime(); of < 0 || of > counts[use.GetName()] {
+			return nil, errReport
+		}
+		oneAtATime[use.GetName()] = use.GetOneRecordAtATime()
+	}
 	var uses []*bastionlabv1.OperatorUse
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		uses = append(uses, &bastionlabv1.OperatorUse{Name: name, Count: counts[name]})
+		uses = append(uses, &bastionlabv1.OperatorUse{Name: name, Count: counts[name], OneRecordAtATime: oneAtATime[name]})
 	}
-	return uses
+	return uses, nil
 }
 
 func (c Canonical) parameterReports(stated []*bastionlabv1.ParameterReport) ([]*bastionlabv1.ParameterReport, error) {

@@ -28,6 +28,8 @@ class CapabilityReport:
     """The identifier of the uploaded model."""
     operators: dict[str, int]
     """How often each is used."""
+    one_record_at_a_time: dict[str, int]
+    """Of these, how many run one record after the other, which takes longer: random ones, and a few others."""
     parameters: tuple[Parameter, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -40,6 +42,7 @@ class CapabilityReport:
         return cls(
             model=message.model_id,
             operators={use.name: use.count for use in report.operators},
+            one_record_at_a_time={use.name: use.one_record_at_a_time for use in report.operators if use.one_record_at_a_time},
             parameters=tuple(_parameter(each) for each in report.parameters),
             inputs=tuple(TensorSpec.from_message(spec) for spec in report.inputs),
             outputs=tuple(TensorSpec.from_message(spec) for spec in report.outputs),
@@ -57,9 +60,13 @@ class CapabilityReport:
                 f"{', '.join(map(str, self.inputs))} -> {', '.join(map(str, self.outputs))}",
                 f"{len(trainable)} of {len(self.parameters)} parameters are trained",
                 table(("parameter", "form", "measured by"), rows),
-                table(("operator", "uses"), [(name, str(count)) for name, count in sorted(self.operators.items())]),
+                table(("operator", "uses"), [(name, self._uses(name)) for name in sorted(self.operators)]),
             ]
         )
+
+    def _uses(self, operator: str) -> str:
+        alone = self.one_record_at_a_time.get(operator)
+        return f"{self.operators[operator]}, {alone} one record at a time" if alone else f"{self.operators[operator]}"
 
 
 def _parameter(message: model_pb2.ParameterReport) -> Parameter:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bastionlab.v1 import dataset_pb2 as bastionlab_dot_v1_dot_dataset__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x61stionlab/v1/model.proto\x12\rbastionlab.v1\x1a\x1b\x62\x61stionlab/v1/dataset.proto\"\x97\x01\n\x12UploadModelRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .bastionlab.v1.UploadModelHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x34\n\x07trailer\x18\x03 \x01(\x0b\x32!.bastionlab.v1.UploadModelTrailerH\x00\x42\x06\n\x04part\"o\n\x11UploadModelHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12\x0c\n\x04loss\x18\x04 \x01(\t\x12\x15\n\rarchive_bytes\x18\x05 \x01(\x03\"$\n\x12UploadModelTrailer\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\"X\n\x13UploadModelResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12/\n\x06report\x18\x02 \x01(\x0b\x32\x1f.bastionlab.v1.CapabilityReport\"\xe4\x01\n\x10\x43\x61pabilityReport\x12-\n\toperators\x18\x01 \x03(\x0b\x32\x1a.bastionlab.v1.OperatorUse\x12\x32\n\nparameters\x18\x02 \x03(\x0b\x32\x1e.bastionlab.v1.ParameterReport\x12)\n\x06inputs\x18\x03 \x03(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12*\n\x07outputs\x18\x04 \x03(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12\x16\n\x0eprogram_sha256\x18\x05 \x01(\x0c\"*\n\x0bOperatorUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"{\n\x0fParameterReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.bastionlab.v1.DType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x11\n\ttrainable\x18\x04 \x01(\x08\x12\x13\n\x0bmeasurement\x18\x05 \x01(\t2f\n\x0cModelService\x12V\n\x0bUploadModel\x12!.bastionlab.v1.UploadModelRequest\x1a\".bastionlab.v1.UploadModelResponse(\x01\x42HZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x61stionlab/v1/model.proto\x12\rbastionlab.v1\x1a\x1b\x62\x61stionlab/v1/dataset.proto\"\x97\x01\n\x12UploadModelRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .bastionlab.v1.UploadModelHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x34\n\x07trailer\x18\x03 \x01(\x0b\x32!.bastionlab.v1.UploadModelTrailerH\x00\x42\x06\n\x04part\"o\n\x11UploadModelHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12\x0c\n\x04loss\x18\x04 \x01(\t\x12\x15\n\rarchive_bytes\x18\x05 \x01(\x03\"$\n\x12UploadModelTrailer\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\"X\n\x13UploadModelResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12/\n\x06report\x18\x02 \x01(\x0b\x32\x1f.bastionlab.v1.CapabilityReport\"\xe4\x01\n\x10\x43\x61pabilityReport\x12-\n\toperators\x18\x01 \x03(\x0b\x32\x1a.bastionlab.v1.OperatorUse\x12\x32\n\nparameters\x18\x02 \x03(\x0b\x32\x1e.bastionlab.v1.ParameterReport\x12)\n\x06inputs\x18\x03 \x03(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12*\n\x07outputs\x18\x04 \x03(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12\x16\n\x0eprogram_sha256\x18\x05 \x01(\x0c\"H\n\x0bOperatorUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\x1c\n\x14one_record_at_a_time\x18\x03 \x01(\x03\"{\n\x0fParameterReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.bastionlab.v1.DType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x11\n\ttrainable\x18\x04 \x01(\x08\x12\x13\n\x0bmeasurement\x18\x05 \x01(\t2f\n\x0cModelService\x12V\n\x0bUploadModel\x12!.bastionlab.v1.UploadModelRequest\x1a\".bastionlab.v1.UploadModelResponse(\x01\x42HZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPABILITYREPORT']._serialized_start=469
   _globals['_CAPABILITYREPORT']._serialized_end=697
   _globals['_OPERATORUSE']._serialized_start=699
-  _globals['_OPERATORUSE']._serialized_end=741
-  _globals['_PARAMETERREPORT']._serialized_start=743
-  _globals['_PARAMETERREPORT']._serialized_end=866
-  _globals['_MODELSERVICE']._serialized_start=868
-  _globals['_MODELSERVICE']._serialized_end=970
+  _globals['_OPERATORUSE']._serialized_end=771
+  _globals['_PARAMETERREPORT']._serialized_start=773
+  _globals['_PARAMETERREPORT']._serialized_end=896
+  _globals['_MODELSERVICE']._serialized_start=898
+  _globals['_MODELSERVICE']._serialized_end=1000
 # @@protoc_insertion_point(module_scope)

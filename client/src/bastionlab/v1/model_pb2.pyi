@@ -60,12 +60,14 @@ class CapabilityReport(_message.Message):
     def __init__(self, operators: _Optional[_Iterable[_Union[OperatorUse, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[ParameterReport, _Mapping]]] = ..., inputs: _Optional[_Iterable[_Union[_dataset_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_dataset_pb2.TensorSpec, _Mapping]]] = ..., program_sha256: _Optional[bytes] = ...) -> None: ...
 
 class OperatorUse(_message.Message):
-    __slots__ = ("name", "count")
+    __slots__ = ("name", "count", "one_record_at_a_time")
     NAME_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    ONE_RECORD_AT_A_TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     count: int
-    def __init__(self, name: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+    one_record_at_a_time: int
+    def __init__(self, name: _Optional[str] = ..., count: _Optional[int] = ..., one_record_at_a_time: _Optional[int] = ...) -> None: ...
 
 class ParameterReport(_message.Message):
     __slots__ = ("name", "dtype", "shape", "trainable", "measurement")

@@ -369,11 +369,13 @@ func (x *CapabilityReport) GetProgramSha256() []byte {
 }
 
 type OperatorUse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Count int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Of these, how many run one record after the other: random ones, and a few whose gradient would look at all records.
+	OneRecordAtATime int64 `protobuf:"varint,3,opt,name=one_record_at_a_time,json=oneRecordAtATime,proto3" json:"one_record_at_a_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *OperatorUse) Reset() {
@@ -416,6 +418,13 @@ func (x *OperatorUse) GetName() string {
 func (x *OperatorUse) GetCount() int64 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *OperatorUse) GetOneRecordAtATime() int64 {
+	if x != nil {
+		return x.OneRecordAtATime
 	}
 	return 0
 }
@@ -525,10 +534,11 @@ const file_bastionlab_v1_model_proto_rawDesc = "" +
 	"parameters\x121\n" +
 	"\x06inputs\x18\x03 \x03(\v2\x19.bastionlab.v1.TensorSpecR\x06inputs\x123\n" +
 	"\aoutputs\x18\x04 \x03(\v2\x19.bastionlab.v1.TensorSpecR\aoutputs\x12%\n" +
-	"\x0eprogram_sha256\x18\x05 \x01(\fR\rprogramSha256\"7\n" +
+	"\x0eprogram_sha256\x18\x05 \x01(\fR\rprogramSha256\"g\n" +
 	"\vOperatorUse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\"\xa7\x01\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12.\n" +
+	"\x14one_record_at_a_time\x18\x03 \x01(\x03R\x10oneRecordAtATime\"\xa7\x01\n" +
 	"\x0fParameterReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
 	"\x05dtype\x18\x02 \x01(\x0e2\x14.bastionlab.v1.DTypeR\x05dtype\x12\x14\n" +
