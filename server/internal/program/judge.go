@@ -220,6 +220,14 @@ func (j *judge) end() error {
 	return nil
 }
 
+// Refusal is what a model with the operator is refused with where the table has a line that forbids it, and nil where it has none.
+func (t Table) Refusal(operator, layer string) error {
+	if known, ok := t.byName[operator]; !ok || known.Kind != Forbidden {
+		return nil
+	}
+	return t.incompatible(operator, layer)
+}
+
 // incompatible says that an operator is not taken, where it stands, why, and what to do.
 func (t Table) incompatible(operator, layer string) error {
 	reason, next := t.Explain(operator)

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -77,6 +78,12 @@ func refuseFault(during task, fault *trainerv1.Fault) error {
 	}
 	switch fault.GetCode() {
 	case trainerv1.Fault_CODE_INCOMPATIBLE_MODEL:
+		// Where the table has a line on the operator, it says more than the process that met it: why, and what to use in its place.
+		if operators, err := program.Operators(); err == nil {
+			if refused := operators.Refusal(model.Operator, model.Layer); refused != nil {
+				return refused
+			}
+		}
 		return ofModel("change this part of the model and send it again", "the model cannot be trained privately"+where(model))
 	case trainerv1.Fault_CODE_FORWARD_FAILED:
 		return ofModel("compare what forward takes with the dataset's schema: a model sees one record as a batch of one",
