@@ -29,6 +29,9 @@ func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *basti
 	if err := checkTexts(header, c.limits); err != nil {
 		return t, err
 	}
+	if err := c.hasPlace(ctx, owner); err != nil {
+		return t, err
+	}
 	var err error
 	if t.recordBytes, err = checkSchema(header.GetSchema(), c.limits); err != nil {
 		return t, err

@@ -129,13 +129,9 @@ func (u *Upload) Abort() {
 
 func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*bastionlabv1.Dataset, error) {
 	c, t := u.catalogue, u.terms
-	card := &bastionlabv1.Dataset{
-		Id: u.id, Name: t.header.GetName(), Description: t.header.GetDescription(), Schema: t.header.GetSchema(), DeclaredSamples: t.declared,
-		DeltaAtto: int64(t.delta), Public: t.header.GetPublic(), Owner: u.owner, CreatedUnixMs: c.now().UnixMilli(),
-	}
-	encoded, err := proto.Marshal(card)
+	card, encoded, err := c.cardOf(u)
 	if err != nil {
-		return nil, fmt.Errorf("encode dataset: %w", err)
+		return nil, err
 	}
 	row := storage.DatasetRow{
 		ID: u.id, Owner: u.owner, TestOf: t.header.GetTestOf(), CreatedUnixMS: card.GetCreatedUnixMs(), Card: encoded,
@@ -143,8 +139,12 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	// Again, now that nobody can change it.
+	if err := c.hasPlace(ctx, u.owner); err != nil {
+		return nil, err
+	}
 	if row.TestOf != "" {
-		// Again, now that nobody can change it: the training set may be gone, its limit lower, its test set there.
+		// The training set may be gone, its limit lower, its test set there.
 		if err := c.inherit(ctx, u.owner, &t); err != nil {
 			return nil, err
 		}
@@ -158,4 +158,20 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 		return nil, err
 	}
 	return c.present(ctx, u.owner, row)
+}
+
+// cardOf is what others see of the dataset, and that as it is kept.
+func (c *Catalogue) cardOf(u *Upload) (card *bastionlabv1.Dataset, encoded []byte, err error) {
+	t := u.terms
+	card = &bastionlabv1.Dataset{
+		Id: u.id, Name: t.header.GetName(), Description: t.header.GetDescription(), Schema: t.header.GetSchema(), DeclaredSamples: t.declared,
+		DeltaAtto: int64(t.delta), Public: t.header.GetPublic(), Owner: u.owner, CreatedUnixMs: c.now().UnixMilli(),
+	}
+	if encoded, err = proto.Marshal(card); err != nil {
+		return nil, nil, fmt.Errorf("encode dataset: %w", err)
+	}
+	if len(encoded) > c.limits.CardBytes {
+		return nil, nil, invalid("give shorter names and a shorter description", "what others see of the dataset takes %d bytes, at most %d are taken", len(encoded), c.limits.CardBytes)
+	}
+	return card, encoded, nil
 }

@@ -86,6 +86,8 @@ type Service struct {
 	stopping bool
 	wake     chan struct{} // holds a token while the queue may have work
 
+	maxRunsOf int64
+
 	pricing chan struct{} // a place for each price under way: solving for the noise takes a processor for a moment
 }
 
@@ -106,7 +108,9 @@ func New(config Config) (*Service, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Service{Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), pricing: make(chan struct{}, maxPricing)}, nil
+	return &Service{
+		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, pricing: make(chan struct{}, maxPricing),
+	}, nil
 }
 
 // Serve trains what is queued until ctx is done. Then what runs is interrupted, what is queued gets its charge back, and it
