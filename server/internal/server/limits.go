@@ -17,6 +17,7 @@ const (
 	maxStreams           = 32 // of one connection
 	maxConnections       = 1024
 	maxUploads           = 8 // datasets and models together, of all clients
+	maxUploadsOfUser     = 2
 	maxTokenBytes        = 512
 	maxClientVersionText = 64
 
@@ -28,6 +29,8 @@ const (
 	requestTime = 30 * time.Second
 	// connectionIdle is how long a connection without a call is kept. Clients open another by themselves.
 	connectionIdle = 15 * time.Minute
-	// uploadIdle is how long an upload may pause between two messages before it is dropped.
+	// uploadIdle is how long an upload may pause before it is dropped, in all, unless what it brings makes up for it.
 	uploadIdle = 2 * time.Minute
+	// uploadBytesPerSecond is what an upload must bring on average. A telephone line does.
+	uploadBytesPerSecond = 16 << 10
 )

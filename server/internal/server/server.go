@@ -53,7 +53,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
-	uploads := newUploads(maxUploads, uploadIdle)
+	uploads := newUploads(maxUploads, maxUploadsOfUser)
 	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
