@@ -88,11 +88,9 @@ type Service struct {
 
 	maxRunsOf int64
 
-	pricing chan struct{} // a place for each price under way: solving for the noise takes a processor for a moment
+	pricing *turns // solving for the noise takes a processor for a moment
+	known   *memory
 }
-
-// maxPricing leaves processors for trainers.
-const maxPricing = 2
 
 // New makes a service that does not train yet.
 func New(config Config) (*Service, error) {
@@ -109,7 +107,7 @@ func New(config Config) (*Service, error) {
 		config.Now = time.Now
 	}
 	return &Service{
-		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, pricing: make(chan struct{}, maxPricing),
+		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
 	}, nil
 }
 
