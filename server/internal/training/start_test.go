@@ -110,6 +110,27 @@ func TestOnlyThePriceThatWasSeenIsCharged(t *testing.T) {
 	w.expectSpent(d, 4)
 }
 
+// What budget() says remains after a limit came is what a plan gets and what the ledger takes, and no more.
+func TestPlanAndLedgerAgreeOnWhatRemains(t *testing.T) {
+	w := newWorld(t)
+	d := w.upload(0)
+	m := w.insertModel(scientist, d)
+	w.wait(w.start(scientist, request(m, d, 1)).GetId())
+	budget, err := w.datasets.LowerLimit(t.Context(), owner, d, 6)
+	if err != nil || budget.GetRemainingNano() != 5e9 {
+		t.Fatalf("budget %v, %v", budget, err)
+	}
+	_, err = w.Plan(t.Context(), scientist, request(m, d, 5.000000001))
+	expectRefusal(t, err, refusal.BudgetExceeded, "5 of 6 (1 is spent)")
+	plan, err := w.Plan(t.Context(), scientist, request(m, d, 5))
+	if err != nil || plan.GetRemainingAfterNano() != 0 {
+		t.Errorf("plan %v, %v", plan, err)
+	}
+	if run := w.wait(w.start(scientist, request(m, d, 5)).GetId()); run.GetStatus() != completed {
+		t.Errorf("the run is %v", run)
+	}
+}
+
 func TestAModelCheckedAgainstAnotherSchemaIsRefused(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(6)
