@@ -43,7 +43,8 @@ func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *basti
 		return t, err
 	}
 	if header.GetTestOf() != "" {
-		return t, c.inherit(ctx, owner, &t)
+		err = c.inherit(ctx, owner, &t)
+		return t, err
 	}
 	if t.limit, err = checkLimit(header.PrivacyLimit); err != nil {
 		return t, err
