@@ -14,7 +14,7 @@ import (
 
 // execute brings a run that was taken from the queue to its end.
 func (s *Service) execute(ctx context.Context, l *live) {
-	defer s.drop(l)
+	defer s.leave(ctx, l)
 	serving := ctx
 	ctx, interrupt := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer interrupt(nil)

@@ -88,6 +88,10 @@ type Service struct {
 
 	maxRunsOf int64
 
+	owing      sync.WaitGroup // ends of runs that could not be written yet
+	writeAgain time.Duration
+	stopped    chan struct{} // closed when no run is under way any more
+
 	pricing *turns // solving for the noise takes a processor for a moment
 	known   *memory
 }
@@ -107,7 +111,7 @@ func New(config Config) (*Service, error) {
 		config.Now = time.Now
 	}
 	return &Service{
-		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
+		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, writeAgain: writeAgain, stopped: make(chan struct{}), pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
 	}, nil
 }
 
@@ -127,4 +131,6 @@ func (s *Service) Serve(ctx context.Context) {
 		waiting.stop(errStopping)
 		s.execute(ctx, waiting)
 	}
+	close(s.stopped)
+	s.owing.Wait()
 }
