@@ -8,6 +8,7 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/supervisor"
 	"github.com/bastionlab/bastionlab/server/internal/training"
@@ -48,16 +49,18 @@ func (d datasets) Begin(ctx context.Context, user string, header *bastionlabv1.U
 	return upload, nil
 }
 
-// Delete also ends the runs on the dataset, and on its test set.
+// Delete also ends the runs on the dataset, and on its test set: as soon as it is gone, also where its file could not be removed yet.
 func (d datasets) Delete(ctx context.Context, user, id string) error {
 	deleted, err := d.Get(ctx, user, id)
 	if err != nil {
 		return err
 	}
-	if err := d.Catalogue.Delete(ctx, user, id); err != nil {
-		return err
+	if err = d.Catalogue.Delete(ctx, user, id); err != nil {
+		if _, found := d.Get(context.WithoutCancel(ctx), user, id); refusal.KindOf(found) != refusal.NotFound {
+			return err
+		}
 	}
 	d.runs.DatasetDeleted(ctx, id)
 	d.runs.DatasetDeleted(ctx, deleted.GetTestId())
-	return nil
+	return err
 }

@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
@@ -273,6 +278,32 @@ func TestWhatIsSomebodyElsesIsNotThere(t *testing.T) {
 	}
 	_, trailer, err = stranger.sendModel(modelParts(d.GetId(), "cross_entropy", archive(t)))
 	expect(t, refusal.NotFound, trailer, err)
+}
+
+// A file that cannot be removed at once is removed at the next start. The dataset is gone all the same, and so are its runs.
+func TestRunsEndWithADatasetWhoseFileStays(t *testing.T) {
+	f := &fakeTrainers{}
+	n := serveOn(t, t.TempDir(), f)
+	owner, scientist := n.connect(), n.connect()
+	d := owner.upload("d", 6)
+	m := scientist.uploadModel(d.GetId())
+	arrived, letGo := f.hold()
+	defer letGo()
+	run := scientist.start(request(m, d.GetId(), 2))
+	<-arrived
+	blob := filepath.Join(n.dir, "blobs", "dataset", d.GetId()+".age")
+	if err := errors.Join(os.Remove(blob), os.MkdirAll(filepath.Join(blob, "in the way"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := owner.data().DeleteDataset(owner.ctx(), &bastionlabv1.DeleteDatasetRequest{Id: d.GetId()}); status.Code(err) != codes.Internal {
+		t.Errorf("deleted: %v", err)
+	}
+	if ended := scientist.wait(run.GetId()); ended.GetStatus() != bastionlabv1.RunStatus_RUN_STATUS_FAILED {
+		t.Errorf("the run is %v", ended)
+	}
+	if err := os.RemoveAll(blob); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestSixteenClientsRaceForTheLastOfTheBudget(t *testing.T) {

@@ -48,6 +48,9 @@ func (c *Catalogue) LowerLimit(ctx context.Context, user, id string, limit float
 	return c.Budget(ctx, user, id)
 }
 
+// maxListedEntries bounds what a budget tells of single runs: it is one message. The sums are of all of them.
+const maxListedEntries = 100_000
+
 // budgetOf says what an account holds. Epsilons are sums of what was charged.
 func budgetOf(a ledger.Account) *bastionlabv1.Budget {
 	budget := &bastionlabv1.Budget{
@@ -56,7 +59,7 @@ func budgetOf(a ledger.Account) *bastionlabv1.Budget {
 	if a.Limit != 0 {
 		budget.LimitNano = proto.Int64(int64(a.Limit))
 	}
-	for _, e := range a.Entries {
+	for _, e := range a.Entries[max(len(a.Entries)-maxListedEntries, 0):] {
 		entry := &bastionlabv1.BudgetEntry{RunId: e.Run, Status: statusOf(e), CreatedUnixMs: e.ReservedUnixMS}
 		if e.Charged() {
 			entry.EpsilonNano, entry.DeltaAtto, entry.Infinite = int64(e.Epsilon), int64(e.Delta), e.Infinite

@@ -13,32 +13,6 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-// List returns the datasets, newest first; test sets are named by their training sets.
-func (c *Catalogue) List(ctx context.Context, user string) ([]*bastionlabv1.Dataset, error) {
-	rows, err := c.store.Datasets(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tests := map[string]string{}
-	for _, row := range rows {
-		if row.TestOf != "" {
-			tests[row.TestOf] = row.ID
-		}
-	}
-	datasets := []*bastionlabv1.Dataset{}
-	for _, row := range rows {
-		if row.TestOf != "" {
-			continue
-		}
-		dataset, err := c.card(user, row, tests[row.ID])
-		if err != nil {
-			return nil, err
-		}
-		datasets = append(datasets, dataset)
-	}
-	return datasets, nil
-}
-
 // Get returns one dataset, a test set too.
 func (c *Catalogue) Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error) {
 	row, err := c.row(ctx, id)
@@ -84,7 +58,8 @@ func (c *Catalogue) card(user string, row storage.DatasetRow, testID string) (*b
 
 func decodeCard(row storage.DatasetRow) (*bastionlabv1.Dataset, error) {
 	dataset := &bastionlabv1.Dataset{}
-	if err := proto.Unmarshal(row.Card, dataset); err != nil {
+	// An earlier release kept fields that it did not know, however large.
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(row.Card, dataset); err != nil {
 		return nil, fmt.Errorf("decode dataset: %w", err)
 	}
 	return dataset, nil

@@ -44,6 +44,7 @@ type Catalogue struct {
 	ledger books
 	limits Limits
 	now    func() time.Time
+	insert func(context.Context, storage.DatasetRow) error // of the store
 
 	// changing serialises what makes datasets visible or takes them away.
 	changing sync.Mutex
@@ -60,7 +61,7 @@ func New(ctx context.Context, config Config) (*Catalogue, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	c := &Catalogue{store: config.Store, ledger: config.Ledger, limits: config.Limits, now: config.Now}
+	c := &Catalogue{store: config.Store, ledger: config.Ledger, limits: config.Limits, now: config.Now, insert: config.Store.InsertDataset}
 	return c, c.removeOrphans(ctx)
 }
 

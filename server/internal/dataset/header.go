@@ -29,6 +29,9 @@ func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *basti
 	if err := checkTexts(header, c.limits); err != nil {
 		return t, err
 	}
+	if err := c.hasPlace(ctx, owner); err != nil {
+		return t, err
+	}
 	var err error
 	if t.recordBytes, err = checkSchema(header.GetSchema(), c.limits); err != nil {
 		return t, err
@@ -40,7 +43,8 @@ func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *basti
 		return t, err
 	}
 	if header.GetTestOf() != "" {
-		return t, c.inherit(ctx, owner, &t)
+		err = c.inherit(ctx, owner, &t)
+		return t, err
 	}
 	if t.limit, err = checkLimit(header.PrivacyLimit); err != nil {
 		return t, err

@@ -13,6 +13,9 @@ type Limits struct {
 	Inputs           int
 	Rank             int
 	TensorNameBytes  int
+	CardBytes        int // what others see of one dataset, encoded
+	OwnerDatasets    int // of one owner, test sets too
+	ListingBytes     int // of all cards that one listing shows
 }
 
 // DefaultLimits suits a machine with memory for datasets of datasetBytes.
@@ -27,12 +30,16 @@ func DefaultLimits(datasetBytes int64) Limits {
 		Inputs:           64,
 		Rank:             8,
 		TensorNameBytes:  128,
+		CardBytes:        48 << 10, // what all the texts, inputs and ranges above come to
+		OwnerDatasets:    256,      // whose cards always fit in a listing
+		ListingBytes:     14 << 20, // less than what a client takes in one message
 	}
 }
 
 func (l Limits) check() error {
 	if l.RecordBytes <= 0 || l.DatasetBytes <= 0 || l.BatchBytes <= 0 || l.DeclaredSamples <= 0 || l.NameBytes <= 0 || l.DescriptionBytes <= 0 ||
-		l.Inputs <= 0 || l.Rank <= 0 || l.TensorNameBytes <= 0 {
+		l.Inputs <= 0 || l.Rank <= 0 || l.TensorNameBytes <= 0 ||
+		l.CardBytes <= 0 || l.OwnerDatasets <= 0 || l.ListingBytes <= 0 {
 		return errors.New("dataset: every limit must be positive")
 	}
 	return nil

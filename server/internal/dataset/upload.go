@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
-
-	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -111,11 +108,7 @@ func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDataset
 		return nil, err
 	}
 	u.ended = true
-	dataset, err := u.publish(ctx, digest, size)
-	if err != nil {
-		return nil, errors.Join(err, u.catalogue.store.DeleteBlob(blobKind, u.id))
-	}
-	return dataset, nil
+	return u.publish(ctx, digest, size)
 }
 
 // Abort drops what came. It does nothing once the upload has ended.
@@ -125,37 +118,4 @@ func (u *Upload) Abort() {
 	}
 	u.ended = true
 	u.blob.Abort()
-}
-
-func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*bastionlabv1.Dataset, error) {
-	c, t := u.catalogue, u.terms
-	card := &bastionlabv1.Dataset{
-		Id: u.id, Name: t.header.GetName(), Description: t.header.GetDescription(), Schema: t.header.GetSchema(), DeclaredSamples: t.declared,
-		DeltaAtto: int64(t.delta), Public: t.header.GetPublic(), Owner: u.owner, CreatedUnixMs: c.now().UnixMilli(),
-	}
-	encoded, err := proto.Marshal(card)
-	if err != nil {
-		return nil, fmt.Errorf("encode dataset: %w", err)
-	}
-	row := storage.DatasetRow{
-		ID: u.id, Owner: u.owner, TestOf: t.header.GetTestOf(), CreatedUnixMS: card.GetCreatedUnixMs(), Card: encoded,
-		Records: u.records, RecordBytes: t.recordBytes, BlobSHA256: digest, BlobBytes: size,
-	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	if row.TestOf != "" {
-		// Again, now that nobody can change it: the training set may be gone, its limit lower, its test set there.
-		if err := c.inherit(ctx, u.owner, &t); err != nil {
-			return nil, err
-		}
-	}
-	// From here on the caller's leaving changes nothing: an account without its dataset would serve nobody.
-	ctx = context.WithoutCancel(ctx)
-	if err := c.ledger.OpenAccount(u.id, u.owner, t.limit, t.delta, t.declared, digest); err != nil {
-		return nil, fmt.Errorf("open the dataset's account: %w", err)
-	}
-	if err := c.store.InsertDataset(ctx, row); err != nil {
-		return nil, err
-	}
-	return c.present(ctx, u.owner, row)
 }

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"math/big"
-
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 )
 
@@ -43,24 +41,11 @@ type Entry struct {
 // Charged says whether the entry counts.
 func (e Entry) Charged() bool { return e.Outcome != OutcomeReleased }
 
-// Remaining is the largest eps that a run with its ordinary share of delta is sure to get: within the limit less what is spent, and with
-// a share that fits in what is left of delta/2. It is 0 without a limit, after training without noise, and where the limit was lowered
-// below what is spent.
+// Remaining is what a run with its ordinary share of delta is sure to get: see accounting.Remaining. It is 0 without a limit, and after
+// training without noise.
 func (a Account) Remaining() accounting.Epsilon {
 	if a.Limit == 0 || a.Infinite {
 		return 0
 	}
-	byEpsilon := max(a.Limit-a.Spent, 0)
-	left := a.Delta/2 - a.SpentDelta
-	if left < 0 || a.Delta <= 0 {
-		return 0
-	}
-	// The largest e with floor(delta*e / (2*limit)) <= left is the one below (left+1) * 2*limit / delta.
-	bound := new(big.Int).Mul(big.NewInt(int64(left)+1), big.NewInt(2*int64(a.Limit)))
-	bound.Sub(bound, big.NewInt(1))
-	bound.Quo(bound, big.NewInt(int64(a.Delta)))
-	if bound.IsInt64() && accounting.Epsilon(bound.Int64()) < byEpsilon {
-		return accounting.Epsilon(bound.Int64())
-	}
-	return byEpsilon
+	return accounting.Remaining(a.Limit, a.Spent, a.Delta, a.SpentDelta)
 }

@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
@@ -152,5 +154,52 @@ func TestTheTextOfABrokenLedgerTellsWhatToDo(t *testing.T) {
 	err := charge(l, "a", 1e9)
 	if !strings.Contains(err.Error(), "restart the server") || !strings.Contains(err.Error(), "the disk failed") {
 		t.Errorf("said %v", err)
+	}
+}
+
+// A full disk is no broken one: what did not fit is cut off again, and the next charge finds the ledger as it was.
+func TestAFullDiskRefusesTheChargeAndBreaksNothing(t *testing.T) {
+	for _, errno := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		l, disk, mark := newLedger(t)
+		openAccount(t, l, 6.0)
+		before := bytes.Clone(disk.content)
+		disk.failAt, disk.fault = disk.calls+1, errno
+		refused := wantKind(t, charge(l, "a", 1e9), refusal.Unavailable)
+		if refused.Spent != refusal.Nothing || !strings.Contains(refused.Next, "make room") || !strings.Contains(refused.What, "full") {
+			t.Errorf("said %v", refused)
+		}
+		if !bytes.Equal(disk.content, before) || disk.synced != len(before) {
+			t.Errorf("%d bytes are left of %d, %d of them synced", len(disk.content), len(before), disk.synced)
+		}
+		if a := accountOf(t, l); a.Spent != 0 || len(a.Entries) != 0 {
+			t.Errorf("account %+v", a)
+		}
+		must(t, charge(l, "a", 1e9))
+		if a := accountOf(t, reopened(t, disk, mark)); a.Spent != 1e9 {
+			t.Errorf("account %+v", a)
+		}
+	}
+}
+
+// Where even that fails, or where a sync says that the disk is full, what it holds is not known.
+func TestAFullDiskThatCannotBeCutBackBreaksTheLedger(t *testing.T) {
+	for name, calls := range map[string][]int{"in the sync": {2}, "and the cut fails": {1, 2}, "and its sync fails": {1, 3}} {
+		l, disk, mark := newLedger(t)
+		openAccount(t, l, 6.0)
+		disk.fault, disk.failAt = syscall.ENOSPC, disk.calls+calls[0]
+		if len(calls) > 1 {
+			disk.failAlso = disk.calls + calls[1]
+		}
+		for range 2 {
+			if err := charge(l, "a", 1e9); err == nil || !strings.Contains(err.Error(), "restart the server") {
+				t.Errorf("%s: said %v", name, err)
+			}
+		}
+		if a := accountOf(t, l); a.Spent != 0 {
+			t.Errorf("%s: account %+v", name, a)
+		}
+		if a := accountOf(t, reopened(t, disk, mark)); a.Spent != 0 && a.Spent != 1e9 {
+			t.Errorf("%s: after a restart %+v", name, a)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,10 @@ type memoryDisk struct {
 	synced   int  // bytes that a crash keeps
 	syncs    int
 	calls    int
-	failAt   int // the call that fails; a write that fails has written half
-	crashAt  int // the call that is the last: it and all later ones do nothing and fail
+	failAt   int   // the call that fails; a write that fails has written half
+	failAlso int   // another one
+	fault    error // how they fail; nil: errFault
+	crashAt  int   // the call that is the last: it and all later ones do nothing and fail
 	crashed  bool
 	position int
 	pause    time.Duration // that a sync takes
@@ -41,8 +44,8 @@ func (d *memoryDisk) step() error {
 		d.crashed = true
 		return errCrash
 	}
-	if d.calls == d.failAt {
-		return errFault
+	if d.calls == d.failAt || d.calls == d.failAlso {
+		return cmp.Or(d.fault, errFault)
 	}
 	return nil
 }

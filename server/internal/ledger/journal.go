@@ -1,6 +1,9 @@
 package ledger
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
 var errClosed = errors.New("the ledger is closed")
 
@@ -19,8 +22,9 @@ type journal struct {
 	broken error // why nothing more is written
 }
 
-// write appends a record: written, synced and acknowledged, in this order. On any failure the journal is broken, because what the disk
-// holds is no longer known: it is neither tried again nor cut back.
+// write appends a record: written, synced and acknowledged, in this order. Where the disk had no room for it, it is cut off again and nothing
+// has happened. On any other failure the journal is broken, because what the disk holds is no longer known: it is neither tried again
+// nor cut back.
 func (j *journal) write(r record) error {
 	if j.broken != nil {
 		return unavailable(j.broken)
@@ -30,20 +34,38 @@ func (j *journal) write(r record) error {
 		return err
 	}
 	next := position{records: j.at.records + 1, bytes: j.at.bytes + int64(len(line)), chain: after}
-	if err := j.append(line, next); err != nil {
-		j.broken = err
-		return unavailable(err)
+	full, err := j.append(line, next)
+	if err == nil {
+		j.at = next
+		return nil
 	}
-	j.at = next
-	return nil
+	if full {
+		cutErr := j.cutBack()
+		if cutErr == nil {
+			return noRoom(err)
+		}
+		err = errors.Join(err, cutErr)
+	}
+	j.broken = err
+	return unavailable(err)
 }
 
-func (j *journal) append(line []byte, next position) error {
+// append says whether it failed for want of room before anything had to be durable. A full disk that shows only in a sync is not told from a
+// broken one.
+func (j *journal) append(line []byte, next position) (full bool, err error) {
 	if _, err := j.file.Write(line); err != nil {
-		return err
+		return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT), err
 	}
 	if err := j.file.Sync(); err != nil {
+		return false, err
+	}
+	return false, j.ack.Acknowledge(next.records, next.bytes, next.chain[:])
+}
+
+// cutBack removes what was written of a record that found no room.
+func (j *journal) cutBack() error {
+	if err := j.file.Truncate(j.at.bytes); err != nil {
 		return err
 	}
-	return j.ack.Acknowledge(next.records, next.bytes, next.chain[:])
+	return j.file.Sync()
 }

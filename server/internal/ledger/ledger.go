@@ -10,7 +10,8 @@
 // damage, and refuses to open with the reason and the number of the record.
 //
 // A write or sync that fails closes the ledger for writing until it is opened again: what the disk holds is not known then, and
-// a second fsync after a failed one may succeed without having written anything.
+// a second fsync after a failed one may succeed without having written anything. Only a write that finds the disk full is undone, and the
+// ledger goes on: that the rest was cut off is synced before anything else is written.
 //
 // Non-goals: no prices (accounting, planning), no run states, no proto types: a charge is the bytes that were authorised. The chain shows
 // damage and careless edits; against someone who rewrites file and mark together it needs the signed receipts that come with
@@ -107,4 +108,10 @@ func (l *Ledger) append(r record) error {
 func unavailable(cause error) error {
 	return fmt.Errorf("%w (%w)", refusal.New(refusal.Unavailable, "ask the server's operator to look at the disk and to restart the server",
 		"the budget ledger cannot be written, and takes no more charges until the server was restarted"), cause)
+}
+
+// noRoom is what a movement gets that found the disk full.
+func noRoom(cause error) error {
+	return fmt.Errorf("%w (%w)", refusal.New(refusal.Unavailable, "ask the server's operator to make room, then try again",
+		"the server's disk is full, and the budget ledger has not taken this"), cause)
 }

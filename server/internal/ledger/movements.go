@@ -12,9 +12,9 @@ import (
 // ErrDataGiven is wrapped by the refusal to release a charge whose trainer may have had the data.
 var ErrDataGiven = errors.New("the run was given the data: its charge stays")
 
-// ErrLimited is wrapped by the refusal to give data to a run without noise whose dataset has got a limit since it was charged. Its
-// charge can still be released.
-var ErrLimited = errors.New("the dataset has got a privacy limit: a run without noise is not given its data")
+// ErrLimited is wrapped by the refusal to give data to a run that the dataset's limit, lowered or set since the run was charged, does not
+// allow. Its charge can still be released.
+var ErrLimited = errors.New("the dataset's privacy limit was lowered: the run is not given its data")
 
 func noAccount() error {
 	return refusal.New(refusal.NotFound, "list the datasets there are", "there is no budget account for this dataset")
@@ -109,11 +109,26 @@ func (a *account) exceeded(requested accounting.Epsilon) error {
 }
 
 // DataGiven notes that the trainer is about to get the data. The descriptor may be sent only after it returned nil; from then on the
-// charge stays.
+// charge stays. A run whose account is over a limit that was lowered since gets ErrLimited, and its release makes room for the next.
 func (l *Ledger) DataGiven(dataset, run string) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	return wrap("note that data is given", l.append(record{Type: typeData, Dataset: dataset, Run: run}))
+	given := record{Type: typeData, Dataset: dataset, Run: run}
+	err := l.books.check(given) // first: what can never be given data is told so, whatever the limit
+	if err == nil && l.books.accounts[dataset].overLimit() {
+		err = ErrLimited
+	}
+	if err == nil {
+		err = l.append(given)
+	}
+	return wrap("note that data is given", err)
+}
+
+// overLimit says whether more is charged than the limit allows, which only lowering it can bring about.
+// PRIVACY: what a limit promises holds for every record given from then on. Charges whose runs still wait count too: which of them will
+// get the data is not known yet. This is no rule of replay: earlier releases gave data past it, and their files must open.
+func (a *account) overLimit() bool {
+	return a.Limit != 0 && (a.Infinite || a.Spent > a.Limit || a.SpentDelta > a.Delta/2)
 }
 
 // Release gives a charge back. It is refused with ErrDataGiven after DataGiven. A second release changes nothing.

@@ -33,11 +33,11 @@ func (r Request) schedule(eps, delta float64) (schedule, error) {
 	if err != nil {
 		return schedule{}, err
 	}
-	noise, err := accounting.NoiseFor(chosen.sampleRate, chosen.steps, eps, delta)
+	first, err := r.accountant().Calibrate(chosen.sampleRate, chosen.steps, eps, delta)
 	if err != nil {
 		return schedule{}, err
 	}
-	wanted := keptSignal * chosen.signal() / noise
+	wanted := keptSignal * chosen.signal() / first.NoiseMultiplier
 	for k := 1; chosen.batchSize > 1; k++ {
 		next, err := r.candidate(raised(starting, k))
 		if err != nil {
@@ -47,7 +47,7 @@ func (r Request) schedule(eps, delta float64) (schedule, error) {
 			continue
 		}
 		// Its noise is at most signal/wanted if and only if that much noise suffices: one evaluation instead of a calibration.
-		bound, err := accounting.EpsilonOf([]accounting.Steps{{SampleRate: next.sampleRate, NoiseMultiplier: next.signal() / wanted, Count: next.steps}}, delta)
+		bound, err := r.accountant().EpsilonOf([]accounting.Steps{{SampleRate: next.sampleRate, NoiseMultiplier: next.signal() / wanted, Count: next.steps}}, delta)
 		if err != nil || bound > eps {
 			break
 		}

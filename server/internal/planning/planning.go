@@ -35,6 +35,33 @@ type Request struct {
 
 	Parameters       int64   // of the model, for the estimate of time; 0: unknown
 	RecordsPerSecond float64 // as measured, for the same; 0: unknown
+
+	Accountant Accountant // nil: the package accounting
+}
+
+// Accountant is the part of a price that takes time. Whoever gives another than the package accounting answers for its answers being the
+// same; it may remember them, and may refuse to go on.
+type Accountant interface {
+	Calibrate(sampleRate float64, steps int64, eps, delta float64) (accounting.Calibration, error)
+	EpsilonOf(plan []accounting.Steps, delta float64) (float64, error)
+}
+
+func (r Request) accountant() Accountant {
+	if r.Accountant == nil {
+		return computed{}
+	}
+	return r.Accountant
+}
+
+// computed is the package accounting.
+type computed struct{}
+
+func (computed) Calibrate(sampleRate float64, steps int64, eps, delta float64) (accounting.Calibration, error) {
+	return accounting.Calibrate(sampleRate, steps, eps, delta)
+}
+
+func (computed) EpsilonOf(plan []accounting.Steps, delta float64) (float64, error) {
+	return accounting.EpsilonOf(plan, delta)
 }
 
 // Plan is what a run will do and cost.
@@ -102,7 +129,7 @@ func (p *Plan) withNoise(r Request) error {
 	}
 	p.BatchSize, p.Steps, p.SampleRate = schedule.batchSize, schedule.steps, schedule.sampleRate
 	// PRIVACY: solved for the integers that are charged, of which eps was rounded down and delta is at most the run's share.
-	found, err := accounting.Calibrate(p.SampleRate, p.Steps, eps, delta)
+	found, err := r.accountant().Calibrate(p.SampleRate, p.Steps, eps, delta)
 	if err != nil {
 		return err
 	}

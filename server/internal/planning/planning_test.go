@@ -176,8 +176,14 @@ func TestBudgetExceeded(t *testing.T) {
 		},
 		"delta gone": {
 			func(r *planning.Request) { r.SpentDelta = 4_000_000_000_000 },
-			refusal.Budget{LimitNano: 6e9, RequestedNano: 2e9, RemainingNano: 6e9},
-			"give a smaller delta",
+			refusal.Budget{LimitNano: 6e9, RequestedNano: 2e9, RemainingNano: 12e8},
+			"left only 1e-06 of the dataset's delta, and this run's is 1.666666666666e-06; spent: nothing; a run of eps 1.2 or less would fit; " +
+				"with a delta of 1e-06 or less given, a run of eps 6 or less would fit",
+		},
+		"delta gone altogether, as releases before took it without a limit": {
+			func(r *planning.Request) { r.Spent, r.SpentDelta = 1_000_000_000, r.DatasetDelta },
+			refusal.Budget{LimitNano: 6e9, SpentNano: 1e9, RequestedNano: 2e9},
+			"left only 0 of the dataset's delta, and this run's is 1.666666666666e-06; spent: nothing; nothing is left that a run could use",
 		},
 	}
 	for name, c := range cases {
@@ -267,7 +273,7 @@ func TestADatasetWithoutALimit(t *testing.T) {
 	r := walkThrough()
 	r.Limit, r.DatasetDelta = 0, 0
 	plan := mustPrice(t, r)
-	if !plan.Private || !plan.Unlimited || plan.Delta != 1e13 || plan.RemainingAfter != 0 {
+	if !plan.Private || !plan.Unlimited || plan.Delta != 1e12 || plan.RemainingAfter != 0 {
 		t.Errorf("with eps: %+v", plan)
 	}
 	r.Epsilon = nil
@@ -277,6 +283,55 @@ func TestADatasetWithoutALimit(t *testing.T) {
 	}
 	if len(plan.Warnings) == 0 || !strings.Contains(plan.Warnings[0], "without noise") {
 		t.Errorf("warnings %q", plan.Warnings)
+	}
+}
+
+// What a refusal says would fit, fits: with the ordinary share of delta, and with the smaller one that it names.
+func TestWhatARefusalSaysWouldFitFits(t *testing.T) {
+	r := walkThrough()
+	r.SpentDelta, r.BatchSize = 4_000_000_000_000, pointer(int64(45))
+	r.Epsilon = pointer(1.2)
+	if plan := mustPrice(t, r); plan.RemainingAfter > 1 { // the share of the last unit of eps is rounded down to nothing
+		t.Errorf("remaining after it: %s", plan.RemainingAfter)
+	}
+	r.Epsilon, r.Delta = pointer(6.0), pointer(1e-6)
+	if plan := mustPrice(t, r); plan.RemainingAfter != 0 || plan.Delta != 1e12 {
+		t.Errorf("plan %+v", plan)
+	}
+}
+
+// Runs on a dataset without a limit take shares as if it had one, so that a limit that comes later leaves what it says.
+func TestALimitThatComesLaterIsUsable(t *testing.T) {
+	for name, test := range map[string]struct {
+		before []float64
+		limit  accounting.Epsilon
+		after  accounting.Epsilon // 0: less than a run may have
+	}{
+		"one run":               {[]float64{1}, 6e9, 5e9},
+		"several runs":          {[]float64{1, 0.001, 2.5}, 6e9, 2_499_000_000},
+		"the assumed limit":     {[]float64{1, 2}, 10e9, 7e9},
+		"more than the limit":   {[]float64{7}, 6e9, 0},
+		"above the assumed one": {[]float64{50}, 100e9, 0}, // its run took all of delta
+	} {
+		r := walkThrough()
+		r.Limit, r.BatchSize = 0, pointer(int64(45))
+		for _, eps := range test.before {
+			r.Epsilon = &eps
+			plan := mustPrice(t, r)
+			r.Spent, r.SpentDelta = r.Spent+plan.Epsilon, r.SpentDelta+plan.Delta
+		}
+		r.Limit = test.limit
+		remaining := accounting.Remaining(r.Limit, r.Spent, r.DatasetDelta, r.SpentDelta)
+		if remaining != test.after && (test.after > 0 || remaining >= planning.MinEpsilon) {
+			t.Errorf("%s: %s remains, want %s", name, remaining, test.after)
+		}
+		if test.after == 0 {
+			continue
+		}
+		r.Epsilon = pointer(remaining.Float())
+		if plan := mustPrice(t, r); plan.Epsilon != remaining || plan.RemainingAfter != 0 {
+			t.Errorf("%s: %+v", name, plan)
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 // What a trainer may ask of the kernel once libtorch has started. Everything else fails with EPERM, which a library's fallback
 // can deal with; killing would turn an unexpected but harmless call into a lost, charged run.
 var allowed = []string{
-	// Memory. mprotect may make pages executable: oneDNN compiles its kernels when it meets their shapes.
-	"brk", "madvise", "mmap", "mprotect", "mremap", "munmap",
+	// Memory (see conditions for mmap). mprotect may make pages executable: oneDNN compiles its kernels when it meets their shapes.
+	"brk", "madvise", "mprotect", "mremap", "munmap",
 
 	// Threads that exist, and those that libgomp and the Go runtime still make (see conditions for clone).
 	"exit", "exit_group", "futex", "getpid", "gettid", "restart_syscall", "rseq", "sched_getaffinity", "sched_yield", "set_robust_list",
@@ -40,12 +40,21 @@ func equals(argument uint32, value uint64) seccomp.Condition {
 	return seccomp.Condition{Argument: argument, Operation: seccomp.Equal, Value: value}
 }
 
+// lacks: no bit of the value is set.
+func lacks(argument uint32, value uint64) seccomp.Condition {
+	return seccomp.Condition{Argument: argument, Operation: seccomp.BitsNotSet, Value: value}
+}
+
 // conditions lists the calls that are harmless with some arguments only. Each line is one way to pass.
 func conditions(pid int) []seccomp.NameWithConditions {
 	when := func(name string, all ...seccomp.Condition) seccomp.NameWithConditions {
 		return seccomp.NameWithConditions{Name: name, Conditions: all}
 	}
 	return []seccomp.NameWithConditions{
+		// SECURITY: shared memory of no file is not counted by RLIMIT_DATA, so that the bound on memory would not hold. Shared mappings of
+		// the files that are held stay, and anonymous memory that is private.
+		when("mmap", lacks(3, unix.MAP_SHARED)),
+		when("mmap", lacks(3, unix.MAP_ANONYMOUS)),
 		when("clone", equals(0, threadFlags)),
 		when("clone", equals(0, goThreadFlags)),
 		// SECURITY: signals reach this process only; kill, tkill and rt_sigqueueinfo stay out.

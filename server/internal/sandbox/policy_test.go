@@ -46,6 +46,12 @@ var calls = []struct {
 	}},
 	{"becoming dumpable again", unix.EPERM, func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) }},
 	{"outliving the server", unix.EPERM, func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) }},
+	{"memory that is private", nil, func() error { return anonymous(unix.MAP_PRIVATE) }},
+	{"shared memory of no file", unix.EPERM, func() error { return anonymous(unix.MAP_SHARED) }},
+	{"shared memory of no file, validated", unix.EPERM, func() error { return anonymous(unix.MAP_SHARED_VALIDATE) }},
+	{"a shared mapping of a file that is held", nil, func() error {
+		return mapping(unix.MAP_SHARED, heldDescriptor)
+	}},
 	{"a memfd", unix.EPERM, func() error { _, err := unix.MemfdCreate("x", 0); return err }},
 	{"a pipe", unix.EPERM, func() error { return unix.Pipe2(make([]int, 2), 0) }},
 	{"another limit", unix.EPERM, func() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }},
@@ -56,6 +62,20 @@ var calls = []struct {
 	{"a kernel program", unix.EPERM, func() error { return raw(unix.SYS_BPF, 0, 0, 0) }},
 	{"page faults by hand", unix.EPERM, func() error { return raw(unix.SYS_USERFAULTFD, 0) }},
 	{"the x32 numbering", unix.ENOSYS, x32},
+}
+
+// heldDescriptor is a memfd that was there before the system calls were closed.
+const heldDescriptor = 4
+
+func anonymous(flags int) error { return mapping(flags|unix.MAP_ANONYMOUS, -1) }
+
+func mapping(flags, fd int) error {
+	const bytes = 4096
+	at, _, errno := unix.RawSyscall6(unix.SYS_MMAP, 0, bytes, unix.PROT_READ, uintptr(flags), uintptr(fd), 0)
+	if errno == 0 {
+		return raw(unix.SYS_MUNMAP, at, bytes)
+	}
+	return errnoOf(errno)
 }
 
 func raw(number uintptr, arguments ...uintptr) error {
@@ -70,6 +90,11 @@ func inside() int {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil || unix.Dup3(pair[0], seamDescriptor, 0) != nil {
 		fmt.Println("no socket:", err)
+		return 1
+	}
+	held, err := unix.MemfdCreate("held", 0)
+	if err != nil || unix.Ftruncate(held, 4096) != nil || unix.Dup3(held, heldDescriptor, 0) != nil {
+		fmt.Println("no memfd:", err)
 		return 1
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {

@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 const (
@@ -109,25 +111,8 @@ func createCertificate(path string, hosts []string, now time.Time) (tls.Certific
 			return tls.Certificate{}, fmt.Errorf("encode the server's certificate: %w", err)
 		}
 	}
-	if err := replaceFile(path, file.Bytes()); err != nil {
+	if err := storage.ReplaceKeyFile(path, file.Bytes()); err != nil {
 		return tls.Certificate{}, fmt.Errorf("keep the server's certificate: %w", err)
 	}
 	return tls.X509KeyPair(file.Bytes(), file.Bytes())
-}
-
-// replaceFile writes the whole file or leaves the old one. It is not synced to disk: what a power cut takes is made anew.
-func replaceFile(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*") // SECURITY: CreateTemp gives mode 0600, for the key
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) // fails, as it should, once renamed
-	if _, err := temporary.Write(content); err != nil {
-		temporary.Close()
-		return err
-	}
-	if err := temporary.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), path)
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 func TestCertificateIsKept(t *testing.T) {
@@ -29,6 +31,10 @@ func TestCertificateIsKept(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, certificateFile))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key's file: %v, %v", info.Mode(), err)
+	}
+	// Written as key files are, so that what a killed server left is found and removed at the next start.
+	if _, err := storage.ReadKeyFile(filepath.Join(dir, certificateFile)); err != nil {
+		t.Error(err)
 	}
 	for name, test := range map[string]struct {
 		host string

@@ -18,18 +18,19 @@ type datasetService struct {
 type datasetStream = grpc.ClientStreamingServer[bastionlabv1.UploadDatasetRequest, bastionlabv1.UploadDatasetResponse]
 
 func (s *datasetService) UploadDataset(stream datasetStream) error {
-	if err := s.uploads.enter(); err != nil {
-		return err
-	}
-	defer s.uploads.leave()
 	ctx := stream.Context()
-	first, err := receive(ctx, s.uploads.idle, stream.Recv)
+	first, err := receiveHeader(ctx, stream.Recv)
 	if err != nil {
 		return err
 	}
 	if first.GetHeader() == nil {
 		return outOfOrder("a dataset upload starts with its header")
 	}
+	leave, err := s.uploads.enter(userOf(ctx))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	upload, err := s.datasets.Begin(ctx, userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err
@@ -43,8 +44,8 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 }
 
 func (s *datasetService) receive(ctx context.Context, stream datasetStream, upload DatasetUpload) (*bastionlabv1.Dataset, error) {
-	for {
-		message, err := receive(ctx, s.uploads.idle, stream.Recv)
+	for pace := newPace(); ; {
+		message, err := receive(ctx, pace, stream.Recv)
 		if err != nil {
 			return nil, err
 		}

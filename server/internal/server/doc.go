@@ -1,7 +1,8 @@
 // Package server puts the domain behind gRPC: it says who is calling, hands the call on, and turns what comes back into messages.
 //
 // Invariants:
-//   - every call of every service but the health check passes one gate: protocol number, then token, then handler;
+//   - every call of every service but the health check passes one gate: protocol number, then token, and only then is a request read;
+//   - what this protocol does not know of a request is dropped where it is read;
 //   - what a client reads about a failure is a *refusal.Error made where the decision fell, or one fixed text; the real error goes to
 //     the log and nowhere else;
 //   - the log names methods, users, codes and durations, never a payload;

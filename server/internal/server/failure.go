@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 
@@ -42,6 +43,14 @@ type transportError struct{ cause error }
 
 func (e transportError) Error() string { return "receive: " + e.cause.Error() }
 func (e transportError) Unwrap() error { return e.cause }
+
+// transportErrorOf leaves the end of a stream as it is.
+func transportErrorOf(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return transportError{err}
+}
 
 // answer turns an error of the domain into what the client reads. detail is nil where the caller has gone and nobody reads.
 func answer(ctx context.Context, err error) (code codes.Code, detail *bastionlabv1.ErrorDetail) {

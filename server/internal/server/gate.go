@@ -23,7 +23,7 @@ import (
 // requestIDTrailer names the log lines of a call to the person who asks about it.
 const requestIDTrailer = "bastionlab-request-id"
 
-// gate is what every call passes, unary or stream: protocol number, caller, handler, answer, one line in the log.
+// gate is what every call passes, before anything of its request is read: protocol number, caller, handler, answer, one line in the log.
 type gate struct {
 	log      *slog.Logger
 	identify func(ctx context.Context, md metadata.MD) (user string, err error)
@@ -35,31 +35,15 @@ type call struct {
 	started                  time.Time
 }
 
-func (g *gate) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	var response any
-	err := g.pass(ctx, info.FullMethod, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) }, func(ctx context.Context) (err error) {
-		response, err = handler(ctx, request)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return response, nil
-}
-
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return g.pass(stream.Context(), info.FullMethod, stream.SetTrailer, func(ctx context.Context) error {
-		return handler(service, identifiedStream{stream, ctx})
+		gated := gatedStream{stream, ctx, requestTime}
+		if info.IsClientStream {
+			gated.wait = 0
+		}
+		return handler(service, gated)
 	})
 }
-
-// identifiedStream is a stream whose context knows the caller.
-type identifiedStream struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (s identifiedStream) Context() context.Context { return s.ctx }
 
 func (g *gate) pass(ctx context.Context, method string, setTrailer func(metadata.MD), handle func(context.Context) error) error {
 	this := call{id: newRequestID(), method: method, started: time.Now()}
@@ -103,6 +87,7 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 	if err != nil {
 		return err
 	}
+	know(ctx)
 	this.user = user
 	return handle(withUser(ctx, user))
 }

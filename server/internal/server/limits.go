@@ -6,15 +6,18 @@ import "time"
 const (
 	// maxMessageBytes holds one batch of records, of which a single one may have 64 MiB, and what is around them.
 	maxMessageBytes = 66 << 20
+	// maxRequestBytes holds everything else that a client sends: chunks of 1 MiB and what is around them.
+	maxRequestBytes = 2 << 20
 	// maxSendBytes bounds what the server sends in one message: listings, not weights, which travel in chunks.
 	maxSendBytes = 16 << 20
 	// downloadChunkBytes stays well under the 4 MiB that gRPC clients take by default.
 	downloadChunkBytes = 1 << 20
 
 	maxHeaderBytes       = 16 << 10
-	maxStreams           = 64 // of one connection
+	maxStreams           = 32 // of one connection
 	maxConnections       = 1024
 	maxUploads           = 8 // datasets and models together, of all clients
+	maxUploadsOfUser     = 2
 	maxTokenBytes        = 512
 	maxClientVersionText = 64
 
@@ -22,6 +25,12 @@ const (
 	pingAfter        = 60 * time.Second // of silence: finds clients that vanished without a word
 	pingTimeout      = 20 * time.Second
 	minClientPing    = 10 * time.Second
-	// uploadIdle is how long an upload may pause between two messages before it is dropped.
+	// requestTime is how long the request of a call other than an upload may take to arrive.
+	requestTime = 30 * time.Second
+	// connectionIdle is how long a connection without a call is kept. Clients open another by themselves.
+	connectionIdle = 15 * time.Minute
+	// uploadIdle is how long an upload may pause before it is dropped, in all, unless what it brings makes up for it.
 	uploadIdle = 2 * time.Minute
+	// uploadBytesPerSecond is what an upload must bring on average. A telephone line does.
+	uploadBytesPerSecond = 16 << 10
 )

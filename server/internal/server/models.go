@@ -17,18 +17,19 @@ type modelService struct {
 type modelStream = grpc.ClientStreamingServer[bastionlabv1.UploadModelRequest, bastionlabv1.UploadModelResponse]
 
 func (s *modelService) UploadModel(stream modelStream) error {
-	if err := s.uploads.enter(); err != nil {
-		return err
-	}
-	defer s.uploads.leave()
 	ctx := stream.Context()
-	first, err := receive(ctx, s.uploads.idle, stream.Recv)
+	first, err := receiveHeader(ctx, stream.Recv)
 	if err != nil {
 		return err
 	}
 	if first.GetHeader() == nil {
 		return outOfOrder("a model upload starts with its header")
 	}
+	leave, err := s.uploads.enter(userOf(ctx))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	upload, err := s.models.Begin(ctx, userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err
@@ -42,8 +43,8 @@ func (s *modelService) UploadModel(stream modelStream) error {
 }
 
 func (s *modelService) receive(ctx context.Context, stream modelStream, upload ModelUpload) (*bastionlabv1.UploadModelResponse, error) {
-	for {
-		message, err := receive(ctx, s.uploads.idle, stream.Recv)
+	for pace := newPace(); ; {
+		message, err := receive(ctx, pace, stream.Recv)
 		if err != nil {
 			return nil, err
 		}

@@ -53,24 +53,26 @@ func New(config Config) (*Server, error) {
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
-	uploads := newUploads(maxUploads, uploadIdle)
+	uploads := newUploads(maxUploads, maxUploadsOfUser)
 	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
-	s.network = newTransport(credentials.NewTLS(&tls.Config{
+	s.network = newTransport(meteredTLS{credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{config.Certificate},
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
-	}), &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
-	bastionlabv1.RegisterSessionServiceServer(s.network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
-	bastionlabv1.RegisterDatasetServiceServer(s.network, datasets)
-	bastionlabv1.RegisterModelServiceServer(s.network, &modelService{models: config.Models, uploads: uploads})
-	bastionlabv1.RegisterTrainingServiceServer(s.network, training)
-	grpc_health_v1.RegisterHealthServer(s.network, s.health)
+	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
+	network := asStreams{s.network}
+	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
+	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
+	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
+	bastionlabv1.RegisterTrainingServiceServer(network, training)
+	grpc_health_v1.RegisterHealthServer(network, s.health)
 
 	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator})
-	bastionlabv1.RegisterDatasetServiceServer(s.local, datasets)
-	bastionlabv1.RegisterTrainingServiceServer(s.local, training)
-	grpc_health_v1.RegisterHealthServer(s.local, s.health)
+	local := asStreams{s.local}
+	bastionlabv1.RegisterDatasetServiceServer(local, datasets)
+	bastionlabv1.RegisterTrainingServiceServer(local, training)
+	grpc_health_v1.RegisterHealthServer(local, s.health)
 	return s, nil
 }
 
@@ -88,15 +90,15 @@ func infoOf(config Config) *bastionlabv1.ServerInfo {
 func newTransport(credentials credentials.TransportCredentials, gate *gate) *grpc.Server {
 	return grpc.NewServer(
 		grpc.Creds(credentials),
-		grpc.UnaryInterceptor(gate.unary),
 		grpc.StreamInterceptor(gate.stream),
 		grpc.UnknownServiceHandler(refuseUnknownMethod),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxSendBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout, MaxConnectionIdle: connectionIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true), // nothing may touch the ledger after Stop returned
 	)

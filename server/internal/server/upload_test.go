@@ -121,34 +121,6 @@ func TestModelUpload(t *testing.T) {
 	}
 }
 
-func TestReceiveGivesUpOnAPause(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel() // ends the waiting goroutine, as a returning handler does
-	_, err := receive(ctx, 10*time.Millisecond, func() (int, error) { <-ctx.Done(); return 0, ctx.Err() })
-	if refusal.KindOf(err) != refusal.Unavailable {
-		t.Errorf("a silent client: %v", err)
-	}
-	if got, err := receive(ctx, time.Minute, func() (int, error) { return 7, nil }); got != 7 || err != nil {
-		t.Errorf("a prompt one: %d, %v", got, err)
-	}
-}
-
-func TestUploadsAreBounded(t *testing.T) {
-	places := newUploads(2, time.Minute)
-	for range 2 {
-		if err := places.enter(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := places.enter(); refusal.KindOf(err) != refusal.Unavailable {
-		t.Errorf("the third upload: %v", err)
-	}
-	places.leave()
-	if err := places.enter(); err != nil {
-		t.Errorf("after one left: %v", err)
-	}
-}
-
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {

@@ -83,6 +83,10 @@ func (b *BlobWriter) Write(content []byte) (int, error) {
 	if b.done {
 		return 0, fmt.Errorf("write stored %s: %w", b.kind, os.ErrClosed)
 	}
+	if err := leaveReserve(b.store.files, filepath.Dir(b.path), len(content)); err != nil {
+		b.Abort()
+		return 0, outOfSpace(fmt.Errorf("write stored %s: %w", b.kind, err))
+	}
 	n, err := b.sealed.Write(content)
 	b.digest.Write(content[:n])
 	b.size += int64(n)

@@ -132,7 +132,14 @@ func queryRow[Row any](ctx context.Context, s *Store, what string, scan func(sca
 	return row, nil
 }
 
+func scanCount(row scanner) (count int64, err error) { return count, row.Scan(&count) }
+
 func queryRows[Row any](ctx context.Context, s *Store, what string, scan func(scanner) (Row, error), statement string, args ...any) ([]Row, error) {
+	return queryRowsWhile(ctx, s, what, scan, func(Row) bool { return true }, statement, args...)
+}
+
+// queryRowsWhile returns rows up to the first that is not wanted any more; neither that one nor those after it are kept in memory.
+func queryRowsWhile[Row any](ctx context.Context, s *Store, what string, scan func(scanner) (Row, error), wanted func(Row) bool, statement string, args ...any) ([]Row, error) {
 	found, err := s.db.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -143,6 +150,9 @@ func queryRows[Row any](ctx context.Context, s *Store, what string, scan func(sc
 		row, err := scan(found)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		if !wanted(row) {
+			return rows, nil
 		}
 		rows = append(rows, row)
 	}

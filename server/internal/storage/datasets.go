@@ -41,6 +41,11 @@ func (s *Store) Datasets(ctx context.Context) ([]DatasetRow, error) {
 	return queryRows(ctx, s, "list datasets", scanDataset, datasetColumns+" ORDER BY number DESC")
 }
 
+// CountDatasets counts an owner's rows, test sets included.
+func (s *Store) CountDatasets(ctx context.Context, owner string) (int64, error) {
+	return queryRow(ctx, s, "count datasets", scanCount, "SELECT count(*) FROM datasets WHERE owner = ?", owner)
+}
+
 // DeleteDataset deletes the row, and with a training set its test set's.
 func (s *Store) DeleteDataset(ctx context.Context, id string) error {
 	return s.exec(ctx, "delete dataset", 1, "DELETE FROM datasets WHERE id = ?", id)

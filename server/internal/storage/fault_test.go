@@ -136,6 +136,51 @@ func TestEveryCallThatFailsLeavesNothingAndSaysWhy(t *testing.T) {
 	}
 }
 
+// almostFull is a disk of a given size with so much room.
+type almostFull struct {
+	osFiles
+	free, total uint64
+}
+
+func (f almostFull) room(string) (free, total uint64, err error) { return f.free, f.total, nil }
+
+func TestBlobsLeaveTheLastOfTheDiskToTheLedger(t *testing.T) {
+	const mib = 1 << 20
+	for name, test := range map[string]struct {
+		free, total uint64
+		refused     bool
+	}{
+		"plenty":                       {1 << 40, 2 << 40, false},
+		"large disk, just enough":      {64*mib + 3, 1 << 40, false},
+		"large disk, one byte too few": {64*mib + 2, 1 << 40, true},
+		"small disk, just enough":      {mib + 3, 64 * mib, false},
+		"small disk, one byte too few": {mib + 2, 64 * mib, true},
+		"full":                         {0, 64 * mib, true},
+		"it does not say":              {0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			s.files = almostFull{free: test.free, total: test.total}
+			b, err := s.CreateBlob("dataset", "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = b.Write([]byte("abc"))
+			if !test.refused {
+				if _, _, commitErr := b.Commit(); err != nil || commitErr != nil {
+					t.Errorf("%v, %v", err, commitErr)
+				}
+				return
+			}
+			wantRefusal(t, err, refusal.Unavailable, "no room", "spent: nothing", "make room")
+			if left := names(t, filepath.Join(dir, blobFolder, "dataset")); len(left) != 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
 // On a real disk that fills up, where the test may mount one.
 func TestAFullDiskIsAClearRefusalAndKeepsNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -162,6 +207,10 @@ func TestAFullDiskIsAClearRefusalAndKeepsNothing(t *testing.T) {
 	wantRefusal(t, err, refusal.Unavailable, "no room")
 	if left := names(t, filepath.Join(dir, blobFolder, "dataset")); len(left) != 0 {
 		t.Errorf("left: %v", left)
+	}
+	// What is kept of the disk is there for charges.
+	if free, total, err := (osFiles{}).room(dir); err != nil || free < total/reserveShare {
+		t.Errorf("%d of %d bytes are left, %v", free, total, err)
 	}
 	// And so is a database that cannot grow.
 	filler := filepath.Join(dir, "filler")

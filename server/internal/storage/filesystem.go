@@ -18,6 +18,7 @@ type fileSystem interface {
 	rename(from, to string) error
 	remove(path string) error
 	syncDir(path string) error
+	room(path string) (free, total uint64, err error) // bytes; total is 0 where the file system does not say
 }
 
 type blobFile interface {

@@ -86,12 +86,17 @@ func CreateKeyFile(path string, content []byte) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("create key: %w", fs.ErrExist)
 	}
+	return ReplaceKeyFile(path, content)
+}
+
+// ReplaceKeyFile writes a key to a file that only its owner may read, durably; one that is there is replaced whole or not at all.
+func ReplaceKeyFile(path string, content []byte) error {
 	// Written beside and renamed: a crash never leaves half a key under the real name.
 	temporary := temporaryName(path)
 	// SECURITY: O_EXCL and 0600: nobody can have put a file, a link or a wider mode there before.
 	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, privateMode)
 	if err != nil {
-		return outOfSpace(fmt.Errorf("create key: %w", err))
+		return outOfSpace(fmt.Errorf("write key: %w", err))
 	}
 	_, err = file.Write(content)
 	if err == nil {
@@ -102,7 +107,7 @@ func CreateKeyFile(path string, content []byte) error {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
-		return outOfSpace(fmt.Errorf("create key: %w", errors.Join(err, os.Remove(temporary))))
+		return outOfSpace(fmt.Errorf("write key: %w", errors.Join(err, os.Remove(temporary))))
 	}
 	return osFiles{}.syncDir(filepath.Dir(path))
 }

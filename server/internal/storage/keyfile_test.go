@@ -68,3 +68,19 @@ func TestAKeyFileIsNeverReplacedAndNeverHalfWritten(t *testing.T) {
 		t.Error("a folder was read as a key")
 	}
 }
+
+func TestAReplacedKeyFileIsWholeAndItsOwnersAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server.pem")
+	if err := os.WriteFile(path, []byte("old, and longer"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := ReplaceKeyFile(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if content, err := ReadKeyFile(path); err != nil || string(content) != "new" { // which refuses what others may read
+		t.Errorf("%q, %v", content, err)
+	}
+	if left := names(t, filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}

@@ -9,7 +9,11 @@ import (
 	"strings"
 )
 
-const temporaryPrefix = ".unfinished-"
+const (
+	temporaryPrefix = ".unfinished-"
+	// earlierPrefix is how an earlier release named a certificate, with its key, that was not finished.
+	earlierPrefix = ".new-"
+)
 
 func temporaryName(path string) string {
 	var suffix [8]byte
@@ -23,7 +27,7 @@ func (s *Store) removeLeftovers() error {
 		if err != nil {
 			return fmt.Errorf("look for leftovers: %w", err)
 		}
-		if !entry.Type().IsRegular() || !strings.HasPrefix(entry.Name(), temporaryPrefix) {
+		if !entry.Type().IsRegular() || !strings.HasPrefix(entry.Name(), temporaryPrefix) && !strings.HasPrefix(entry.Name(), earlierPrefix) {
 			return nil
 		}
 		if err := s.files.remove(path); err != nil {

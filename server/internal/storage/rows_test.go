@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -132,6 +133,7 @@ func TestARunThatHasEndedStaysAsItIs(t *testing.T) {
 	for _, r := range []RunRow{
 		{ID: "1", ModelID: "m", Scientist: "s", DatasetOwner: "o"}, {ID: "2", ModelID: "m", Scientist: "o", DatasetOwner: "o"}, {ID: "3", ModelID: "m", Scientist: "x", DatasetOwner: "y"},
 	} {
+		r.Request, r.Plan, r.Description = []byte("request"), []byte("plan"), strings.Repeat("d", 400)
 		if err := s.InsertRun(ctx, r); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +146,7 @@ func TestARunThatHasEndedStaysAsItIs(t *testing.T) {
 		t.Errorf("ended twice: %v", err)
 	}
 	got, err := s.Run(ctx, "1")
-	got.Request, got.Plan = nil, nil
+	got.Request, got.Plan, got.Description = nil, nil, ""
 	if err != nil || !reflect.DeepEqual(got, ended) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -157,11 +159,24 @@ func TestARunThatHasEndedStaysAsItIs(t *testing.T) {
 		}
 		return found
 	}
-	if got := runIDs(s.RunsOf(ctx, "o")); !slices.Equal(got, []string{"2", "1"}) {
+	if got := runIDs(s.RunsOf(ctx, "o", 1<<20)); !slices.Equal(got, []string{"2", "1"}) {
 		t.Errorf("runs of o: %v", got)
 	}
-	if got := runIDs(s.Runs(ctx)); !slices.Equal(got, []string{"3", "2", "1"}) {
+	if got := runIDs(s.Runs(ctx, 1<<20)); !slices.Equal(got, []string{"3", "2", "1"}) {
 		t.Errorf("runs: %v", got)
+	}
+	if got, err := s.RunsOf(ctx, "o", 2*1000); err != nil || len(got) != 2 || len(got[0].Request) != 0 || string(got[0].Plan) != "plan" {
+		t.Errorf("a listing holds %+v, %v", got, err)
+	}
+	// What does not fit any more, and all that is older, is left out.
+	if got := runIDs(s.RunsOf(ctx, "o", 1000)); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("runs that fit: %v", got)
+	}
+	if got := runIDs(s.Runs(ctx, 2*1000)); !slices.Equal(got, []string{"3", "2"}) {
+		t.Errorf("of all runs, those that fit: %v", got)
+	}
+	if got, err := s.CountRuns(ctx, "s"); err != nil || got != 1 {
+		t.Errorf("%d runs of s, %v", got, err)
 	}
 	if got := runIDs(s.UnfinishedRuns(ctx)); !slices.Equal(got, []string{"2", "3"}) {
 		t.Errorf("unfinished: %v", got)

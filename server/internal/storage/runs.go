@@ -16,7 +16,7 @@ type RunRow struct {
 	Status        int32 // bastionlab.v1.RunStatus
 	Failure       string
 	Spent         string
-	Request       []byte // bastionlab.v1.TrainingRequest
+	Request       []byte // bastionlab.v1.TrainingRequest; not in listings
 	Plan          []byte // bastionlab.v1.Plan
 	StepsDone     int64
 	EpochsDone    int64
@@ -46,23 +46,44 @@ func (s *Store) Run(ctx context.Context, id string) (RunRow, error) {
 	return queryRow(ctx, s, "read run", scanRun, runColumns+" WHERE id = ?", id)
 }
 
-// RunsOf lists the runs that the user started and those on the user's datasets, newest first.
-func (s *Store) RunsOf(ctx context.Context, user string) ([]RunRow, error) {
-	return queryRows(ctx, s, "list runs", scanRun, runColumns+" WHERE scientist = ? OR dataset_owner = ? ORDER BY number DESC", user, user)
+// RunsOf lists the runs that the user started and those on the user's datasets, newest first, without their requests: as many as their texts
+// and plans come to no more than maxBytes.
+func (s *Store) RunsOf(ctx context.Context, user string, maxBytes int) ([]RunRow, error) {
+	return queryRowsWhile(ctx, s, "list runs", scanRun, fitting(maxBytes), listedRunColumns+" WHERE scientist = ? OR dataset_owner = ? ORDER BY number DESC", user, user)
 }
 
-// Runs lists all runs, newest first.
-func (s *Store) Runs(ctx context.Context) ([]RunRow, error) {
-	return queryRows(ctx, s, "list runs", scanRun, runColumns+" ORDER BY number DESC")
+// Runs lists all runs in the same way.
+func (s *Store) Runs(ctx context.Context, maxBytes int) ([]RunRow, error) {
+	return queryRowsWhile(ctx, s, "list runs", scanRun, fitting(maxBytes), listedRunColumns+" ORDER BY number DESC")
 }
 
-// UnfinishedRuns lists the runs that have not ended, oldest first: after a start, those that the last server did not finish.
+// fitting wants rows until they are more than so many bytes.
+func fitting(left int) func(RunRow) bool {
+	const fixed = 512 // identifiers, numbers, and the lengths of it all
+	return func(r RunRow) bool {
+		left -= fixed + len(r.Name) + len(r.Description) + len(r.Failure) + len(r.Spent) + len(r.Plan)
+		return left >= 0
+	}
+}
+
+// CountRuns counts the runs that the user started, ended ones too.
+func (s *Store) CountRuns(ctx context.Context, scientist string) (int64, error) {
+	return queryRow(ctx, s, "count runs", scanCount, "SELECT count(*) FROM runs WHERE scientist = ?", scientist)
+}
+
+// UnfinishedRuns lists the runs that have not ended, without their requests, oldest first: after a start, those that the last server did not finish.
 func (s *Store) UnfinishedRuns(ctx context.Context) ([]RunRow, error) {
-	return queryRows(ctx, s, "list unfinished runs", scanRun, runColumns+" WHERE ended_unix_ms = 0 ORDER BY number")
+	return queryRows(ctx, s, "list unfinished runs", scanRun, listedRunColumns+" WHERE ended_unix_ms = 0 ORDER BY number")
 }
 
-const runColumns = `SELECT id, model_id, dataset_id, dataset_owner, scientist, name, description, created_unix_ms, ended_unix_ms, status, failure,
-	spent, request, plan, steps_done, epochs_done, weights_sha256, weights_bytes FROM runs`
+const (
+	runColumns       = columnsBeforeRequest + "request" + columnsAfterRequest
+	listedRunColumns = columnsBeforeRequest + "x''" + columnsAfterRequest
+
+	columnsBeforeRequest = `SELECT id, model_id, dataset_id, dataset_owner, scientist, name, description, created_unix_ms, ended_unix_ms, status, failure,
+	spent, `
+	columnsAfterRequest = ", plan, steps_done, epochs_done, weights_sha256, weights_bytes FROM runs"
+)
 
 func scanRun(row scanner) (r RunRow, err error) {
 	return r, row.Scan(&r.ID, &r.ModelID, &r.DatasetID, &r.DatasetOwner, &r.Scientist, &r.Name, &r.Description, &r.CreatedUnixMS, &r.EndedUnixMS,

@@ -196,6 +196,11 @@ func TestWhatAKilledServerLeftUnfinishedIsRemoved(t *testing.T) {
 	if _, err := unfinished.Write(make([]byte, 200_000)); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{temporaryName(filepath.Join(s.KeyDir(), "server.pem")), filepath.Join(s.KeyDir(), ".new-1234")} {
+		if err := os.WriteFile(name, []byte("a key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := s.Close(); err != nil { // neither committed nor aborted
 		t.Fatal(err)
 	}
@@ -205,6 +210,9 @@ func TestWhatAKilledServerLeftUnfinishedIsRemoved(t *testing.T) {
 	s = openStore(t, dir)
 	if got := names(t, filepath.Join(dir, blobFolder, "dataset")); len(got) != 1 || got[0] != "kept.age" {
 		t.Errorf("left: %v", got)
+	}
+	if got := names(t, s.KeyDir()); len(got) != 1 || got[0] != blobKeyFile {
+		t.Errorf("keys that are left: %v", got)
 	}
 	writeBlob(t, s, "dataset", "cut", []byte("again"))
 }

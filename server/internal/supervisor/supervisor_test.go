@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func program() *trainerv1.Program {
+func testProgram() *trainerv1.Program {
 	return &trainerv1.Program{PayloadSha256: []byte("digest"), PayloadBytes: 7, Loss: "cross_entropy"}
 }
 
@@ -30,7 +30,7 @@ func intake() *trainerv1.Intake {
 }
 
 func train() *trainerv1.Train {
-	return &trainerv1.Train{Program: program(), Settings: &trainerv1.Settings{Steps: 4, EpochEnds: []int64{2, 4}}}
+	return &trainerv1.Train{Program: testProgram(), Settings: &trainerv1.Settings{Steps: 4, EpochEnds: []int64{2, 4}}}
 }
 
 func TestWhatGoesWrongBeforeTheDataIsARefusalFromAFixedList(t *testing.T) {

@@ -55,19 +55,21 @@ func (s *Service) endUncertain(ctx context.Context, l *live, cause error) {
 	s.end(context.WithoutCancel(ctx), l, row)
 }
 
-// end makes the end durable, then visible.
+// end makes the end durable, then visible. One that cannot be written is owed: see writeLater.
 func (s *Service) end(ctx context.Context, l *live, row storage.RunRow) {
 	row.EndedUnixMS = s.Now().UnixMilli()
-	s.record(ctx, l, row)
+	l.owed = !s.record(ctx, l, row)
 }
 
-// record makes a state durable, then visible. A state that cannot be written is shown all the same: the ledger holds what counts, and
-// the next start reads it from there.
-func (s *Service) record(ctx context.Context, l *live, row storage.RunRow) {
-	if err := s.Store.UpdateRun(context.WithoutCancel(ctx), row); err != nil {
+// record makes a state durable, then visible, and says whether it is durable. A state that cannot be written is shown all the same: the ledger
+// holds what counts, and the next start reads it from there.
+func (s *Service) record(ctx context.Context, l *live, row storage.RunRow) bool {
+	err := s.Store.UpdateRun(context.WithoutCancel(ctx), row)
+	if err != nil {
 		s.Log.ErrorContext(ctx, "cannot write a run's state", "run", row.ID, "error", err)
 	}
 	l.show(row)
+	return err == nil
 }
 
 // forgetWeights removes weights that will never be released.

@@ -14,7 +14,7 @@ import (
 
 // execute brings a run that was taken from the queue to its end.
 func (s *Service) execute(ctx context.Context, l *live) {
-	defer s.drop(l)
+	defer s.leave(ctx, l)
 	serving := ctx
 	ctx, interrupt := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer interrupt(nil)
@@ -29,6 +29,14 @@ func (s *Service) execute(ctx context.Context, l *live) {
 		return
 	}
 	defer equipped.close()
+	// Whatever ended the run by now ends it without a charge. The server's stop is looked at itself: its interruption may be on its way.
+	if serving.Err() != nil {
+		interrupt(errStopping)
+	}
+	if err := ctx.Err(); err != nil {
+		s.endBeforeData(ctx, l, err)
+		return
+	}
 	// PRIVACY: money first. The record that the data are given is on disk before the descriptor is sent.
 	if err := s.Budget.DataGiven(l.row.DatasetID, l.row.ID); errors.Is(err, ledger.ErrLimited) {
 		s.endBeforeData(ctx, l, err)

@@ -273,15 +273,38 @@ func TestTrainingWithoutNoiseMakesTheAccountInfinite(t *testing.T) {
 	}
 }
 
-func TestALimitThatComesWhileARunWithoutNoiseWaitsKeepsTheData(t *testing.T) {
-	w := newWorld(t)
-	d := w.upload(0)
-	w.trainer.prepare = func(context.Context, *trainerv1.Train) error { return w.ledger.LowerLimit(d, 6e9) }
-	run := w.start(scientist, request(w.insertModel(scientist, d), d, 0))
-	expectRun(t, w.wait(run.GetId()), failed, failureLimited, refusal.Nothing)
-	w.expectSpent(d, 0)
-	if account, err := w.ledger.Account(d); err != nil || account.Infinite || account.Remaining() != 6e9 {
-		t.Errorf("account %+v, %v", account, err)
+func TestALimitThatComesWhileARunWaitsKeepsTheData(t *testing.T) {
+	for name, test := range map[string]struct {
+		limit, eps float64 // 0: without
+		lowered    float64
+		completes  bool
+	}{
+		"no noise":                   {0, 0, 6, false},
+		"noise, under a first limit": {0, 5, 1, false},
+		"under a lower limit":        {6, 5, 1, false},
+		"and it fits":                {6, 5, 5, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			d := w.upload(test.limit)
+			lowered, err := accounting.NewEpsilon(test.lowered)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.trainer.prepare = func(context.Context, *trainerv1.Train) error { return w.ledger.LowerLimit(d, lowered) }
+			run := w.wait(w.start(scientist, request(w.insertModel(scientist, d), d, test.eps)).GetId())
+			if test.completes {
+				if run.GetStatus() != completed {
+					t.Errorf("the run is %v", run)
+				}
+				return
+			}
+			expectRun(t, run, failed, failureLimited, refusal.Nothing)
+			w.expectSpent(d, 0)
+			if account, err := w.ledger.Account(d); err != nil || account.Infinite || account.Remaining() != lowered {
+				t.Errorf("account %+v, %v", account, err)
+			}
+		})
 	}
 }
 

@@ -20,6 +20,8 @@ type live struct {
 	// cause is set by an interruption that came while the run was queued.
 	cause error
 	ended chan struct{}
+
+	owed bool // its end is shown and not written; of whoever executes it
 }
 
 func newLive(row storage.RunRow, o order) *live {

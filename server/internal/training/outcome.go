@@ -26,7 +26,7 @@ const (
 	failureDatasetDeleted = "the dataset was deleted before the run had the data"
 	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
 	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
-	failureLimited        = "the dataset got a privacy limit before the run had the data; train with eps"
+	failureLimited        = "the dataset's privacy limit was set or lowered before the run had the data, and does not allow it; look at the budget and train with an eps that fits"
 	failureServer         = "the server could not prepare the run; it never had the data"
 )
 

@@ -42,17 +42,16 @@ func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.
 	if err != nil {
 		return order{}, err
 	}
-	account, err := s.Budget.Account(on.GetId())
+	leave, err := s.pricing.enter(ctx, user)
 	if err != nil {
 		return order{}, err
 	}
-	select {
-	case s.pricing <- struct{}{}:
-		defer func() { <-s.pricing }()
-		return s.quote(request, m, continued, on, account)
-	case <-ctx.Done():
-		return order{}, ctx.Err()
+	defer leave()
+	account, err := s.Budget.Account(on.GetId()) // now, not when the wait began
+	if err != nil {
+		return order{}, err
 	}
+	return s.quote(ctx, request, m, continued, on, account)
 }
 
 // continued finds the run whose weights the new one starts from.

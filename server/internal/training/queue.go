@@ -20,6 +20,21 @@ func (s *Service) admit(l *live) error {
 	return nil
 }
 
+// maxRunsOf is how many runs one scientist may have here, ended ones too: each is kept and told of. It is far more than one person trains.
+const maxRunsOf = 10_000
+
+// mayStart refuses one run too many of one scientist.
+func (s *Service) mayStart(ctx context.Context, user string) error {
+	count, err := s.Store.CountRuns(ctx, user)
+	if err != nil {
+		return err
+	}
+	if count >= s.maxRunsOf {
+		return refusal.New(refusal.Unavailable, "ask the server's operator what to do", "you have started %d runs here, and the server keeps no more of one scientist", count)
+	}
+	return nil
+}
+
 // enqueue queues an admitted run, or ends it at once where the server has begun to stop since.
 func (s *Service) enqueue(ctx context.Context, l *live) {
 	s.mu.Lock()

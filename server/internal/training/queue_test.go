@@ -216,3 +216,21 @@ func TestRaceForTheLastOfTheBudget(t *testing.T) {
 	}
 	w.expectSpent(d, 6)
 }
+
+// A server that stops at the last moment before the data are given gives them not, and gives the charge back.
+func TestAStopAtTheLastMomentCostsNothing(t *testing.T) {
+	for range 10 { // without the last look it is a race
+		w := open(t, t.TempDir(), nil)
+		serving, stop := context.WithCancel(t.Context())
+		w.trainer.look = stop
+		d := w.upload(6)
+		run := w.start(scientist, request(w.insertModel(scientist, d), d, 2))
+		w.Serve(serving)
+		row := w.written(run.GetId())
+		if statusOf(row) != failed || row.Failure != failureStopped || row.Spent != refusal.Nothing {
+			t.Errorf("the run is written as %+v", row)
+		}
+		w.expectSpent(d, 0)
+		w.closeOnce()
+	}
+}

@@ -1,6 +1,8 @@
 package training
 
 import (
+	"context"
+
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
@@ -11,7 +13,7 @@ import (
 )
 
 // quote prices a request whose parts were found, and says what a trainer will be told.
-func (s *Service) quote(request *bastionlabv1.TrainingRequest, m model.Model, continued *storage.RunRow, on *bastionlabv1.Dataset, account ledger.Account) (order, error) {
+func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingRequest, m model.Model, continued *storage.RunRow, on *bastionlabv1.Dataset, account ledger.Account) (order, error) {
 	if err := checkRequest(request); err != nil {
 		return order{}, err
 	}
@@ -34,6 +36,7 @@ func (s *Service) quote(request *bastionlabv1.TrainingRequest, m model.Model, co
 		ConstantTime: request.GetConstantTime(),
 		Device:       request.GetDevice(),
 		Parameters:   parameterCount(m.Report),
+		Accountant:   accountant{ctx, s.known},
 	})
 	if err != nil {
 		return order{}, err

@@ -22,7 +22,11 @@ func (s *Service) Get(ctx context.Context, user, id string) (*bastionlabv1.Run, 
 	return runOf(row, user)
 }
 
-// List returns the user's own runs and those on the user's datasets, newest first; to the operator, all.
+// listingBytes bounds a listing of runs: it is one message, and a client takes no larger one than 16 MiB.
+const listingBytes = 14 << 20
+
+// List returns the user's own runs and those on the user's datasets, newest first; to the operator, all. Where they are more than one message
+// holds, the oldest are left out: they are still found by their identifiers.
 func (s *Service) List(ctx context.Context, user string) ([]*bastionlabv1.Run, error) {
 	rows, err := s.rows(ctx, user)
 	if err != nil {
@@ -44,9 +48,9 @@ func (s *Service) List(ctx context.Context, user string) ([]*bastionlabv1.Run, e
 
 func (s *Service) rows(ctx context.Context, user string) ([]storage.RunRow, error) {
 	if user == Operator {
-		return s.Store.Runs(ctx)
+		return s.Store.Runs(ctx, listingBytes)
 	}
-	return s.Store.RunsOf(ctx, user)
+	return s.Store.RunsOf(ctx, user, listingBytes)
 }
 
 // Watch sends the run as it is now and then its latest state at every change, until it has ended or ctx is done. A slow receiver misses

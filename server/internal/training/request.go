@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"google.golang.org/protobuf/proto"
+
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -11,10 +13,16 @@ import (
 // maxEpochs bounds the list of epochs that a trainer is told.
 const maxEpochs = 10_000
 
+// maxRequestBytes is more than the few numbers and identifiers of a request take.
+const maxRequestBytes = 4 << 10
+
 // checkRequest refuses what no trainer takes. The planner judges the rest.
 func checkRequest(request *bastionlabv1.TrainingRequest) error {
 	if request.GetNbEpochs() > maxEpochs {
 		return invalid("train for fewer epochs", "a run may have %d epochs, %v were asked for", maxEpochs, request.GetNbEpochs())
+	}
+	if size := proto.Size(request); size > maxRequestBytes {
+		return invalid("use the client of this server's release", "the request takes %d bytes, at most %d are taken", size, maxRequestBytes)
 	}
 	return checkOptimizer(request.GetOptimizer())
 }

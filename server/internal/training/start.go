@@ -28,6 +28,9 @@ func (s *Service) Start(ctx context.Context, user string, request *bastionlabv1.
 	if err := model.CheckTexts("run", request.GetName(), request.GetDescription()); err != nil {
 		return nil, err
 	}
+	if err := s.mayStart(ctx, user); err != nil {
+		return nil, err
+	}
 	priced, err := s.price(ctx, user, request.GetRequest())
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
@@ -57,7 +58,10 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"momentum is NaN": {scientist, func(r *bastionlabv1.TrainingRequest) {
 			r.Optimizer = sgd(&bastionlabv1.SGD{Lr: 1, Momentum: math.NaN()})
 		}, refusal.InvalidArgument, "momentum"},
-		"Nesterov alone":          {scientist, func(r *bastionlabv1.TrainingRequest) { r.Optimizer = sgd(&bastionlabv1.SGD{Lr: 1, Nesterov: true}) }, refusal.InvalidArgument, "Nesterov"},
+		"Nesterov alone": {scientist, func(r *bastionlabv1.TrainingRequest) { r.Optimizer = sgd(&bastionlabv1.SGD{Lr: 1, Nesterov: true}) }, refusal.InvalidArgument, "Nesterov"},
+		"a large request": {scientist, func(r *bastionlabv1.TrainingRequest) {
+			r.ProtoReflect().SetUnknown(protowire.AppendBytes([]byte{0xc2, 0x3e}, make([]byte, 5000)))
+		}, refusal.InvalidArgument, "at most 4096"},
 		"NaN eps without a limit": {scientist, func(r *bastionlabv1.TrainingRequest) { r.DatasetId, r.Epsilon = unlimited, proto.Float64(math.NaN()) }, refusal.InvalidArgument, "eps"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +110,27 @@ func TestOnlyThePriceThatWasSeenIsCharged(t *testing.T) {
 	w.expectSpent(d, 4)
 }
 
+// What budget() says remains after a limit came is what a plan gets and what the ledger takes, and no more.
+func TestPlanAndLedgerAgreeOnWhatRemains(t *testing.T) {
+	w := newWorld(t)
+	d := w.upload(0)
+	m := w.insertModel(scientist, d)
+	w.wait(w.start(scientist, request(m, d, 1)).GetId())
+	budget, err := w.datasets.LowerLimit(t.Context(), owner, d, 6)
+	if err != nil || budget.GetRemainingNano() != 5e9 {
+		t.Fatalf("budget %v, %v", budget, err)
+	}
+	_, err = w.Plan(t.Context(), scientist, request(m, d, 5.000000001))
+	expectRefusal(t, err, refusal.BudgetExceeded, "5 of 6 (1 is spent)")
+	plan, err := w.Plan(t.Context(), scientist, request(m, d, 5))
+	if err != nil || plan.GetRemainingAfterNano() != 0 {
+		t.Errorf("plan %v, %v", plan, err)
+	}
+	if run := w.wait(w.start(scientist, request(m, d, 5)).GetId()); run.GetStatus() != completed {
+		t.Errorf("the run is %v", run)
+	}
+}
+
 func TestAModelCheckedAgainstAnotherSchemaIsRefused(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(6)
@@ -129,6 +154,20 @@ func TestNamesThatAreNoneAreRefused(t *testing.T) {
 		_, err := w.Start(t.Context(), scientist, start)
 		expectRefusal(t, err, refusal.InvalidArgument, "cannot be printed")
 	}
+}
+
+func TestAScientistMayHaveSoManyRuns(t *testing.T) {
+	w := newWorld(t)
+	w.maxRunsOf = 2
+	d := w.upload(6)
+	m := w.insertModel(scientist, d)
+	for range 2 {
+		w.wait(w.start(scientist, request(m, d, 1)).GetId())
+	}
+	_, err := w.Start(t.Context(), scientist, &bastionlabv1.StartTrainingRequest{Request: request(m, d, 1)})
+	expectRefusal(t, err, refusal.Unavailable, "you have started 2 runs")
+	w.expectSpent(d, 2)
+	w.start(stranger, request(w.insertModel(stranger, d), d, 1))
 }
 
 func TestEpochEnds(t *testing.T) {

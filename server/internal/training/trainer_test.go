@@ -22,7 +22,8 @@ type fakeLauncher struct {
 
 	prepare func(ctx context.Context, train *trainerv1.Train) error
 	run     func(ctx context.Context, t *fakeTrainer) error
-	gone    bool // every trainer has died when it was prepared
+	gone    bool   // every trainer has died when it was prepared
+	look    func() // is called when the trainer is looked at, the last thing before the data are given
 }
 
 func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error) {
@@ -96,8 +97,13 @@ func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, ou
 	return &trainerv1.Finished{OutputBytes: int64(file.Len()) + t.announce}, ctx.Err()
 }
 
-func (t *fakeTrainer) Ended() <-chan struct{} { return t.ended }
-func (t *fakeTrainer) Close() error           { return nil }
+func (t *fakeTrainer) Ended() <-chan struct{} {
+	if t.launcher.look != nil {
+		t.launcher.look()
+	}
+	return t.ended
+}
+func (t *fakeTrainer) Close() error { return nil }
 
 // held makes every trainer stop where it has the data, until it is let go or interrupted.
 type held struct {

@@ -86,11 +86,15 @@ type Service struct {
 	stopping bool
 	wake     chan struct{} // holds a token while the queue may have work
 
-	pricing chan struct{} // a place for each price under way: solving for the noise takes a processor for a moment
-}
+	maxRunsOf int64
 
-// maxPricing leaves processors for trainers.
-const maxPricing = 2
+	owing      sync.WaitGroup // ends of runs that could not be written yet
+	writeAgain time.Duration
+	stopped    chan struct{} // closed when no run is under way any more
+
+	pricing *turns // solving for the noise takes a processor for a moment
+	known   *memory
+}
 
 // New makes a service that does not train yet.
 func New(config Config) (*Service, error) {
@@ -106,7 +110,9 @@ func New(config Config) (*Service, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Service{Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), pricing: make(chan struct{}, maxPricing)}, nil
+	return &Service{
+		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, writeAgain: writeAgain, stopped: make(chan struct{}), pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
+	}, nil
 }
 
 // Serve trains what is queued until ctx is done. Then what runs is interrupted, what is queued gets its charge back, and it
@@ -125,4 +131,6 @@ func (s *Service) Serve(ctx context.Context) {
 		waiting.stop(errStopping)
 		s.execute(ctx, waiting)
 	}
+	close(s.stopped)
+	s.owing.Wait()
 }

@@ -1,0 +1,89 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
+)
+
+// publish makes a dataset of the committed blob. Where it becomes none, the blob is removed; where that is not known, the blob stays, for the
+// dataset that there may be or for the next start to remove. Nothing that can fail follows once the dataset is visible.
+func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*bastionlabv1.Dataset, error) {
+	c := u.catalogue
+	card, row, err := u.row(digest, size)
+	if err != nil {
+		return nil, c.unpublished(u.id, err)
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	t, err := c.termsNow(ctx, u)
+	if err != nil {
+		return nil, c.unpublished(u.id, err)
+	}
+	// From here on the caller's leaving changes nothing: an account without its dataset would serve nobody.
+	ctx = context.WithoutCancel(ctx)
+	if err := c.ledger.OpenAccount(u.id, u.owner, t.limit, t.delta, t.declared, digest); err != nil {
+		return nil, c.unpublished(u.id, fmt.Errorf("open the dataset's account: %w", err))
+	}
+	if err := c.insert(ctx, row); err != nil {
+		switch _, found := c.store.Dataset(ctx, u.id); {
+		case errors.Is(found, storage.ErrNoRow):
+			return nil, c.unpublished(u.id, err)
+		case found != nil:
+			return nil, errors.Join(err, found)
+		}
+		// The row is there: what failed came after it.
+	}
+	if t.limit != 0 {
+		card.PrivacyLimitNano = proto.Int64(int64(t.limit))
+	}
+	card.Mine = true
+	return card, nil
+}
+
+func (c *Catalogue) unpublished(id string, err error) error {
+	return errors.Join(err, c.store.DeleteBlob(blobKind, id))
+}
+
+// termsNow judges again what may have changed since the header was taken, now that nobody can change it.
+func (c *Catalogue) termsNow(ctx context.Context, u *Upload) (terms, error) {
+	t := u.terms
+	if err := c.hasPlace(ctx, u.owner); err != nil {
+		return t, err
+	}
+	if t.header.GetTestOf() == "" {
+		return t, nil
+	}
+	// The training set may be gone, its limit lower, its test set there.
+	err := c.inherit(ctx, u.owner, &t)
+	return t, err
+}
+
+func (u *Upload) row(digest []byte, size int64) (*bastionlabv1.Dataset, storage.DatasetRow, error) {
+	card, encoded, err := u.catalogue.cardOf(u)
+	return card, storage.DatasetRow{
+		ID: u.id, Owner: u.owner, TestOf: u.terms.header.GetTestOf(), CreatedUnixMS: card.GetCreatedUnixMs(), Card: encoded,
+		Records: u.records, RecordBytes: u.terms.recordBytes, BlobSHA256: digest, BlobBytes: size,
+	}, err
+}
+
+// cardOf is what others see of the dataset, and that as it is kept.
+func (c *Catalogue) cardOf(u *Upload) (card *bastionlabv1.Dataset, encoded []byte, err error) {
+	t := u.terms
+	card = &bastionlabv1.Dataset{
+		Id: u.id, Name: t.header.GetName(), Description: t.header.GetDescription(), Schema: t.header.GetSchema(), DeclaredSamples: t.declared,
+		DeltaAtto: int64(t.delta), Public: t.header.GetPublic(), Owner: u.owner, CreatedUnixMs: c.now().UnixMilli(),
+	}
+	if encoded, err = proto.Marshal(card); err != nil {
+		return nil, nil, fmt.Errorf("encode dataset: %w", err)
+	}
+	if len(encoded) > c.limits.CardBytes {
+		return nil, nil, invalid("give shorter names and a shorter description", "what others see of the dataset takes %d bytes, at most %d are taken", len(encoded), c.limits.CardBytes)
+	}
+	return card, encoded, nil
+}
