@@ -36,7 +36,7 @@ func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingReque
 		ConstantTime: request.GetConstantTime(),
 		Device:       request.GetDevice(),
 		Parameters:   parameterCount(m.Report),
-		Accountant:   accountant{ctx, s.known},
+		Accountant:   accountant{ctx.Err, s.known},
 	})
 	if err != nil {
 		return order{}, err

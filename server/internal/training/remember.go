@@ -2,7 +2,6 @@ package training
 
 import (
 	"container/list"
-	"context"
 	"sync"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
@@ -14,7 +13,7 @@ const maxRemembered = 4096
 // accountant asks the package accounting for one caller. It stops between two questions when the caller has gone, and asks none twice.
 // PRIVACY: an answer is a function of the question alone, so that a remembered one is the one that would be computed.
 type accountant struct {
-	ctx   context.Context
+	gone  func() error // why the caller does not wait any more
 	known *memory
 }
 
@@ -43,7 +42,7 @@ type question struct {
 }
 
 func recalled[Answer any](a accountant, q question, ask func() (Answer, error)) (answer Answer, err error) {
-	if err := a.ctx.Err(); err != nil {
+	if err := a.gone(); err != nil {
 		return answer, err
 	}
 	if known, ok := a.known.get(q); ok {

@@ -46,7 +46,7 @@ func TestPricesOfOneUserWaitForEachOtherAndNotOthersForThem(t *testing.T) {
 
 func TestAPriceIsSolvedForOnce(t *testing.T) {
 	known := newMemory(2)
-	ask := accountant{t.Context(), known}
+	ask := accountant{t.Context().Err, known}
 	first, err := ask.Calibrate(0.01, 100, 2, 1e-5)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestAPriceEndsWhenItsCallerHasGone(t *testing.T) {
 	d := w.upload(6)
 	m := w.insertModel(scientist, d)
 	ctx, leave := context.WithCancel(t.Context())
-	ask := accountant{ctx, w.known}
+	ask := accountant{ctx.Err, w.known}
 	if _, err := ask.Calibrate(0.125, 16, 2, 1e-5); err != nil {
 		t.Fatal(err)
 	}
