@@ -31,6 +31,7 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 		return err
 	}
 	defer leave()
+	defer unmetered(ctx)()
 	upload, err := s.datasets.Begin(ctx, userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err

@@ -81,7 +81,11 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 		return err
 	}
 	if openMethods[this.method] {
-		return handle(ctx)
+		err := handle(ctx)
+		if err == nil && this.method == bastionlabv1.SessionService_SignIn_FullMethodName {
+			know(ctx)
+		}
+		return err
 	}
 	user, err := g.identify(ctx, md)
 	if err != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -193,6 +194,11 @@ func start(t *testing.T, domain *fakes) *running {
 		conn:  dial(t, network.Addr().String(), credentials.NewTLS(trusting(certificate.Leaf))),
 		local: dial(t, "unix:"+socket, insecure.NewCredentials()),
 	}
+}
+
+func digestOf(leaf *x509.Certificate) []byte {
+	digest := sha256.Sum256(leaf.Raw)
+	return digest[:]
 }
 
 func trusting(leaf *x509.Certificate) *tls.Config {

@@ -10,39 +10,70 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// A connection on which nobody has signed in yet brings this much at once, and then this much in a second. A sign-in takes about a KiB, and
-// a health probe less.
-const (
-	meterBurst     = 64 << 10
-	meterPerSecond = 16 << 10
-	meterRead      = 4 << 10 // at once: no wait for the next is longer than a moment
+// meter is how much a connection brings at once, and then in a second.
+type meter struct{ burst, perSecond int }
+
+var (
+	// strangers have not signed in on this connection: a sign-in takes about a KiB, and a health probe less.
+	strangers = meter{64 << 10, 16 << 10}
+	// known callers send requests, which are small, and say how much of an answer they have read.
+	known = meter{2 << 20, 512 << 10}
 )
 
-// meteredConn is a connection that is read slowly until a call on it has shown a token.
-// SECURITY: the calls without a token must be read to be answered, and gRPC holds the whole of a message before anybody sees it. What
-// strangers can fill is bounded by the time that a request has to arrive, their connections and this pace.
+// strangerTime is how long a connection may stay a stranger's. Probes of an orchestrator that keep theirs for longer open another.
+const strangerTime = 2 * time.Minute
+
+// meteredConn is a connection that is read no faster than its caller has reason to send. Uploads have no meter, only a pace to keep.
+// SECURITY: gRPC holds the whole of a message before anybody sees it, up to the size of the largest of all kinds. What others can fill is
+// bounded by their connections, this meter and the time that a request has to arrive.
 type meteredConn struct {
 	net.Conn
-	known atomic.Bool
-	left  int // how much may come without a wait
-	since time.Time
+	known   atomic.Bool
+	uploads atomic.Int32
+	expiry  *time.Timer
+
+	allowed meter
+	left    int // how much may come without a wait
+	since   time.Time
+}
+
+func newMeteredConn(conn net.Conn, patience time.Duration) *meteredConn {
+	c := &meteredConn{Conn: conn, allowed: strangers, left: strangers.burst, since: time.Now()}
+	// SECURITY: strangers must not hold all the connections that the server takes.
+	c.expiry = time.AfterFunc(patience, func() {
+		if !c.known.Load() {
+			conn.Close()
+		}
+	})
+	return c
+}
+
+func (c *meteredConn) Close() error {
+	c.expiry.Stop()
+	return c.Conn.Close()
 }
 
 func (c *meteredConn) Read(into []byte) (int, error) {
-	if c.known.Load() {
+	if c.uploads.Load() > 0 {
 		return c.Conn.Read(into)
 	}
-	n, err := c.Conn.Read(into[:min(len(into), meterRead)])
+	if c.allowed == strangers && c.known.Load() {
+		c.allowed = known
+		c.left += known.burst - strangers.burst
+	}
+	allowed := c.allowed
+	// A quarter of a second's worth at once: no wait for the next is longer than that.
+	n, err := c.Conn.Read(into[:min(len(into), allowed.perSecond/4)])
 	now := time.Now()
-	earned := now.Sub(c.since).Seconds() * meterPerSecond
-	c.left, c.since = int(min(meterBurst, float64(c.left)+earned))-n, now
-	if c.left < 0 && !c.known.Load() {
-		time.Sleep(time.Duration(-c.left) * time.Second / meterPerSecond)
+	earned := now.Sub(c.since).Seconds() * float64(allowed.perSecond)
+	c.left, c.since = int(min(float64(allowed.burst), float64(c.left)+earned))-n, now
+	if c.left < 0 && c.uploads.Load() == 0 {
+		time.Sleep(time.Duration(-c.left) * time.Second / time.Duration(allowed.perSecond))
 	}
 	return n, err
 }
 
-// meteredTLS makes metered connections, and lets the gate find the one that a call came on.
+// meteredTLS makes metered connections, and lets a call find the one that it came on.
 type meteredTLS struct {
 	credentials.TransportCredentials
 }
@@ -57,7 +88,7 @@ func (m meteredTLS) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 	if err != nil {
 		return nil, nil, err
 	}
-	metered := &meteredConn{Conn: conn, left: meterBurst, since: time.Now()}
+	metered := newMeteredConn(conn, strangerTime)
 	return metered, meteredInfo{info, metered}, nil
 }
 
@@ -65,11 +96,29 @@ func (m meteredTLS) Clone() credentials.TransportCredentials {
 	return meteredTLS{m.TransportCredentials.Clone()}
 }
 
-// know ends the metering of the connection that a call came on: its caller has shown a token.
-func know(ctx context.Context) {
+// connOf is the connection that a call came on; nil on the operator's socket, which has no meter.
+func connOf(ctx context.Context) *meteredConn {
 	if from, ok := peer.FromContext(ctx); ok {
 		if info, ok := from.AuthInfo.(meteredInfo); ok {
-			info.conn.known.Store(true)
+			return info.conn
 		}
 	}
+	return nil
+}
+
+// know says that the caller on this connection has signed in.
+func know(ctx context.Context) {
+	if conn := connOf(ctx); conn != nil {
+		conn.known.Store(true)
+	}
+}
+
+// unmetered lets an upload that has its place come as fast as it can, until it has ended.
+func unmetered(ctx context.Context) (ended func()) {
+	conn := connOf(ctx)
+	if conn == nil {
+		return func() {}
+	}
+	conn.uploads.Add(1)
+	return func() { conn.uploads.Add(-1) }
 }

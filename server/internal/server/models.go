@@ -30,6 +30,7 @@ func (s *modelService) UploadModel(stream modelStream) error {
 		return err
 	}
 	defer leave()
+	defer unmetered(ctx)()
 	upload, err := s.models.Begin(ctx, userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err

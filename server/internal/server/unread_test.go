@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -140,56 +138,5 @@ func TestARequestThatDoesNotArriveIsGivenUp(t *testing.T) {
 	defer cancel()
 	if err := (gatedStream{silentStream{ctx: ctx}, ctx, time.Millisecond}).RecvMsg(&bastionlabv1.GetRunRequest{}); refusal.KindOf(err) != refusal.Unavailable {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestAConnectionIsReadSlowlyUntilACallShowsAToken(t *testing.T) {
-	here, there := net.Pipe()
-	defer here.Close()
-	go func() { // the other side sends whatever is taken
-		for chunk := make([]byte, 64<<10); ; {
-			if _, err := there.Write(chunk); err != nil {
-				return
-			}
-		}
-	}()
-	conn := &meteredConn{Conn: here, left: meterBurst, since: time.Now()}
-	started := time.Now()
-	if _, err := io.CopyN(io.Discard, conn, meterBurst+meterPerSecond/2); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(started); took < 300*time.Millisecond {
-		t.Errorf("half a second's worth beyond the burst took %s", took)
-	}
-	know(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: meteredInfo{conn: conn}}))
-	started = time.Now()
-	if _, err := io.CopyN(io.Discard, conn, 16<<20); err != nil { // a quarter of an hour's worth
-		t.Fatal(err)
-	}
-	if took := time.Since(started); took > time.Minute {
-		t.Errorf("16 MiB after the token took %s", took)
-	}
-}
-
-// The server's own connections are metered: a stranger's large message comes slowly, a known caller's does not.
-func TestStrangersAreMetered(t *testing.T) {
-	s := start(t, &fakes{})
-	client := bastionlabv1.NewSessionServiceClient(s.conn)
-	hello := &bastionlabv1.HelloRequest{}
-	hello.ProtoReflect().SetUnknown(unknown(meterBurst + meterPerSecond/2))
-	started := time.Now()
-	if _, err := client.Hello(as(context.Background(), ""), hello); err != nil {
-		t.Fatal(err)
-	}
-	if took := time.Since(started); took < 300*time.Millisecond {
-		t.Errorf("a stranger's took %s", took)
-	}
-	if _, err := bastionlabv1.NewTrainingServiceClient(s.conn).CancelRun(as(context.Background(), goodToken), &bastionlabv1.CancelRunRequest{}); err != nil {
-		t.Fatal(err)
-	}
-	hello.ProtoReflect().SetUnknown(unknown(maxRequestBytes - 100)) // two minutes' worth
-	started = time.Now()
-	if _, err := client.Hello(as(context.Background(), ""), hello); err != nil || time.Since(started) > time.Minute {
-		t.Errorf("after a call with a token: %v after %s", err, time.Since(started))
 	}
 }
