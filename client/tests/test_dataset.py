@@ -6,6 +6,7 @@ import math
 import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import rows
@@ -126,6 +127,15 @@ def test_bad_arguments_are_refused_before_anything_is_sent(case: str, server: Fa
     assert "UploadDataset" not in server.calls
 
 
+def test_scalars_of_numpy_and_torch_are_numbers(server: FakeServer, client: TorchClient) -> None:
+    numbers: dict[str, Any] = dict(privacy_limit=np.float32(6), delta=torch.tensor(2.0**-20), declared_samples=np.int64(120))
+    made = client.RemoteDataset(rows(), public={"classes": np.int64(2)}, progress=False, **numbers)
+    header = server.datasets[made.identifier].header
+    assert (header.privacy_limit, header.delta, header.declared_samples, header.public.classes) == (6.0, 2.0**-20, 120, 2)
+    limit: Any = np.int64(3)
+    assert made.lower_limit(limit).limit == 3.0
+
+
 def test_records_unlike_what_is_published_do_not_leave(server: FakeServer, client: TorchClient) -> None:
     x = torch.zeros(50, 3)
     x[33, 1] = 47.11
@@ -171,8 +181,6 @@ class Large(Dataset[Any]):
 
 
 def test_memory_stays_bounded(client: TorchClient, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-
     made: list[int] = []
 
     class Counted(Large):

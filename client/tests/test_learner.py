@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_models as models
 import torch
@@ -186,6 +187,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an infinite eps": (dict(nb_epochs=1, eps=math.inf), "eps is inf"),
     "an eps in words": (dict(nb_epochs=1, eps="2"), "eps is '2'"),
     "no epochs": (dict(nb_epochs=0, eps=1.0), "nb_epochs is 0"),
+    "more than 64 bits": (dict(nb_epochs=1, eps=1.0, max_batch_size=2**63), f"max_batch_size is {2**63}"),
+    "an eps too large for a float": (dict(nb_epochs=1, eps=10**400), "eps is 1000"),
+    "an array of eps": (dict(nb_epochs=1, eps=np.array([1.0])), "eps is array"),
     "half a record": (dict(nb_epochs=1, eps=1.0, batch_size=0.5), "batch_size is 0.5"),
     "no pass": (dict(nb_epochs=1, eps=1.0, max_batch_size=0), "max_batch_size is 0"),
     "a negative norm": (dict(nb_epochs=1, eps=1.0, max_grad_norm=-1), "max_grad_norm is -1"),
@@ -221,6 +225,16 @@ def test_a_learner_that_cannot_be(change: dict[str, Any], words: str, client: To
     good = dict(model=nn.Linear(8, 2), remote_dataset=dataset, loss="cross_entropy", max_batch_size=4)
     with pytest.raises(errors.InvalidArgument, match=words):
         client.RemoteLearner(**(good | change))  # type: ignore[arg-type]
+
+
+def test_scalars_of_numpy_and_torch_are_numbers(client: TorchClient, dataset: RemoteDataset, server: FakeServer) -> None:
+    settings: dict[str, Any] = dict(max_batch_size=np.int64(4), batch_size=torch.tensor(20), progress=False)
+    learner = client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", **settings)
+    numbers: dict[str, Any] = dict(nb_epochs=np.int32(1), eps=np.float32(0.5), lr=torch.tensor(0.25), max_grad_norm=np.float64(2))
+    run = learner.fit(**numbers)
+    request = server.requests[run.id]
+    assert (request.max_batch_size, request.batch_size, request.nb_epochs, request.epsilon) == (4, 20, 1.0, 0.5)
+    assert (request.optimizer.adam.lr, request.max_grad_norm) == (0.25, 2.0)
 
 
 def test_test_is_refused_until_it_has_a_price(learner: RemoteLearner, dataset: RemoteDataset) -> None:

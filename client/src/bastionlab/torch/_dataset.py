@@ -9,6 +9,7 @@ from typing import Any
 
 from bastionlab import errors
 from bastionlab._notices import notice
+from bastionlab._numbers import as_integer, as_real
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget
 from bastionlab.torch._public import PublicFacts
@@ -151,9 +152,10 @@ def check_limit(limit: float | None) -> float | None:
     """A limit as it is sent; None for no limit."""
     if limit is None or limit == math.inf:
         return None
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+    number = as_real(limit)
+    if number is None or not number > 0:
         raise errors.InvalidArgument(f"privacy_limit is {limit!r}", next="give a number above 0, or math.inf for no limit")
-    return float(limit)
+    return number
 
 
 def _check_delta(delta: float | None, limit: float | None, declared: int) -> float | None:
@@ -161,22 +163,24 @@ def _check_delta(delta: float | None, limit: float | None, declared: int) -> flo
         return None
     if limit is None:
         raise errors.InvalidArgument("delta is given without a privacy_limit", next="give both, or neither")
-    if isinstance(delta, bool) or not isinstance(delta, (int, float)) or not 0 < delta < 1 / declared:
+    number = as_real(delta)
+    if number is None or not 0 < number < 1 / declared:
         raise errors.InvalidArgument(
             f"delta is {delta!r}", next=f"give a number above 0 and below 1/{declared}, or leave it out for a tenth of that"
         )
-    return float(delta)
+    return number
 
 
 def _check_declared(declared: int | None, count: int) -> int:
     """0: as many as there are."""
     if declared is None:
         return 0
-    if isinstance(declared, bool) or not isinstance(declared, int) or declared < count:
+    number = as_integer(declared)
+    if number is None or number < count:
         raise errors.InvalidArgument(
             f"declared_samples is {declared!r}, the dataset has {count} items", next="declare at least as many as there are"
         )
-    return declared
+    return number
 
 
 def _warn_unlimited(session: Session) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from bastionlab import errors
 from bastionlab._notices import notice
+from bastionlab._numbers import count, positive
 from bastionlab._session import Session
 from bastionlab.torch._archive import ModelUpload
 from bastionlab.torch._calling import NotScriptable
@@ -76,9 +76,9 @@ class RemoteLearner:
         # What does not change from run to run.
         self._settings = training_pb2.TrainingRequest(
             dataset_id=remote_dataset.identifier,
-            max_batch_size=_count("max_batch_size", max_batch_size),
-            max_grad_norm=_positive("max_grad_norm", max_grad_norm),
-            batch_size=None if batch_size is None else _count("batch_size", batch_size),
+            max_batch_size=count("max_batch_size", max_batch_size),
+            max_grad_norm=positive("max_grad_norm", max_grad_norm),
+            batch_size=None if batch_size is None else count("batch_size", batch_size),
             metrics=False,
             release=release or "",
             constant_time=constant_time,
@@ -171,9 +171,9 @@ class RemoteLearner:
         """Checks what can be checked here before the model, which may be large, is sent."""
         request = training_pb2.TrainingRequest()
         request.CopyFrom(self._settings)
-        request.nb_epochs = _positive("nb_epochs", nb_epochs)
+        request.nb_epochs = positive("nb_epochs", nb_epochs)
         if eps is not None:
-            request.epsilon = _positive("eps", eps)
+            request.epsilon = positive("eps", eps)
         elif self.remote_dataset.privacy_limit is not None:
             raise errors.InvalidArgument(
                 f"eps is missing: the dataset has a limit of {self.remote_dataset.privacy_limit:g}",
@@ -181,8 +181,8 @@ class RemoteLearner:
             )
         for name, value in overrides.items():
             if value is not None:
-                setattr(request, name, _count(name, value) if name.endswith("batch_size") else _positive(name, value))
-        optimizer = self._optimizer if lr is None else dataclasses.replace(self._optimizer, lr=_positive("lr", lr))
+                setattr(request, name, count(name, value) if name.endswith("batch_size") else positive(name, value))
+        optimizer = self._optimizer if lr is None else dataclasses.replace(self._optimizer, lr=positive("lr", lr))
         request.optimizer.CopyFrom(optimizer.to_message())
         request.model_id = self.check().model
         return request
@@ -222,15 +222,3 @@ def _warn_traced(why: str, traced: Conversion) -> None:
     if not traced.agrees:
         text += "; ITS TRACE COMPUTES SOMETHING ELSE than the model does on other inputs, so look at what it decides by values"
     notice(text)
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise errors.InvalidArgument(f"{name} is {value!r}", next="give a whole number, at least 1")
-    return value
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value > 0 and math.isfinite(value)):
-        raise errors.InvalidArgument(f"{name} is {value!r}", next="give a number above 0")
-    return float(value)
