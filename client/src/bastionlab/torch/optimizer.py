@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bastionlab import errors
-from bastionlab._numbers import as_real
+from bastionlab import _numbers, errors
 from bastionlab.v1 import training_pb2
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -20,7 +19,7 @@ class Optimizer:
 
     def __new__(cls, *args: Any, **settings: Any) -> Any:
         # torch.optim's take the parameters first, and so will they be called; by then Python would speak of an lr given twice.
-        if args and as_real(args[0]) is None:
+        if args and _numbers.as_real(args[0]) is None:
             raise errors.InvalidArgument(
                 f"{cls.__name__}: lr is a {type(args[0]).__name__}",
                 next=f"leave the parameters out, the server has them: {cls.__name__}(lr=0.001)",
@@ -30,7 +29,7 @@ class Optimizer:
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.type == "float":
-                value = as_real(given := getattr(self, field.name))
+                value = _numbers.as_real(given := getattr(self, field.name))
                 if value is None or value < 0:
                     raise errors.InvalidArgument(
                         f"{type(self).__name__}: {field.name} is {given!r}", next="give a number, at least 0"
@@ -88,9 +87,9 @@ class Adam(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         given: Any = self.betas
-        numbers = [as_real(beta) for beta in given] if isinstance(given, (tuple, list)) else []
-        betas = tuple(beta for beta in numbers if beta is not None and 0 <= beta < 1)
-        if len(numbers) != 2 or len(betas) != 2:
+        read = [_numbers.as_real(beta) for beta in given] if isinstance(given, (tuple, list)) else []
+        betas = tuple(beta for beta in read if beta is not None and 0 <= beta < 1)
+        if len(read) != 2 or len(betas) != 2:
             raise errors.InvalidArgument(
                 f"{type(self).__name__}: betas is {given!r}",
                 next=f"give two numbers, each at least 0 and below 1, for example {type(self).__name__}(betas=(0.9, 0.999))",
