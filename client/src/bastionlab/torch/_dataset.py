@@ -12,11 +12,14 @@ from bastionlab._notices import notice
 from bastionlab._numbers import as_integer, as_real
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget
+from bastionlab.torch._later import comes_later
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Records
 from bastionlab.torch._schema import Schema
 from bastionlab.torch._upload import Upload
 from bastionlab.v1 import dataset_pb2
+
+_ANYBODY = "until then whoever may use the server may train within the dataset's limit, and take the weights"
 
 
 class RemoteDataset:
@@ -70,6 +73,19 @@ class RemoteDataset:
     def delta(self) -> float:
         return self._message.delta_atto / ATTO
 
+    @property
+    def permissions(self) -> dict[str, Any]:
+        """Not yet: comes in a later release."""
+        raise comes_later("permissions", _ANYBODY)
+
+    def grant(self, *users: str, **permissions: Any) -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("grant", _ANYBODY)
+
+    def revoke(self, *users: str, **permissions: Any) -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("revoke", _ANYBODY)
+
     def budget(self) -> Budget:
         """What was spent, by which runs, and what remains.
 
@@ -111,9 +127,15 @@ def upload(
     delta: float | None,
     declared_samples: int | None,
     public: Mapping[str, Any] | None,
+    permissions: Any,
     progress: bool,
 ) -> RemoteDataset:
     """Checks all that can be checked here, then sends the training set and, as a dataset of its own, the test set."""
+    if permissions is not None:
+        raise comes_later("permissions", f"leave it out; {_ANYBODY}")
+    for field, given in (("name", name), ("description", description)):
+        if not isinstance(given, str) and (field, given) != ("name", None):
+            raise errors.InvalidArgument(f"{field} is a {type(given).__name__}", next="give a text")
     if privacy_limit is None:
         _warn_unlimited(session)
     limit = check_limit(privacy_limit)

@@ -16,6 +16,7 @@ from bastionlab._session import Session
 from bastionlab.torch._archive import ModelUpload
 from bastionlab.torch._calling import NotScriptable
 from bastionlab.torch._dataset import RemoteDataset
+from bastionlab.torch._later import comes_later
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._report import CapabilityReport
 from bastionlab.torch._run import Run
@@ -129,9 +130,7 @@ class RemoteLearner:
         :param restart: begin with the weights that the model had when it was sent
         """
         if resume:
-            raise errors.InvalidArgument(
-                "resume comes in a later release", next="fit again: it goes on from the last finished weights"
-            )
+            raise comes_later("resume", "fit again: it goes on from the last finished weights")
         overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
         request = self._request(nb_epochs, eps, lr, overrides)
         if self._completed is not None and not restart:
@@ -150,6 +149,15 @@ class RemoteLearner:
             f"{metric} on the server is refused until it has a price: it is computed from records",
             next="get_model() and test it on data of your own",
         )
+
+    def rehearse(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("rehearse", "check() and plan() cost nothing")
+
+    @property
+    def recorder(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("recorder", "losses have no price yet: measure the model that get_model() gives on data of your own")
 
     def get_model(self) -> torch.nn.Module:
         """The module given to this learner, with the weights of the last finished run."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import overload
+from typing import Any, overload
 
 import torch
 
 from bastionlab import errors
 from bastionlab._session import Session
+from bastionlab.torch._later import comes_later
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._watch import ENDED, follow
 from bastionlab.torch._weights import as_module, download, load_into
 from bastionlab.v1 import training_pb2
+
+_NO_WAITING = "no run waits for its owner yet; cancel() stops one"
 
 
 class Run:
@@ -73,6 +76,29 @@ class Run:
     def cancel(self) -> None:
         """Stops the run. It gives no weights, and what it was charged stays charged once it had the data."""
         self._message = self._session.call(self._session.training.CancelRun, training_pb2.CancelRunRequest(id=self.id))
+
+    @property
+    def history(self) -> Any:
+        """Not yet: losses have no price."""
+        raise comes_later("history", "measure the model that get_model() gives on data of your own")
+
+    @property
+    def receipt(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("receipt", "plan says what was priced, the dataset's budget() what was charged")
+
+    @property
+    def report(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("report", "the learner's check() says what the server understood of the model")
+
+    def approve(self) -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("approve", _NO_WAITING)
+
+    def deny(self, reason: str = "") -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("deny", _NO_WAITING)
 
     @overload
     def get_model(self, model: None = None, progress: bool = True) -> dict[str, torch.Tensor]: ...
