@@ -303,6 +303,53 @@ def test_a_model_that_cannot_be_scripted_is_traced_with_a_warning(client: TorchC
     assert learner.get_model() is learner.model
 
 
+def test_what_compiles_and_cannot_be_saved_is_traced(client: TorchClient, dataset: RemoteDataset) -> None:
+    learner = client.RemoteLearner(models.Optional(), dataset, "cross_entropy", 4, progress=False)
+    with pytest.warns(errors.BastionLabWarning, match="was traced"):
+        assert learner.fit(1, 1.0).status == "completed"
+
+
+def texts(client: TorchClient, public: dict[str, Any] | None = None) -> RemoteDataset:
+    data = [({"input_ids": torch.zeros(8).long(), "attention_mask": torch.ones(8).long()}, 1)] * 20
+    return client.RemoteDataset(data, privacy_limit=6.0, public=public, progress=False)
+
+
+def test_a_trace_that_is_another_model_is_refused_before_anything_is_spent(client: TorchClient, server: FakeServer) -> None:
+    dataset = texts(client)
+    learner = client.RemoteLearner(models.Counting(), dataset, "cross_entropy", 4, progress=False)
+    with pytest.raises(errors.IncompatibleModel, match=r"computes something else.*any number of arguments") as refused:
+        learner.fit(1, 1.0)
+    assert (refused.value.charged, "torch.where" in refused.value.next) == ("nothing", True)
+    assert "UploadModel" not in server.calls
+    assert dataset.budget().spent == 0.0
+
+
+@pytest.mark.parametrize("make", [models.Chancy, models.ChancyByPython, models.ChancyByNumPy])
+def test_decisions_by_chance_are_refused(make: Any, client: TorchClient, dataset: RemoteDataset, server: FakeServer) -> None:
+    learner = client.RemoteLearner(make(), dataset, "cross_entropy", 4, progress=False)
+    with pytest.raises(errors.IncompatibleModel, match="decides by chance") as refused:
+        learner.fit(1, 1.0)
+    assert (refused.value.charged, bool(refused.value.next)) == ("nothing", True)
+    assert "UploadModel" not in server.calls
+
+
+def test_decisions_by_value_that_a_trace_takes_once_for_all_are_named(client: TorchClient) -> None:
+    learner = client.RemoteLearner(models.Forgetful(), texts(client), "cross_entropy", 4, progress=False)
+    with pytest.warns(errors.BastionLabWarning, match="DECIDES BY VALUES"):
+        learner.check()
+
+
+def test_a_model_with_fewer_classes_than_are_published_is_refused(client: TorchClient, server: FakeServer) -> None:
+    dataset = client.RemoteDataset(rows(), privacy_limit=6.0, public={"classes": 3}, progress=False)
+    with pytest.raises(errors.IncompatibleModel, match="tells 2 classes apart, the dataset's owner published 3") as refused:
+        client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", 4, progress=False).fit(1, 1.0)
+    assert (refused.value.charged, refused.value.next) == ("nothing", "give its last layer 3 outputs")
+    assert "UploadModel" not in server.calls
+    for width in (3, 4):
+        assert client.RemoteLearner(nn.Linear(8, width), dataset, "cross_entropy", 4, progress=False).check()
+    assert client.RemoteLearner(nn.Linear(8, 1), dataset, "l2", 4, progress=False).check()
+
+
 def test_a_refused_model_costs_nothing_and_can_be_sent_again(
     server: FakeServer, client: TorchClient, learner: RemoteLearner
 ) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +11,12 @@ from bastionlab import errors
 from bastionlab._notices import notice
 from bastionlab._numbers import count, positive
 from bastionlab._session import Session
-from bastionlab.torch._archive import ModelUpload
-from bastionlab.torch._calling import NotScriptable
 from bastionlab.torch._dataset import RemoteDataset
 from bastionlab.torch._later import comes_later
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._report import CapabilityReport
 from bastionlab.torch._run import Run
-from bastionlab.torch._torchscript import Conversion, Converter, save
+from bastionlab.torch._sending import Sending
 from bastionlab.torch._weights import as_module
 from bastionlab.torch.optimizer import Optimizer
 from bastionlab.v1 import training_pb2
@@ -73,6 +69,7 @@ class RemoteLearner:
         self.description = description
         self._session = session
         self._progress = progress
+        self._sending = Sending(session, remote_dataset, loss, self.name, description, progress)
         self._optimizer = optimizer
         # What does not change from run to run.
         self._settings = training_pb2.TrainingRequest(
@@ -91,7 +88,7 @@ class RemoteLearner:
     def check(self) -> CapabilityReport:
         """Sends the model, once, and says what the server understood of it. Costs nothing."""
         if self._report is None:
-            self._report = self._send_model()
+            self._report = self._sending.send(self.model)
         return self._report
 
     def plan(
@@ -194,39 +191,3 @@ class RemoteLearner:
         request.optimizer.CopyFrom(optimizer.to_message())
         request.model_id = self.check().model
         return request
-
-    def _send_model(self) -> CapabilityReport:
-        converter = Converter(self.model, self.remote_dataset.schema, self.remote_dataset.public)
-        try:
-            scripted = converter.script()
-        except NotScriptable as error:
-            traced = converter.trace()
-            _warn_traced(f"TorchScript cannot compile it: {error}", traced)
-            return self._send(traced)
-        try:
-            return self._send(scripted)
-        except errors.IncompatibleModel as refusal:
-            if isinstance(self.model, torch.jit.ScriptModule):
-                raise
-            traced = converter.trace()
-            # A trace forgets branches. Where none goes by values, it is the same model in simpler terms; any other would be a
-            # different model, and the refusal stands.
-            if traced.decides or not traced.agrees:
-                raise
-            _warn_traced(f"its scripted form was refused: {refusal.what}", traced)
-        return self._send(traced)
-
-    def _send(self, conversion: Conversion) -> CapabilityReport:
-        upload = ModelUpload(self.name, self.description, self.remote_dataset.identifier, self.loss)
-        # By way of a file: weights are large, and one more copy of them in memory is one too many.
-        with tempfile.TemporaryDirectory(prefix="bastionlab-") as directory:
-            archive = Path(directory) / "model.pt"
-            save(conversion.module, archive)
-            return CapabilityReport.from_message(upload.send(self._session, archive, self._progress))
-
-
-def _warn_traced(why: str, traced: Conversion) -> None:
-    text = f"the model was traced on inputs made from the dataset's schema ({why})"
-    if not traced.agrees:
-        text += "; ITS TRACE COMPUTES SOMETHING ELSE than the model does on other inputs, so look at what it decides by values"
-    notice(text)
