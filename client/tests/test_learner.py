@@ -77,7 +77,8 @@ def test_what_is_shown_is_what_is_authorised(server: FakeServer, learner: Remote
     plan = learner.plan(1, 2.0)
     run = learner.fit(1, 2.0)
     assert run.plan == plan
-    assert server.calls[-4:-1] == ["PlanTraining", "StartTraining", "WatchRun"] or "StartTraining" in server.calls
+    assert server.calls[-3:] == ["PlanTraining", "StartTraining", "WatchRun"]
+    assert server.runs[run.id].plan.charge == plan.charge
 
 
 OVERRIDES = [

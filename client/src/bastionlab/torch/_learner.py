@@ -17,7 +17,9 @@ from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._report import CapabilityReport
 from bastionlab.torch._run import Run
 from bastionlab.torch._sending import Sending
-from bastionlab.torch._weights import as_module
+from bastionlab.torch._sent_models import SentModels
+from bastionlab.torch._start import start_training
+from bastionlab.torch._weights import all_names, as_module
 from bastionlab.torch.optimizer import Optimizer
 from bastionlab.v1 import training_pb2
 
@@ -69,7 +71,7 @@ class RemoteLearner:
         self.description = description
         self._session = session
         self._progress = progress
-        self._sending = Sending(session, remote_dataset, loss, self.name, description, progress)
+        self._sent = SentModels(self.model, Sending(session, remote_dataset, loss, self.name, description, progress))
         self._optimizer = optimizer
         # What does not change from run to run.
         self._settings = training_pb2.TrainingRequest(
@@ -82,14 +84,13 @@ class RemoteLearner:
             constant_time=constant_time,
             device=device,
         )
-        self._report: CapabilityReport | None = None
+        # The last run whose weights there are, and the one that was started after it and not seen to end.
         self._completed: Run | None = None
+        self._started: Run | None = None
 
     def check(self) -> CapabilityReport:
-        """Sends the model, once, and says what the server understood of it. Costs nothing."""
-        if self._report is None:
-            self._report = self._sending.send(self.model)
-        return self._report
+        """Sends the model, once and again after a change, and says what the server understood of it. Costs nothing."""
+        return self._sent.report()
 
     def plan(
         self,
@@ -104,7 +105,9 @@ class RemoteLearner:
     ) -> TrainingPlan:
         """What fit with the same arguments would do and cost. Costs nothing."""
         overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
-        return self._price(self._request(nb_epochs, eps, lr, overrides))
+        request = self._request(nb_epochs, eps, lr, overrides)
+        request.model_id = self.check().model
+        return self._price(request)
 
     def fit(
         self,
@@ -121,23 +124,29 @@ class RemoteLearner:
     ) -> Run:
         """Trains, and returns when that is done. A second fit goes on from the last finished weights.
 
-        Ctrl-C leaves the run running. The bars show no loss: a loss is computed from records, and has no price yet.
+        Ctrl-C leaves the run running; the next fit goes on from it once it is done. The bars show no loss: a loss is computed from
+        records, and has no price yet.
 
         :param eps: the price of the whole run; None: without noise, on a dataset without a limit only
-        :param restart: begin with the weights that the model had when it was sent
+        :param restart: begin with the weights that the model had when it was sent, or was given since by anybody but get_model
         """
         if resume:
             raise comes_later("resume", "fit again: it goes on from the last finished weights")
         overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
         request = self._request(nb_epochs, eps, lr, overrides)
+        self._settle()
         if self._completed is not None and not restart:
+            self._sent.require_unchanged_since(self._completed)
             request.continue_run_id = self._completed.id
+        request.model_id = self.check().model
         plan = self._price(request)
         for text in plan.warnings:
             notice(text)
         start = training_pb2.StartTrainingRequest(request=request, charge=plan.charge, name=self.name, description=self.description)
-        run = Run(self._session, self._session.call(self._session.training.StartTraining, start))
-        self._completed = run.wait(progress=self._progress)
+        # Remembered before it is waited for: who stops waiting has paid for it all the same.
+        run = self._started = Run(self._session, start_training(self._session, start), all_names(self.model))
+        run.wait(progress=self._progress)
+        self._settle()
         return run
 
     def test(self, dataset: Any = None, metric: str = "accuracy", eps: float | None = None) -> float:
@@ -158,6 +167,7 @@ class RemoteLearner:
 
     def get_model(self) -> torch.nn.Module:
         """The module given to this learner, with the weights of the last finished run."""
+        self._settle()
         if self._completed is None:
             raise errors.InvalidArgument(
                 "nothing was trained yet", next="call fit() first, or client.torch.run(id).get_model(model)"
@@ -166,6 +176,23 @@ class RemoteLearner:
 
     def __repr__(self) -> str:
         return f"RemoteLearner({self.name!r} on {self.remote_dataset.name!r})"
+
+    def _settle(self) -> None:
+        """Asks how the last run ended that nobody saw end."""
+        run = self._started
+        if run is None:
+            return
+        status = run.status
+        if status == "completed":
+            self._completed = run
+            self._sent.finished(run)
+        elif status not in ("failed", "cancelled"):
+            raise errors.InvalidArgument(
+                f"the run {run.id} that this learner started is {status}",
+                charged="nothing more than when it was started",
+                next=f'client.torch.run("{run.id}") finds it: wait() for its end, or cancel() it',
+            )
+        self._started = None
 
     def _price(self, request: training_pb2.TrainingRequest) -> TrainingPlan:
         return TrainingPlan.from_message(self._session.call(self._session.training.PlanTraining, request))
@@ -189,5 +216,4 @@ class RemoteLearner:
                 setattr(request, name, count(name, value) if name.endswith("batch_size") else positive(name, value))
         optimizer = self._optimizer if lr is None else dataclasses.replace(self._optimizer, lr=positive("lr", lr))
         request.optimizer.CopyFrom(optimizer.to_message())
-        request.model_id = self.check().model
         return request
