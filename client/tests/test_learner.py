@@ -304,7 +304,11 @@ def test_a_model_that_cannot_be_scripted_is_traced_with_a_warning(client: TorchC
     assert learner.get_model() is learner.model
 
 
-def test_what_compiles_and_cannot_be_saved_is_traced(client: TorchClient, dataset: RemoteDataset) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_what_compiles_and_cannot_be_saved_is_traced(named: bool, client: TorchClient) -> None:
+    inputs = [torch.randn(8), torch.ones(8)]
+    item: Any = (dict(zip(("x", "mask"), inputs, strict=True)) if named else inputs, 1)
+    dataset = client.RemoteDataset([item] * 20, privacy_limit=6.0, progress=False)
     learner = client.RemoteLearner(models.Optional(), dataset, "cross_entropy", 4, progress=False)
     with pytest.warns(errors.BastionLabWarning, match="was traced"):
         assert learner.fit(1, 1.0).status == "completed"

@@ -155,7 +155,7 @@ def test_what_is_no_map_style_dataset(dataset: Any, words: str) -> None:
 
 
 def test_a_dataset_shorter_than_it_says() -> None:
-    with pytest.raises(errors.InvalidArgument, match="has 3 items, but item 1 ended in a IndexError") as refused:
+    with pytest.raises(errors.InvalidArgument, match="has 3 items, but item 1 ended in IndexError") as refused:
         list(Records(Short()))
     assert isinstance(refused.value.__cause__, IndexError), "which may be a mistake in the owner's own code, and shows where"
     assert refused.value.__cause__.__traceback__ is not None

@@ -278,8 +278,10 @@ def test_what_compiles_and_cannot_be_saved_is_traced(named: bool, tmp_path: Path
     for names in (["x"], ["x", "mask"]):
         schema = Schema(tuple(TensorSpec(name, torch.float32, (8,)) for name in names), LABEL, named)
         converter = Converter(models.Optional(), schema, NOTHING)
-        with pytest.raises(NotScriptable):
-            save(converter.script().module, tmp_path / "model.pt")
+        if len(names) == 2:
+            scripted = converter.script()
+            with pytest.raises(NotScriptable, match="undefined Tensor"):
+                save(scripted.module, tmp_path / "model.pt")
         archive = loaded(converter.trace(), tmp_path)
         x = [torch.randn(1, 8) for _ in names]
         assert torch.allclose(compute(archive, *x), compute(converter._model, *x))
@@ -298,7 +300,7 @@ def many_norms() -> nn.Module:
 
 
 FORMS: dict[str, tuple[Any, str, str]] = {
-    "lazy": (lazy, "1.weight has no shape yet", "call the model once on an example first"),
+    "lazy": (lazy, "^1.weight has no shape yet", "call the model once on an example first"),
     "parallel": (lambda: nn.DataParallel(nn.Linear(8, 2)), "wrapped by DataParallel", "give model.module"),
     "compiled": (compiled, r"wrapped by torch\.compile", "give model._orig_mod"),
     "a compiled layer": (lambda: nn.Sequential(compiled()), r"model\.0 is wrapped", "put model.0._orig_mod in"),

@@ -59,7 +59,7 @@ class Records:
         except (IndexError, StopIteration) as error:
             # Out of items, or a mistake inside of the owner's own __getitem__: only the cause tells.
             raise errors.InvalidArgument(
-                f"{self._what} says that it has {self.count} items, but item {index} ended in a {_type(error)}",
+                f"{self._what} says that it has {self.count} items, but item {index} ended in {_type(error)}",
                 next="the error above is its cause: mend __len__ or __getitem__",
             ) from error
         except Exception as error:

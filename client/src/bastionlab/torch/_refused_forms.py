@@ -36,9 +36,9 @@ def _wrapped(by: str, layer: str, inner: str) -> errors.IncompatibleModel:
 def _require_initialised(model: torch.nn.Module) -> None:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):
-            layer = name.rpartition(".")[0]
+            reason = f"{name} has no shape yet: its layer is a lazy one"
             raise errors.IncompatibleModel(
-                "", layer, f"{name} has no shape yet: its layer is a lazy one", next="call the model once on an example first"
+                "", name.rpartition(".")[0], reason, what=reason, next="call the model once on an example first"
             )
 
 
