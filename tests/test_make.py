@@ -39,7 +39,11 @@ def test_what_is_not_there_yet_is_no_success(target: str) -> None:
 
 @pytest.mark.parametrize("path", ["/a/messages.txt", "/my own/messages.txt", "it's mine.txt", "messages.txt"])
 def test_the_demonstration_gets_its_file_as_one_word(path: str) -> None:
-    (line,) = [line for line in make("-n", "demo", f"DATA={path}").stdout.splitlines() if "examples/demo.py" in line]
+    (line,) = [
+        line
+        for line in make("-n", "-o", "build", "-o", f"{ROOT}/.venv/.stamps/demo", "demo", f"DATA={path}").stdout.splitlines()
+        if "examples/demo.py" in line
+    ]
     words = shlex.split(line)
     assert words[words.index("--data") + 1 :] == [path]
 
