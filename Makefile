@@ -14,9 +14,11 @@ CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') clien
 DATA ?=
 DEMO_ARGUMENTS ?=
 DEMO_DIR := $(CURDIR)/build/demo
+# As one word of the shell, whatever is in it: a path may have blanks.
+quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server client run demo test test-all mutation bench lint generate clean
+.PHONY: help build server client run demo test test-all lint generate clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -30,7 +32,7 @@ run: server
 
 ## make demo       the walk-through on real data, from nothing (DATA=FILE: the SMS Spam Collection, if you have it)
 demo: build $(STAMPS)/demo
-	@$(PY) examples/demo.py --server bin/bastionlab --work-dir $(DEMO_DIR) $(DEMO_ARGUMENTS) $(if $(DATA),--data $(abspath $(DATA)))
+	@$(PY) examples/demo.py --server bin/bastionlab --work-dir $(DEMO_DIR) $(DEMO_ARGUMENTS) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 server: $(STAMPS)/run
 	@$(MAKE) --no-print-directory -C server LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"

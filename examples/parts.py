@@ -33,11 +33,15 @@ class Part:
 
 def add_arguments(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--port", type=int, default=50056)
-    arguments.add_argument("--data", type=Path, help="the SMS Spam Collection, if you have it")
+    arguments.add_argument("--data", type=resolved, help="the SMS Spam Collection, if you have it")
     arguments.add_argument("--cache", type=Path, default=Path("build/data"), help="where a download is kept")
     arguments.add_argument("--encoder", choices=("minilm", "distilbert"), default="minilm")
     arguments.add_argument("--digits", action="store_true", help="scikit-learn's digits instead of the messages")
     arguments.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+
+
+def resolved(path: str) -> Path:
+    return Path(path).expanduser().resolve()
 
 
 def choose(options: argparse.Namespace) -> Part:

@@ -6,8 +6,11 @@ bundled handwritten digits in its place, so that everything can still be tried w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -43,18 +46,41 @@ class Split:
 def read(given: Path | None, cache: Path) -> bytes:
     """The collection's bytes, from `given`, from `cache`, or from the web into `cache`; always checked."""
     if given is not None:
-        return _checked(given.read_bytes(), str(given))
+        return _checked(_content(given), str(given))
     cached = cache / "SMSSpamCollection"
-    if not cached.exists():
-        try:
-            with urllib.request.urlopen(URL, timeout=20) as answer:
-                archive = zipfile.ZipFile(io.BytesIO(answer.read()))
-            content = _checked(archive.read("SMSSpamCollection"), URL)
-        except (urllib.error.URLError, OSError, KeyError, zipfile.BadZipFile) as reason:
-            raise NotAvailable(f"the SMS Spam Collection could not be downloaded from {URL} ({reason})") from None
-        cache.mkdir(parents=True, exist_ok=True)
-        cached.write_bytes(content)
-    return _checked(cached.read_bytes(), str(cached))
+    # What is missing, or was damaged, is fetched again.
+    with contextlib.suppress(NotAvailable):
+        return _checked(_content(cached), str(cached))
+    content = _downloaded()
+    _write(cached, content)
+    return content
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as reason:
+        raise NotAvailable(f"{path} cannot be read: {reason.strerror}") from None
+
+
+def _downloaded() -> bytes:
+    try:
+        with urllib.request.urlopen(URL, timeout=20) as answer:
+            archive = zipfile.ZipFile(io.BytesIO(answer.read()))
+        return _checked(archive.read("SMSSpamCollection"), URL)
+    except (urllib.error.URLError, OSError, KeyError, zipfile.BadZipFile) as reason:
+        raise NotAvailable(f"the SMS Spam Collection could not be downloaded from {URL} ({reason})") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and where two write at once, one of both."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        file.write(content)
+    try:
+        os.replace(file.name, path)
+    finally:
+        Path(file.name).unlink(missing_ok=True)
 
 
 def _checked(content: bytes, origin: str) -> bytes:

@@ -46,9 +46,10 @@ def test_the_digits_stand_in() -> None:
     assert outcome["accuracy"] > 0.6
 
 
-def test_a_wrong_file_is_named(tmp_path: Path) -> None:
-    wrong = tmp_path / "messages.txt"
+@pytest.mark.parametrize("name", ["messages.txt", "my messages.txt"])
+def test_a_wrong_file_is_named(name: str, tmp_path: Path) -> None:
+    wrong = tmp_path / name
     wrong.write_text("ham\thello\n")
     done = make_demo(f"DATA={wrong}")
     assert done.returncode != 0
-    assert "is not the SMS Spam Collection" in done.stderr
+    assert f"{wrong} is not the SMS Spam Collection" in done.stderr

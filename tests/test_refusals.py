@@ -73,7 +73,7 @@ CASES: dict[str, tuple[Callable[[Any], object], type[errors.BastionLabError], st
         errors.InvalidArgument,
         "label",
     ),
-    "labels that do not fit the loss": (lambda c: learner(c, loss="l2").check(), errors.BastionLabError, "label"),
+    "labels that do not fit the loss": (lambda c: learner(c, loss="l2").check(), errors.InvalidArgument, "label"),
     "an unknown loss": (lambda c: learner(c, loss="hinge").check(), errors.InvalidArgument, "hinge"),
     "an unknown run": (lambda c: c.run("0" * 32), errors.NotFound, "run"),
     "batch norm in training mode": (lambda c: learner(c, batch_norm()).fit(1, eps=1.0), errors.IncompatibleModel, "batch_norm"),
@@ -82,7 +82,11 @@ CASES: dict[str, tuple[Callable[[Any], object], type[errors.BastionLabError], st
         errors.IncompatibleModel,
         "control flow",
     ),
-    "a model that does not fit the schema": (lambda c: learner(c, nn.Linear(5, 3)).check(), errors.BastionLabError, ""),
+    "a model that does not fit the schema": (
+        lambda c: learner(c, nn.Linear(5, 3)).check(),
+        errors.IncompatibleModel,
+        "forward failed on inputs made from the schema",
+    ),
     "test() has no price yet": (lambda c: learner(c).test(), errors.InvalidArgument, "price"),
 }
 

@@ -13,10 +13,11 @@ at_least() { # at_least FOUND WANTED: compares dotted versions
 need g++ g++ "a C++20 compiler"
 need make make "make"
 python=${PYTHON:-python3}
+# As the pinned torch and NumPy do. The client by itself goes with 3.10 and older versions of theirs.
 if ! command -v "$python" >/dev/null 2>&1; then
-    missing="$missing\n  Python 3.10 or newer ($python): apt-get install python3 python3-venv"
-elif ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-    missing="$missing\n  Python 3.10 or newer: $python is $("$python" -V 2>&1); set PYTHON=... to another one"
+    missing="$missing\n  Python 3.11 or newer ($python): apt-get install python3 python3-venv"
+elif ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    missing="$missing\n  Python 3.11 or newer: $python is $("$python" -V 2>&1); set PYTHON=... to another one"
 elif ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     missing="$missing\n  Python's venv: apt-get install python3-venv"
 fi

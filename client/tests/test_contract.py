@@ -22,6 +22,7 @@ from torch import nn
 
 from bastionlab import Connection, Identity, errors
 from bastionlab.torch import SGD, Adam, AdamW, RemoteDataset, TorchClient
+from bastionlab.torch import _watch as watch_module
 from bastionlab.torch._archive import ModelUpload
 
 SERVER = os.environ.get("BASTIONLAB_SERVER", "")
@@ -155,6 +156,35 @@ def test_models_of_tokens(form: str, client: TorchClient) -> None:
     learner.fit(nb_epochs=1, eps=1.0)
     learner.get_model()
     assert all(not torch.equal(value, before[name]) for name, value in model.named_parameters())
+
+
+@pytest.mark.filterwarnings("ignore:the learning rate times the number of steps:UserWarning")
+def test_a_run_that_nobody_waited_for_is_gone_on_from(
+    client: TorchClient, dataset: RemoteDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    model = nn.Linear(8, 2)
+    learner = client.RemoteLearner(model, dataset, "cross_entropy", 8, SGD(lr=0.1), progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module.EpochBars, "show", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            learner.fit(1, 0.5)
+    first = client.runs()[0].wait(progress=False)
+    weights = first.get_model(progress=False)["weight"]
+    # Steps too small to see, from the weights of the first run.
+    second = learner.fit(1, 0.5, lr=1e-9)
+    assert torch.allclose(second.get_model(progress=False)["weight"], weights, atol=1e-6)
+    assert learner.get_model() is model
+    with torch.no_grad():
+        model.weight.fill_(7.0)
+    spent = dataset.budget().spent
+    with pytest.raises(errors.InvalidArgument, match="was changed since it was sent"):
+        learner.fit(1, 0.5)
+    assert dataset.budget().spent == spent
+    anew = learner.fit(1, 0.5, lr=1e-9, restart=True)
+    assert torch.allclose(anew.get_model(progress=False)["weight"], torch.tensor(7.0), atol=1e-5)
 
 
 def test_frozen_parameters_are_not_trained(client: TorchClient, dataset: RemoteDataset) -> None:

@@ -6,6 +6,7 @@ import math
 import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import rows
@@ -109,6 +110,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a delta without limit": (dict(privacy_limit=math.inf, delta=1e-5), "without a privacy_limit"),
     "fewer slots than records": (dict(privacy_limit=1.0, declared_samples=99), "declared_samples is 99"),
     "half a slot": (dict(privacy_limit=1.0, declared_samples=100.5), "declared_samples is 100.5"),
+    "a name that is no text": (dict(privacy_limit=1.0, name=5), "name is a int"),
+    "a description that is no text": (dict(privacy_limit=1.0, description=None), "description is a NoneType"),
+    "permissions": (dict(privacy_limit=1.0, permissions={"get_model": False}), "permissions.*later release"),
     "public of another kind": (dict(privacy_limit=1.0, public={"mean": 0}), "something else than classes and ranges"),
     "public of an unknown tensor": (dict(privacy_limit=1.0, public={"ranges": {"y": (0, 1)}}), "the dataset has no 'y'"),
     "public with a range upside down": (dict(privacy_limit=1.0, public={"ranges": {"input_0": (1, 0)}}), "goes from 1 to 0"),
@@ -126,6 +130,15 @@ def test_bad_arguments_are_refused_before_anything_is_sent(case: str, server: Fa
     assert "UploadDataset" not in server.calls
 
 
+def test_scalars_of_numpy_and_torch_are_numbers(server: FakeServer, client: TorchClient) -> None:
+    numbers: dict[str, Any] = dict(privacy_limit=np.float32(6), delta=torch.tensor(2.0**-20), declared_samples=np.int64(120))
+    made = client.RemoteDataset(rows(), public={"classes": np.int64(2)}, progress=False, **numbers)
+    header = server.datasets[made.identifier].header
+    assert (header.privacy_limit, header.delta, header.declared_samples, header.public.classes) == (6.0, 2.0**-20, 120, 2)
+    limit: Any = np.int64(3)
+    assert made.lower_limit(limit).limit == 3.0
+
+
 def test_records_unlike_what_is_published_do_not_leave(server: FakeServer, client: TorchClient) -> None:
     x = torch.zeros(50, 3)
     x[33, 1] = 47.11
@@ -136,6 +149,10 @@ def test_records_unlike_what_is_published_do_not_leave(server: FakeServer, clien
             client.RemoteDataset(TensorDataset(x, labels), privacy_limit=1.0, public=public, progress=False)
         assert "47" not in str(refused.value)
     assert server.datasets == {}
+
+
+def test_a_place_for_permissions_is_kept(client: TorchClient) -> None:
+    assert client.RemoteDataset(rows(), privacy_limit=1.0, permissions=None, progress=False).nb_samples == 100
 
 
 def test_ignored_labels_are_of_no_class(client: TorchClient) -> None:
@@ -171,8 +188,6 @@ class Large(Dataset[Any]):
 
 
 def test_memory_stays_bounded(client: TorchClient, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-
     made: list[int] = []
 
     class Counted(Large):

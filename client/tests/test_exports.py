@@ -8,10 +8,13 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import bastionlab
+from bastionlab import errors
+from bastionlab.torch import RemoteDataset, RemoteLearner, Run
 
 MODULES = ["bastionlab", "bastionlab.errors", "bastionlab.torch", "bastionlab.torch.optimizer", "bastionlab.torch.optimizer_config"]
 
@@ -75,3 +78,18 @@ def test_files_are_small() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in root.rglob("*.py") if "v1" not in path.parts}
     assert max(lengths.values()) <= 400
     assert sorted(lengths.values())[len(lengths) // 2] <= 160
+
+
+LATER = {
+    RemoteDataset: ("permissions", "grant", "revoke"),
+    RemoteLearner: ("rehearse", "recorder"),
+    Run: ("history", "receipt", "report", "approve", "deny"),
+}
+
+
+@pytest.mark.parametrize(("kind", "member"), [(kind, member) for kind, members in LATER.items() for member in members])
+def test_what_comes_later_has_its_place_and_says_so(kind: type[Any], member: str) -> None:
+    bare = object.__new__(kind)
+    with pytest.raises(errors.InvalidArgument, match=f"{member} comes in a later release") as refused:
+        getattr(bare, member)()
+    assert (refused.value.charged, bool(refused.value.next)) == ("nothing", True)

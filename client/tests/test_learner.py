@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_models as models
 import torch
@@ -78,7 +79,8 @@ def test_what_is_shown_is_what_is_authorised(server: FakeServer, learner: Remote
     plan = learner.plan(1, 2.0)
     run = learner.fit(1, 2.0)
     assert run.plan == plan
-    assert server.calls[-4:-1] == ["PlanTraining", "StartTraining", "WatchRun"] or "StartTraining" in server.calls
+    assert server.calls[-3:] == ["PlanTraining", "StartTraining", "WatchRun"]
+    assert server.runs[run.id].plan.charge == plan.charge
 
 
 OVERRIDES = [
@@ -188,6 +190,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an infinite eps": (dict(nb_epochs=1, eps=math.inf), "eps is inf"),
     "an eps in words": (dict(nb_epochs=1, eps="2"), "eps is '2'"),
     "no epochs": (dict(nb_epochs=0, eps=1.0), "nb_epochs is 0"),
+    "more than 64 bits": (dict(nb_epochs=1, eps=1.0, max_batch_size=2**63), f"max_batch_size is {2**63}"),
+    "an eps too large for a float": (dict(nb_epochs=1, eps=10**400), "eps is 1000"),
+    "an array of eps": (dict(nb_epochs=1, eps=np.array([1.0])), "eps is array"),
     "half a record": (dict(nb_epochs=1, eps=1.0, batch_size=0.5), "batch_size is 0.5"),
     "no pass": (dict(nb_epochs=1, eps=1.0, max_batch_size=0), "max_batch_size is 0"),
     "a negative norm": (dict(nb_epochs=1, eps=1.0, max_grad_norm=-1), "max_grad_norm is -1"),
@@ -223,6 +228,16 @@ def test_a_learner_that_cannot_be(change: dict[str, Any], words: str, client: To
     good = dict(model=nn.Linear(8, 2), remote_dataset=dataset, loss="cross_entropy", max_batch_size=4)
     with pytest.raises(errors.InvalidArgument, match=words):
         client.RemoteLearner(**(good | change))  # type: ignore[arg-type]
+
+
+def test_scalars_of_numpy_and_torch_are_numbers(client: TorchClient, dataset: RemoteDataset, server: FakeServer) -> None:
+    settings: dict[str, Any] = dict(max_batch_size=np.int64(4), batch_size=torch.tensor(20), progress=False)
+    learner = client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", **settings)
+    numbers: dict[str, Any] = dict(nb_epochs=np.int32(1), eps=np.float32(0.5), lr=torch.tensor(0.25), max_grad_norm=np.float64(2))
+    run = learner.fit(**numbers)
+    request = server.requests[run.id]
+    assert (request.max_batch_size, request.batch_size, request.nb_epochs, request.epsilon) == (4, 20, 1.0, 0.5)
+    assert (request.optimizer.adam.lr, request.max_grad_norm) == (0.25, 2.0)
 
 
 def test_test_is_refused_until_it_has_a_price(learner: RemoteLearner, dataset: RemoteDataset) -> None:
@@ -289,6 +304,57 @@ def test_a_model_that_cannot_be_scripted_is_traced_with_a_warning(client: TorchC
         learner.fit(1, 1.0)
     assert said[0].filename == __file__, "it points at the line that needed it"
     assert learner.get_model() is learner.model
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_compiles_and_cannot_be_saved_is_traced(named: bool, client: TorchClient) -> None:
+    inputs = [torch.randn(8), torch.ones(8)]
+    item: Any = (dict(zip(("x", "mask"), inputs, strict=True)) if named else inputs, 1)
+    dataset = client.RemoteDataset([item] * 20, privacy_limit=6.0, progress=False)
+    learner = client.RemoteLearner(models.Optional(), dataset, "cross_entropy", 4, progress=False)
+    with pytest.warns(errors.BastionLabWarning, match="was traced"):
+        assert learner.fit(1, 1.0).status == "completed"
+
+
+def texts(client: TorchClient, public: dict[str, Any] | None = None) -> RemoteDataset:
+    data = [({"input_ids": torch.zeros(8).long(), "attention_mask": torch.ones(8).long()}, 1)] * 20
+    return client.RemoteDataset(data, privacy_limit=6.0, public=public, progress=False)
+
+
+def test_a_trace_that_is_another_model_is_refused_before_anything_is_spent(client: TorchClient, server: FakeServer) -> None:
+    dataset = texts(client)
+    learner = client.RemoteLearner(models.Counting(), dataset, "cross_entropy", 4, progress=False)
+    with pytest.raises(errors.IncompatibleModel, match=r"computes something else.*any number of arguments") as refused:
+        learner.fit(1, 1.0)
+    assert (refused.value.charged, "torch.where" in refused.value.next) == ("nothing", True)
+    assert "UploadModel" not in server.calls
+    assert dataset.budget().spent == 0.0
+
+
+@pytest.mark.parametrize("make", [models.Chancy, models.ChancyByPython, models.ChancyByNumPy])
+def test_decisions_by_chance_are_refused(make: Any, client: TorchClient, dataset: RemoteDataset, server: FakeServer) -> None:
+    learner = client.RemoteLearner(make(), dataset, "cross_entropy", 4, progress=False)
+    with pytest.raises(errors.IncompatibleModel, match="decides by chance") as refused:
+        learner.fit(1, 1.0)
+    assert (refused.value.charged, bool(refused.value.next)) == ("nothing", True)
+    assert "UploadModel" not in server.calls
+
+
+def test_decisions_by_value_that_a_trace_takes_once_for_all_are_named(client: TorchClient) -> None:
+    learner = client.RemoteLearner(models.Forgetful(), texts(client), "cross_entropy", 4, progress=False)
+    with pytest.warns(errors.BastionLabWarning, match="DECIDES BY VALUES"):
+        learner.check()
+
+
+def test_a_model_with_fewer_classes_than_are_published_is_refused(client: TorchClient, server: FakeServer) -> None:
+    dataset = client.RemoteDataset(rows(), privacy_limit=6.0, public={"classes": 3}, progress=False)
+    with pytest.raises(errors.IncompatibleModel, match="tells 2 classes apart, the dataset's owner published 3") as refused:
+        client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", 4, progress=False).fit(1, 1.0)
+    assert (refused.value.charged, refused.value.next) == ("nothing", "give its last layer 3 outputs")
+    assert "UploadModel" not in server.calls
+    for width in (3, 4):
+        assert client.RemoteLearner(nn.Linear(8, width), dataset, "cross_entropy", 4, progress=False).check()
+    assert client.RemoteLearner(nn.Linear(8, 1), dataset, "l2", 4, progress=False).check()
 
 
 def test_a_refused_model_costs_nothing_and_can_be_sent_again(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +35,9 @@ def test_defaults_are_those_of_torch(ours: type[Any], theirs: Any) -> None:
         lambda: Adam(eps=-1e-8),
         lambda: Adam(betas=(0.9, 1.0)),
         lambda: Adam(betas=(0.9,)),  # type: ignore[arg-type]
+        lambda: Adam(betas=None),  # type: ignore[arg-type]
+        lambda: Adam(betas="ab"),  # type: ignore[arg-type]
+        lambda: Adam(lr=10**400),
         lambda: AdamW(weight_decay=-0.1),
         lambda: SGD(lr=0.1, momentum=math.inf),
         lambda: SGD(lr=0.1, nesterov=True),
@@ -42,6 +47,25 @@ def test_defaults_are_those_of_torch(ours: type[Any], theirs: Any) -> None:
 def test_what_cannot_be(make: Any) -> None:
     with pytest.raises(errors.InvalidArgument):
         make()
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_parameters_are_left_out(kind: Any) -> None:
+    parameters = torch.nn.Linear(2, 2).parameters
+    for arguments, settings in (((parameters(),), {}), ((parameters(),), {"lr": 0.1}), ((list(parameters()), 0.1), {})):
+        with pytest.raises(errors.InvalidArgument, match="leave the parameters out") as refused:
+            kind(*arguments, **settings)
+        assert f"{kind.__name__}(lr=" in refused.value.next
+
+
+def test_scalars_of_numpy_and_torch_are_numbers() -> None:
+    given = Adam(lr=np.float64(0.5), betas=[np.float64(0.5), torch.tensor(0.25)], eps=torch.tensor(0.125))  # type: ignore[arg-type]
+    assert given == Adam(lr=0.5, betas=(0.5, 0.25), eps=0.125)
+    assert hash(given) == hash(copy.copy(given))
+    assert {type(given.lr), type(given.eps)} == {float}
+    for bad in (torch.tensor([0.1]), np.bool_(True), np.float64("nan")):
+        with pytest.raises(errors.InvalidArgument, match="lr is"):
+            Adam(lr=bad)  # type: ignore[arg-type]
 
 
 def test_every_field_is_sent() -> None:

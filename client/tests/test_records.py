@@ -35,7 +35,11 @@ FORMS: dict[str, tuple[Any, bool, str]] = {
     "arrays": ((np.zeros(3, np.float32), np.int64(1)), False, "input_0 float32[3] -> label int64[]"),
     "an array of float64": ((np.zeros(3), 1), False, "input_0 float64[3] -> label int64[]"),
     "a read-only array": ((np.broadcast_to(np.float32(0), (3,)), 1), False, "input_0 float32[3] -> label int64[]"),
-    "numbers as inputs": (([1, 2.0], 0), False, "input_0 int64[], input_1 float32[] -> label int64[]"),
+    "numbers by name": (({"age": 1, "height": 2.0}, 0), True, "age int64[], height float32[] -> label int64[]"),
+    "a number and a tensor": (([1, ids(4)], 0), False, "input_0 int64[], input_1 int64[4] -> label int64[]"),
+    "the largest label": ((torch.zeros(3), 2**63 - 1), False, "input_0 float32[3] -> label int64[]"),
+    "strides that run backwards": ((np.zeros((4, 3), np.float32)[:, ::-1], 0), False, "input_0 float32[4, 3] -> label int64[]"),
+    "the other byte order": ((np.zeros(4, ">f4"), np.array(1, ">i8")), False, "input_0 float32[4] -> label int64[]"),
     "a float label": ((torch.zeros(3), 0.5), False, "input_0 float32[3] -> label float32[]"),
     "a bool label": ((torch.zeros(3), True), False, "input_0 float32[3] -> label int64[]"),
     "a gradient": ((torch.zeros(3, requires_grad=True), 1), False, "input_0 float32[3] -> label int64[]"),
@@ -63,7 +67,17 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a dict with both": ({"x": ids(4), "label": 1, "labels": 1}, "both a label and labels"),
     "a text as input": (([ids(4), SECRET], 1), "item 5: input 'input_1' is a str, not a tensor"),
     "a text column": ({"text": SECRET, "label": 1}, "item 5: input 'text' is a str"),
-    "a list of numbers as input": (([[1, 2, 3]], 1), "item 5: input 'input_0' is a list"),
+    "a list of numbers": (([1, 2, 4711], 1), r"item 5: the inputs are a list of plain numbers.*torch.tensor\(\[...\]\)"),
+    "a tuple of numbers": (((1, 2.0), 1), r"item 5: the inputs are a tuple of plain numbers.*torch.tensor\(\[...\]\)"),
+    "a list of numbers as input": (([[1, 2, 3]], 1), "item 5: the inputs are a list of plain numbers"),
+    "a list of numbers by name": (
+        {"input_ids": [1, 4711], "label": 1},
+        r"item 5: input 'input_ids' is a list, not a tensor.*torch.tensor\(\[...\]\).*with_format\(\"torch\"\)",
+    ),
+    "a list of numbers as label": ((torch.zeros(3), [0, 1]), r"item 5: the label is a list, not .*torch.tensor\(\[...\]\)"),
+    "a label of more than 64 bits": ((torch.zeros(3), 4711 << 64), "item 5: the label is an integer of more than 64 bits"),
+    "uint16": ((np.zeros(4, np.uint16), 1), "unknown dtype torch.uint16.*turn it into int32"),
+    "uint32": ((torch.zeros(4, dtype=torch.uint32), 1), "unknown dtype torch.uint32.*turn it into int64"),
     "no inputs": (([], 1), "item 5 has no inputs"),
     "a text as label": ((torch.zeros(3), SECRET), "item 5: the label is a str, not a number or a tensor; spent: nothing; number"),
     "no label": ((torch.zeros(3), None), "item 5: the label is a NoneType"),
@@ -141,13 +155,24 @@ def test_what_is_no_map_style_dataset(dataset: Any, words: str) -> None:
 
 
 def test_a_dataset_shorter_than_it_says() -> None:
-    with pytest.raises(errors.InvalidArgument, match="has 3 items, but has no item 1"):
+    with pytest.raises(errors.InvalidArgument, match="has 3 items, but item 1 ended in IndexError") as refused:
         list(Records(Short()))
+    assert isinstance(refused.value.__cause__, IndexError), "which may be a mistake in the owner's own code, and shows where"
+    assert refused.value.__cause__.__traceback__ is not None
 
 
 def test_an_error_of_the_dataset_itself_is_the_users_to_see() -> None:
-    with pytest.raises(RuntimeError, match="the owner's own disk"):
-        Records(Broken())
+    with pytest.raises(RuntimeError, match="the owner's own disk") as seen:
+        list(Records(Broken()))
+    if hasattr(seen.value, "add_note"):
+        assert vars(seen.value)["__notes__"] == ["bastionlab was reading item 0 of the dataset"]
+
+
+def test_arrays_arrive_with_their_values() -> None:
+    values = np.arange(6, dtype=">i4").reshape(2, 3)[:, ::-1]
+    record = read_item((values, np.array(3, ">i8")), 0)
+    assert record.inputs["input_0"].tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert torch.equal(record.label, torch.tensor(3))
 
 
 def test_a_tensor_dataset_of_many_columns() -> None:

@@ -155,6 +155,104 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_find_it(
     assert set(run.get_model(progress=False)) == {"weight", "bias"}
 
 
+def interrupted_fit(learner: RemoteLearner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Any, run: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module.EpochBars, "show", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            learner.fit(1, 1.0)
+
+
+def test_after_ctrl_c_the_learner_goes_on_from_the_run_that_was_paid(
+    server: FakeServer, learner: RemoteLearner, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.hold_runs = True
+    interrupted_fit(learner, monkeypatch)
+    (run_id,) = server.runs
+    for attempt in (lambda: learner.fit(1, 1.0), lambda: learner.fit(1, 1.0, restart=True), learner.get_model):
+        with pytest.raises(errors.InvalidArgument, match=f"the run {run_id} that this learner started is queued") as refused:
+            attempt()
+        assert "wait()" in refused.value.next
+        assert "cancel()" in refused.value.next
+    assert list(server.runs) == [run_id], "nothing is paid twice"
+    server.release_runs()
+    client.run(run_id).wait(progress=False)
+    assert learner.get_model() is learner.model
+    assert server.requests[learner.fit(1, 1.0).id].continue_run_id == run_id
+
+
+def test_after_ctrl_c_and_a_cancel_the_learner_goes_on_from_the_run_before(
+    server: FakeServer, learner: RemoteLearner, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = learner.fit(1, 1.0)
+    server.hold_runs = True
+    interrupted_fit(learner, monkeypatch)
+    client.runs()[0].cancel()
+    server.hold_runs = False
+    assert server.requests[learner.fit(1, 1.0).id].continue_run_id == first.id
+
+
+def test_after_a_lost_connection_the_learner_knows_its_run(
+    server: FakeServer, learner: RemoteLearner, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module, "PATIENCE_SECONDS", 0.05)
+        server.before["WatchRun"] = refuse(Kind.KIND_UNAVAILABLE, "the server stops")
+        with pytest.raises(errors.ServerUnavailable, match="lost sight of the run"):
+            learner.fit(1, 1.0)
+    del server.before["WatchRun"]
+    (run_id,) = server.runs
+    client.run(run_id).wait(progress=False)
+    assert server.requests[learner.fit(1, 1.0).id].continue_run_id == run_id
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL])
+def test_a_start_without_an_answer_may_have_been_charged(
+    code: grpc.StatusCode, server: FakeServer, learner: RemoteLearner, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fake_server import _Training
+
+    original = _Training.StartTraining
+
+    def start(self: Any, request: Any, context: Any) -> Any:
+        original(self, request, context)
+        context.abort(code, "the way was cut")
+
+    monkeypatch.setattr(_Training, "StartTraining", start)
+    server.restart()
+    with pytest.raises(errors.BastionLabError) as refused:
+        learner.fit(1, 1.0)
+    assert refused.value.charged.startswith("perhaps the price of this run")
+    assert refused.value.next == "look at client.torch.runs() before you start again"
+    assert len(client.runs()) == 1, "and there it is"
+
+
+def test_a_refusal_of_the_server_says_itself_what_was_spent(server: FakeServer, learner: RemoteLearner) -> None:
+    server.before["StartTraining"] = refuse(Kind.KIND_UNAVAILABLE, "the server stops", "come back later")
+    with pytest.raises(errors.ServerUnavailable) as refused:
+        learner.fit(1, 1.0)
+    assert (refused.value.charged, refused.value.next) == ("nothing", "come back later")
+
+
+def test_ctrl_c_while_a_run_is_started_says_where_to_look(
+    learner: RemoteLearner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner.check()
+    original = type(learner._session).call
+
+    def call(self: Any, method: Any, request: Any, *more: Any) -> Any:
+        if isinstance(request, training_pb2.StartTrainingRequest):
+            raise KeyboardInterrupt
+        return original(self, method, request, *more)
+
+    monkeypatch.setattr(type(learner._session), "call", call)
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(1, 1.0)
+    assert "may have been started and charged all the same: look at client.torch.runs()" in capsys.readouterr().err
+
+
 def held_run(server: FakeServer, learner: RemoteLearner, client: TorchClient) -> tuple[threading.Thread, Run, list[BaseException]]:
     """fit in a thread, held at its end."""
     server.hold_runs = True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import random
 import types
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_models as models
 import torch
@@ -16,7 +18,7 @@ from torch import nn
 from bastionlab import errors
 from bastionlab.torch import PublicFacts, Schema, TensorSpec
 from bastionlab.torch._calling import NotScriptable
-from bastionlab.torch._made_inputs import made_inputs
+from bastionlab.torch._made_inputs import inputs_at_the_top, made_inputs
 from bastionlab.torch._torchscript import Conversion, Converter, save
 
 LABEL = TensorSpec("label", torch.int64, ())
@@ -179,6 +181,51 @@ def test_a_trace_that_computes_something_else_is_known() -> None:
     assert conversion.decides
 
 
+@pytest.mark.parametrize("make", [models.Chancy, models.ChancyByPython, models.ChancyByNumPy])
+@pytest.mark.parametrize("chance", [0.5, 0.2, 0.8])
+def test_decisions_by_chance_are_known(make: type[models.Chancy], chance: float) -> None:
+    python, legacy = random.getstate(), repr(np.random.get_state())
+    assert convert(make(chance), NUMBERS).by_chance
+    assert random.getstate() == python, "no draw is taken from the user's generators"
+    assert repr(np.random.get_state()) == legacy
+
+
+def test_chance_that_always_says_the_same_decides_nothing() -> None:
+    conversion = convert(models.NeverDropped(), NUMBERS)
+    assert (conversion.by_chance, conversion.agrees, conversion.frozen) == (False, True, True)
+    for make, schema in ((models.Encoder, TEXT_BY_NAME), (models.ByShape, NUMBERS), (models.InDataclass, NUMBERS)):
+        plain = Converter(make(), schema, NOTHING).trace()
+        assert (plain.by_chance, plain.frozen, plain.agrees) == (False, False, True), "neither dropout nor a shape is a decision"
+
+
+class Signed(models.Encoder):
+    def forward(self, x: Any, **kwargs: object) -> Any:  # type: ignore[override]
+        return self.classifier(x) if bool(x.sum() > 0) else -self.classifier(x)
+
+
+def test_a_decision_that_the_first_inputs_do_not_show_is_found_on_more() -> None:
+    for seed in range(3):
+        converter = Converter(Signed(), NUMBERS, NOTHING)
+        first = torch.randn(1, 8, generator=torch.Generator().manual_seed(seed)).abs()
+        converter._variants = [(first,), (first + 1,)]
+        assert not converter.trace().agrees
+
+
+class UntracedReader(models.Named):
+    """As Hugging Face's attention masks: it reads values, but none while it is traced."""
+
+    def forward(self, x: torch.Tensor, **kwargs: object) -> torch.Tensor:  # type: ignore[override]
+        if not torch._C._is_tracing() and bool((x > 1e9).all()):
+            x = -x
+        y: torch.Tensor = self.head(x)
+        return y
+
+
+def test_what_is_not_read_while_tracing_is_not_frozen() -> None:
+    conversion = convert(UntracedReader(), NUMBERS)
+    assert (conversion.decides, conversion.frozen, conversion.agrees) == (True, False, True)
+
+
 SEQUENCE = Schema((TensorSpec("x", torch.float32, (4, 8)),), LABEL, named=False)
 DECISIONS: dict[str, tuple[Any, Schema, bool]] = {
     "by value": (models.Branching, NUMBERS, True),
@@ -194,6 +241,116 @@ def test_decisions_by_value_are_told_from_those_by_shape(case: str) -> None:
     conversion = Converter(make(), schema, NOTHING).trace()
     assert conversion.decides == decides
     assert conversion.agrees or decides
+
+
+def ids_to(high: float) -> PublicFacts:
+    return PublicFacts(0, {"input_0": (0, high)})
+
+
+def test_published_ranges_are_tried_at_their_top() -> None:
+    table = nn.Sequential(nn.Embedding(100, 4), nn.Flatten(), nn.Linear(32, 2))
+    Converter(table, IDS, NOTHING)
+    Converter(table, IDS, ids_to(99))
+    for high in (100, 999, 2.0**24 + 1, 1e300):
+        with pytest.raises(errors.IncompatibleModel, match=r"highest values that the owner published.*IndexError") as refused:
+            Converter(table, IDS, ids_to(high))
+        assert "one row more" in refused.value.next
+        assert refused.value.charged == "nothing"
+
+
+def test_the_top_of_a_range_is_exact() -> None:
+    for high, dtype, expected in (
+        (2**24 + 1, torch.int64, 2**24 + 1),
+        (1e300, torch.int64, 2**63 - 1),
+        (-1e300, torch.int8, -128),
+        (300, torch.uint8, 255),
+        (1, torch.bool, 1),
+    ):
+        schema = Schema((TensorSpec("x", dtype, (3,)), TensorSpec("y", torch.float32, ())), LABEL, named=False)
+        made = inputs_at_the_top(schema, PublicFacts(0, {"x": (-(2.0**1000), high), "y": (0, 1)}), ["x", "y"])
+        assert made is not None
+        assert (made[0].tolist(), made[0].dtype) == ([[expected] * 3], dtype)
+    assert inputs_at_the_top(schema, PublicFacts(0, {"y": (0, 1)}), ["x", "y"]) is None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_compiles_and_cannot_be_saved_is_traced(named: bool, tmp_path: Path) -> None:
+    for names in (["x"], ["x", "mask"]):
+        schema = Schema(tuple(TensorSpec(name, torch.float32, (8,)) for name in names), LABEL, named)
+        converter = Converter(models.Optional(), schema, NOTHING)
+        if len(names) == 2:
+            scripted = converter.script()
+            with pytest.raises(NotScriptable, match="undefined Tensor"):
+                save(scripted.module, tmp_path / "model.pt")
+        archive = loaded(converter.trace(), tmp_path)
+        x = [torch.randn(1, 8) for _ in names]
+        assert torch.allclose(compute(archive, *x), compute(converter._model, *x))
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 4), nn.LazyLinear(2))
+
+
+def compiled() -> Any:
+    return torch.compile(nn.Linear(8, 2))
+
+
+def many_norms() -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (1, 8)), *(nn.BatchNorm1d(1) for _ in range(5)), nn.Flatten(), nn.Linear(8, 2))
+
+
+FORMS: dict[str, tuple[Any, str, str]] = {
+    "lazy": (lazy, "^1.weight has no shape yet", "call the model once on an example first"),
+    "parallel": (lambda: nn.DataParallel(nn.Linear(8, 2)), "wrapped by DataParallel", "give model.module"),
+    "compiled": (compiled, r"wrapped by torch\.compile", "give model._orig_mod"),
+    "a compiled layer": (lambda: nn.Sequential(compiled()), r"model\.0 is wrapped", "put model.0._orig_mod in"),
+    "batch norms": (many_norms, "aten::batch_norm in 1, 2, 3 and 2 more", "for layer in model.modules():\n"),
+    "batch norms, eval": (lambda: many_norms().eval(), "aten::batch_norm in 1, 2, 3 and 2 more", "layer.eval()"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_that_are_refused_say_what_to_give(form: str) -> None:
+    make, words, way_out = FORMS[form]
+    with pytest.raises(errors.IncompatibleModel, match=words) as refused:
+        Converter(make(), NUMBERS, NOTHING)
+    assert way_out in refused.value.next
+    assert refused.value.charged == "nothing"
+
+
+def test_the_way_out_of_batch_norm_is_one() -> None:
+    model = many_norms().eval()
+    with pytest.raises(errors.IncompatibleModel) as refused:
+        Converter(model, NUMBERS, NOTHING)
+    model.train()
+    exec(refused.value.next.split(":\n", 1)[1], {"model": model, "torch": torch})
+    assert Converter(model, NUMBERS, NOTHING).script().agrees
+
+
+def test_a_lazy_module_that_was_called_is_like_any_other() -> None:
+    model = lazy()
+    model(torch.zeros(1, 8))
+    Converter(model, NUMBERS, NOTHING).script()
+
+
+BYTES = Schema((TensorSpec("x", torch.uint8, (3, 4, 4)),), LABEL, named=False)
+DOUBLES = Schema((TensorSpec("x", torch.float64, (8,)),), LABEL, named=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "schema"),
+    [
+        (nn.Linear(8, 2), DOUBLES),
+        (nn.Linear(8, 2).half(), NUMBERS),
+        (nn.Linear(8, 2), IDS),
+        (nn.Conv2d(3, 2, 3), BYTES),
+        (nn.Embedding(8, 2), NUMBERS),
+    ],
+)
+def test_dtypes_that_do_not_fit_are_converted_in_forward(model: nn.Module, schema: Schema) -> None:
+    with pytest.raises(errors.IncompatibleModel, match="forward failed") as refused:
+        Converter(model, schema, NOTHING)
+    assert "convert in forward, for example x.float()" in refused.value.next
 
 
 MISFITS: dict[str, tuple[Any, Schema, type[errors.BastionLabError], str]] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-# mypy: disable-error-code="no-any-return"
+# mypy: disable-error-code="no-any-return, no-untyped-def"
 # A module's call is of no type.
 
 
@@ -158,3 +160,62 @@ class Normalised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.norm(self.conv(x[:, None])).flatten(1))
+
+
+class Optional(nn.Module):
+    """An optional input as torch's own modules write it. It can be compiled, and what is compiled cannot be saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x, mask=None):  # noqa: ANN001, ANN201
+        if mask is not None:
+            x = x * mask
+        return self.head(x)
+
+
+class Chancy(nn.Module):
+    """Leaves a layer out by chance. No compiler reads it."""
+
+    def __init__(self, chance: float = 0.5) -> None:
+        super().__init__()
+        self.chance = chance
+        self.deep = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 2)
+
+    def draw(self) -> float:
+        return torch.rand(()).item()
+
+    def forward(self, x: Tensor, **kwargs: object) -> Tensor:
+        if self.draw() < self.chance:
+            x = self.deep(x).relu()
+        return self.head(x)
+
+
+class ChancyByPython(Chancy):
+    def draw(self) -> float:
+        return random.random()
+
+
+class ChancyByNumPy(Chancy):
+    def draw(self) -> float:
+        return float(np.random.rand())
+
+
+class NeverDropped(Chancy):
+    """As Hugging Face's layerdrop of 0: it asks chance, which always says the same."""
+
+    def forward(self, x: Tensor, **kwargs: object) -> Tensor:
+        return self.head(x if bool(torch.rand([]) < 0.0) else self.deep(x))
+
+
+class Counting(nn.Module):
+    """Reads a value and computes with it: a trace has the number that it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **kwargs: object) -> Tensor:
+        return self.head((input_ids * attention_mask).float() + int(attention_mask.sum().item()))

@@ -91,12 +91,16 @@ def first_output(output: Any) -> torch.Tensor:
     )
 
 
-def call_of_traced(model: torch.nn.Module, names: list[str], named: bool) -> None:
-    """Gives the module a forward that takes the inputs as positional tensors and returns one tensor."""
+def call_of_traced(model: torch.nn.Module, names: list[str], named: bool, seen: Callable[[tuple[torch.Tensor, ...]], None]) -> None:
+    """Gives the module a forward that takes the inputs as positional tensors and returns one tensor.
+
+    :param seen: is told the inputs of each call: a tracer gives others than it was given
+    """
     # A forward that was put on the instance hides that of the class.
     authors = model.__dict__.pop("forward", None) or functools.partial(type(model).forward, model)
 
     def forward(self: Any, *tensors: torch.Tensor) -> torch.Tensor:
+        seen(tensors)
         return first_output(authors(**dict(zip(names, tensors, strict=True))) if named else authors(*tensors))
 
     # The archive's forward gets the inputs' names from here.

@@ -33,6 +33,7 @@ class TorchClient:
         delta: float | None = None,
         declared_samples: int | None = None,
         public: Mapping[str, Any] | None = None,
+        permissions: Any = None,
         progress: bool = True,
     ) -> Dataset:
         """Uploads a dataset with a limit on what may ever be learnt of one record.
@@ -46,6 +47,7 @@ class TorchClient:
         :param delta: None: the largest power of ten that is at most a tenth of 1/samples
         :param declared_samples: None: as many as there are, thereby published
         :param public: what you publish, for example ``{"classes": 2, "ranges": {"input_ids": (0, 30521)}}``
+        :param permissions: comes in a later release
 
         >>> import torch
         >>> from torch.utils.data import TensorDataset
@@ -63,6 +65,7 @@ class TorchClient:
             delta,
             declared_samples,
             public,
+            permissions,
             progress,
         )
 

@@ -9,13 +9,17 @@ from typing import Any
 
 from bastionlab import errors
 from bastionlab._notices import notice
+from bastionlab._numbers import as_integer, as_real
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget
+from bastionlab.torch._later import comes_later
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Records
 from bastionlab.torch._schema import Schema
 from bastionlab.torch._upload import Upload
 from bastionlab.v1 import dataset_pb2
+
+_ANYBODY = "until then whoever may use the server may train within the dataset's limit, and take the weights"
 
 
 class RemoteDataset:
@@ -69,6 +73,19 @@ class RemoteDataset:
     def delta(self) -> float:
         return self._message.delta_atto / ATTO
 
+    @property
+    def permissions(self) -> dict[str, Any]:
+        """Not yet: comes in a later release."""
+        raise comes_later("permissions", _ANYBODY)
+
+    def grant(self, *users: str, **permissions: Any) -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("grant", _ANYBODY)
+
+    def revoke(self, *users: str, **permissions: Any) -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("revoke", _ANYBODY)
+
     def budget(self) -> Budget:
         """What was spent, by which runs, and what remains.
 
@@ -110,9 +127,15 @@ def upload(
     delta: float | None,
     declared_samples: int | None,
     public: Mapping[str, Any] | None,
+    permissions: Any,
     progress: bool,
 ) -> RemoteDataset:
     """Checks all that can be checked here, then sends the training set and, as a dataset of its own, the test set."""
+    if permissions is not None:
+        raise comes_later("permissions", f"leave it out; {_ANYBODY}")
+    for field, given in (("name", name), ("description", description)):
+        if not isinstance(given, str) and (field, given) != ("name", None):
+            raise errors.InvalidArgument(f"{field} is a {type(given).__name__}", next="give a text")
     if privacy_limit is None:
         _warn_unlimited(session)
     limit = check_limit(privacy_limit)
@@ -151,9 +174,10 @@ def check_limit(limit: float | None) -> float | None:
     """A limit as it is sent; None for no limit."""
     if limit is None or limit == math.inf:
         return None
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+    number = as_real(limit)
+    if number is None or not number > 0:
         raise errors.InvalidArgument(f"privacy_limit is {limit!r}", next="give a number above 0, or math.inf for no limit")
-    return float(limit)
+    return number
 
 
 def _check_delta(delta: float | None, limit: float | None, declared: int) -> float | None:
@@ -161,22 +185,24 @@ def _check_delta(delta: float | None, limit: float | None, declared: int) -> flo
         return None
     if limit is None:
         raise errors.InvalidArgument("delta is given without a privacy_limit", next="give both, or neither")
-    if isinstance(delta, bool) or not isinstance(delta, (int, float)) or not 0 < delta < 1 / declared:
+    number = as_real(delta)
+    if number is None or not 0 < number < 1 / declared:
         raise errors.InvalidArgument(
             f"delta is {delta!r}", next=f"give a number above 0 and below 1/{declared}, or leave it out for a tenth of that"
         )
-    return float(delta)
+    return number
 
 
 def _check_declared(declared: int | None, count: int) -> int:
     """0: as many as there are."""
     if declared is None:
         return 0
-    if isinstance(declared, bool) or not isinstance(declared, int) or declared < count:
+    number = as_integer(declared)
+    if number is None or number < count:
         raise errors.InvalidArgument(
             f"declared_samples is {declared!r}, the dataset has {count} items", next="declare at least as many as there are"
         )
-    return declared
+    return number
 
 
 def _warn_unlimited(session: Session) -> None:

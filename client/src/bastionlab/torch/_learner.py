@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from bastionlab import errors
 from bastionlab._notices import notice
+from bastionlab._numbers import count, positive
 from bastionlab._session import Session
-from bastionlab.torch._archive import ModelUpload
-from bastionlab.torch._calling import NotScriptable
 from bastionlab.torch._dataset import RemoteDataset
+from bastionlab.torch._later import comes_later
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._report import CapabilityReport
 from bastionlab.torch._run import Run
-from bastionlab.torch._torchscript import Conversion, Converter, save
-from bastionlab.torch._weights import as_module
+from bastionlab.torch._sending import Sending
+from bastionlab.torch._sent_models import SentModels
+from bastionlab.torch._start import start_training
+from bastionlab.torch._weights import all_names, as_module
 from bastionlab.torch.optimizer import Optimizer
 from bastionlab.v1 import training_pb2
 
@@ -72,26 +71,26 @@ class RemoteLearner:
         self.description = description
         self._session = session
         self._progress = progress
+        self._sent = SentModels(self.model, Sending(session, remote_dataset, loss, self.name, description, progress))
         self._optimizer = optimizer
         # What does not change from run to run.
         self._settings = training_pb2.TrainingRequest(
             dataset_id=remote_dataset.identifier,
-            max_batch_size=_count("max_batch_size", max_batch_size),
-            max_grad_norm=_positive("max_grad_norm", max_grad_norm),
-            batch_size=None if batch_size is None else _count("batch_size", batch_size),
+            max_batch_size=count("max_batch_size", max_batch_size),
+            max_grad_norm=positive("max_grad_norm", max_grad_norm),
+            batch_size=None if batch_size is None else count("batch_size", batch_size),
             metrics=False,
             release=release or "",
             constant_time=constant_time,
             device=device,
         )
-        self._report: CapabilityReport | None = None
+        # The last run whose weights there are, and the one that was started after it and not seen to end.
         self._completed: Run | None = None
+        self._started: Run | None = None
 
     def check(self) -> CapabilityReport:
-        """Sends the model, once, and says what the server understood of it. Costs nothing."""
-        if self._report is None:
-            self._report = self._send_model()
-        return self._report
+        """Sends the model, once and again after a change, and says what the server understood of it. Costs nothing."""
+        return self._sent.report()
 
     def plan(
         self,
@@ -106,7 +105,9 @@ class RemoteLearner:
     ) -> TrainingPlan:
         """What fit with the same arguments would do and cost. Costs nothing."""
         overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
-        return self._price(self._request(nb_epochs, eps, lr, overrides))
+        request = self._request(nb_epochs, eps, lr, overrides)
+        request.model_id = self.check().model
+        return self._price(request)
 
     def fit(
         self,
@@ -123,25 +124,29 @@ class RemoteLearner:
     ) -> Run:
         """Trains, and returns when that is done. A second fit goes on from the last finished weights.
 
-        Ctrl-C leaves the run running. The bars show no loss: a loss is computed from records, and has no price yet.
+        Ctrl-C leaves the run running; the next fit goes on from it once it is done. The bars show no loss: a loss is computed from
+        records, and has no price yet.
 
         :param eps: the price of the whole run; None: without noise, on a dataset without a limit only
-        :param restart: begin with the weights that the model had when it was sent
+        :param restart: begin with the weights that the model had when it was sent, or was given since by anybody but get_model
         """
         if resume:
-            raise errors.InvalidArgument(
-                "resume comes in a later release", next="fit again: it goes on from the last finished weights"
-            )
+            raise comes_later("resume", "fit again: it goes on from the last finished weights")
         overrides = {"batch_size": batch_size, "max_batch_size": max_batch_size, "max_grad_norm": max_grad_norm, "delta": delta}
         request = self._request(nb_epochs, eps, lr, overrides)
+        self._settle()
         if self._completed is not None and not restart:
+            self._sent.require_unchanged_since(self._completed)
             request.continue_run_id = self._completed.id
+        request.model_id = self.check().model
         plan = self._price(request)
         for text in plan.warnings:
             notice(text)
         start = training_pb2.StartTrainingRequest(request=request, charge=plan.charge, name=self.name, description=self.description)
-        run = Run(self._session, self._session.call(self._session.training.StartTraining, start))
-        self._completed = run.wait(progress=self._progress)
+        # Remembered before it is waited for: who stops waiting has paid for it all the same.
+        run = self._started = Run(self._session, start_training(self._session, start), all_names(self.model))
+        run.wait(progress=self._progress)
+        self._settle()
         return run
 
     def test(self, dataset: Any = None, metric: str = "accuracy", eps: float | None = None) -> float:
@@ -151,8 +156,18 @@ class RemoteLearner:
             next="get_model() and test it on data of your own",
         )
 
+    def rehearse(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("rehearse", "check() and plan() cost nothing")
+
+    @property
+    def recorder(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("recorder", "losses have no price yet: measure the model that get_model() gives on data of your own")
+
     def get_model(self) -> torch.nn.Module:
         """The module given to this learner, with the weights of the last finished run."""
+        self._settle()
         if self._completed is None:
             raise errors.InvalidArgument(
                 "nothing was trained yet", next="call fit() first, or client.torch.run(id).get_model(model)"
@@ -161,6 +176,23 @@ class RemoteLearner:
 
     def __repr__(self) -> str:
         return f"RemoteLearner({self.name!r} on {self.remote_dataset.name!r})"
+
+    def _settle(self) -> None:
+        """Asks how the last run ended that nobody saw end."""
+        run = self._started
+        if run is None:
+            return
+        status = run.status
+        if status == "completed":
+            self._completed = run
+            self._sent.finished(run)
+        elif status not in ("failed", "cancelled"):
+            raise errors.InvalidArgument(
+                f"the run {run.id} that this learner started is {status}",
+                charged="nothing more than when it was started",
+                next=f'client.torch.run("{run.id}") finds it: wait() for its end, or cancel() it',
+            )
+        self._started = None
 
     def _price(self, request: training_pb2.TrainingRequest) -> TrainingPlan:
         return TrainingPlan.from_message(self._session.call(self._session.training.PlanTraining, request))
@@ -171,9 +203,9 @@ class RemoteLearner:
         """Checks what can be checked here before the model, which may be large, is sent."""
         request = training_pb2.TrainingRequest()
         request.CopyFrom(self._settings)
-        request.nb_epochs = _positive("nb_epochs", nb_epochs)
+        request.nb_epochs = positive("nb_epochs", nb_epochs)
         if eps is not None:
-            request.epsilon = _positive("eps", eps)
+            request.epsilon = positive("eps", eps)
         elif self.remote_dataset.privacy_limit is not None:
             raise errors.InvalidArgument(
                 f"eps is missing: the dataset has a limit of {self.remote_dataset.privacy_limit:g}",
@@ -181,56 +213,7 @@ class RemoteLearner:
             )
         for name, value in overrides.items():
             if value is not None:
-                setattr(request, name, _count(name, value) if name.endswith("batch_size") else _positive(name, value))
-        optimizer = self._optimizer if lr is None else dataclasses.replace(self._optimizer, lr=_positive("lr", lr))
+                setattr(request, name, count(name, value) if name.endswith("batch_size") else positive(name, value))
+        optimizer = self._optimizer if lr is None else dataclasses.replace(self._optimizer, lr=positive("lr", lr))
         request.optimizer.CopyFrom(optimizer.to_message())
-        request.model_id = self.check().model
         return request
-
-    def _send_model(self) -> CapabilityReport:
-        converter = Converter(self.model, self.remote_dataset.schema, self.remote_dataset.public)
-        try:
-            scripted = converter.script()
-        except NotScriptable as error:
-            traced = converter.trace()
-            _warn_traced(f"TorchScript cannot compile it: {error}", traced)
-            return self._send(traced)
-        try:
-            return self._send(scripted)
-        except errors.IncompatibleModel as refusal:
-            if isinstance(self.model, torch.jit.ScriptModule):
-                raise
-            traced = converter.trace()
-            # A trace forgets branches. Where none goes by values, it is the same model in simpler terms; any other would be a
-            # different model, and the refusal stands.
-            if traced.decides or not traced.agrees:
-                raise
-            _warn_traced(f"its scripted form was refused: {refusal.what}", traced)
-        return self._send(traced)
-
-    def _send(self, conversion: Conversion) -> CapabilityReport:
-        upload = ModelUpload(self.name, self.description, self.remote_dataset.identifier, self.loss)
-        # By way of a file: weights are large, and one more copy of them in memory is one too many.
-        with tempfile.TemporaryDirectory(prefix="bastionlab-") as directory:
-            archive = Path(directory) / "model.pt"
-            save(conversion.module, archive)
-            return CapabilityReport.from_message(upload.send(self._session, archive, self._progress))
-
-
-def _warn_traced(why: str, traced: Conversion) -> None:
-    text = f"the model was traced on inputs made from the dataset's schema ({why})"
-    if not traced.agrees:
-        text += "; ITS TRACE COMPUTES SOMETHING ELSE than the model does on other inputs, so look at what it decides by values"
-    notice(text)
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise errors.InvalidArgument(f"{name} is {value!r}", next="give a whole number, at least 1")
-    return value
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (value > 0 and math.isfinite(value)):
-        raise errors.InvalidArgument(f"{name} is {value!r}", next="give a number above 0")
-    return float(value)

@@ -20,6 +20,25 @@ def made_inputs(schema: Schema, public: PublicFacts, parameters: list[str], vari
     )
 
 
+def inputs_at_the_top(schema: Schema, public: PublicFacts, parameters: list[str]) -> tuple[torch.Tensor, ...] | None:
+    """One record whose integers are the highest that the owner published; None where nothing was published of integers."""
+    published = [spec.name in public.ranges and not spec.dtype.is_floating_point for spec in schema.inputs]
+    if not any(published):
+        return None
+    return tuple(
+        torch.full_like(values, _highest(spec, public.ranges[spec.name][1])) if is_published else values
+        for values, spec, is_published in zip(made_inputs(schema, public, parameters, 0), schema.inputs, published, strict=True)
+    )
+
+
+def _highest(spec: TensorSpec, high: float) -> int:
+    """In integers: float32 would lose what is above 2**24."""
+    if spec.dtype == torch.bool:
+        return int(high >= 1)
+    limits = torch.iinfo(spec.dtype)
+    return limits.max if high >= limits.max else limits.min if high <= limits.min else int(high)
+
+
 def _made(
     spec: TensorSpec, limits: tuple[float, float] | None, is_mask: bool, variant: int, generator: torch.Generator
 ) -> torch.Tensor:
@@ -30,13 +49,14 @@ def _made(
         values = torch.randn(shape, generator=generator)
         if limits is not None:
             low, high = limits
-            values = low + (high - low) * torch.rand(shape, generator=generator)
+            values = low + (high - low) * torch.rand(shape, generator=generator).double()
     else:
         # Small numbers are indices that every table has, and truth values.
         values = torch.zeros(shape) if variant == 0 else torch.randint(0, 2, shape, generator=generator).float()
     if limits is not None:
         low, high = limits
-        values = (values + (0 if low <= 0 <= high or spec.dtype.is_floating_point else low)).clamp(low, high)
+        # In float64, which holds every bound that can be published.
+        values = (values.double() + (0 if low <= 0 <= high or spec.dtype.is_floating_point else low)).clamp(low, high)
     return values.to(spec.dtype)
 
 

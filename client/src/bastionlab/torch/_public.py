@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from bastionlab import errors
+from bastionlab._numbers import as_integer
 from bastionlab.torch._schema import Schema
 from bastionlab.v1 import dataset_pb2
 
@@ -36,9 +37,9 @@ class PublicFacts:
             given = {"classes": given.classes, "ranges": given.ranges}
         if not isinstance(given, Mapping) or not given.keys() <= {"classes", "ranges"}:
             raise errors.InvalidArgument("public holds something else than classes and ranges", next=_FORM)
-        classes = given.get("classes", 0)
-        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
-            raise errors.InvalidArgument(f"public: classes is {classes!r}", next=_FORM)
+        classes = as_integer(given.get("classes", 0))
+        if classes is None or classes < 0:
+            raise errors.InvalidArgument(f"public: classes is {given['classes']!r}", next=_FORM)
         ranges = {name: _range(name, pair) for name, pair in dict(given.get("ranges") or {}).items()}
         unknown = sorted(ranges.keys() - {spec.name for spec in (*schema.inputs, schema.label)})
         if unknown:

@@ -19,6 +19,8 @@ from bastionlab.torch._schema import DTYPES, Schema, TensorSpec
 
 _ITEM_FORM = "an item is (inputs, label), inputs being a tensor, a list or tuple of tensors, or a dict of tensors by name"
 _LABEL_NAMES = ("label", "labels")
+_AS_TENSOR = 'make one tensor of it, torch.tensor([...]); a Hugging Face dataset does so after dataset.with_format("torch")'
+_WIDER = {torch.uint16: "int32", torch.uint32: "int64", torch.uint64: "int64, where its values fit"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,16 @@ class Records:
     def _read(self, index: int) -> Record:
         try:
             item = self._dataset[index]
-        except (IndexError, StopIteration):
+        except (IndexError, StopIteration) as error:
+            # Out of items, or a mistake inside of the owner's own __getitem__: only the cause tells.
             raise errors.InvalidArgument(
-                f"{self._what} says that it has {self.count} items, but has no item {index}", next="mend its __len__ or __getitem__"
-            ) from None
+                f"{self._what} says that it has {self.count} items, but item {index} ended in {_type(error)}",
+                next="the error above is its cause: mend __len__ or __getitem__",
+            ) from error
+        except Exception as error:
+            if hasattr(error, "add_note"):  # Python 3.11 has notes
+                error.add_note(f"bastionlab was reading item {index} of {self._what}")
+            raise
         return read_item(item, index)
 
 
@@ -70,6 +78,9 @@ def read_item(item: Any, index: int) -> Record:
         if not all(isinstance(name, str) and is_parameter_name(name) for name in columns):
             raise errors.InvalidArgument(f"item {index}: inputs have names that no parameter can have", next=_ITEM_FORM)
     elif isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
+        if _is_numbers(inputs):
+            # As many inputs as numbers is what it says, and hardly ever what is meant.
+            raise errors.InvalidArgument(f"item {index}: the inputs are a {_type(inputs)} of plain numbers", next=_AS_TENSOR)
         columns = {f"input_{position}": value for position, value in enumerate(inputs)}
     else:
         columns = {"input_0": inputs}
@@ -98,10 +109,8 @@ def _split(item: Any, index: int) -> tuple[Any, Any]:
 def _input_tensor(value: Any, what: str) -> torch.Tensor:
     tensor = _tensor(value, what)
     if tensor is None:
-        raise errors.InvalidArgument(
-            f"{what} is a {_type(value)}, not a tensor",
-            next="turn it into a tensor (images: ToTensor, texts: a tokenizer) or leave it out",
-        )
+        into = "turn it into a tensor (images: ToTensor, texts: a tokenizer) or leave it out"
+        raise errors.InvalidArgument(f"{what} is a {_type(value)}, not a tensor", next=_AS_TENSOR if _is_numbers(value) else into)
     return tensor
 
 
@@ -110,7 +119,7 @@ def _label_tensor(value: Any, index: int) -> torch.Tensor:
     if tensor is None:
         raise errors.InvalidArgument(
             f"item {index}: the label is a {_type(value)}, not a number or a tensor",
-            next="number the classes from 0, or give a tensor",
+            next=_AS_TENSOR if _is_numbers(value) else "number the classes from 0, or give a tensor",
         )
     return tensor
 
@@ -123,17 +132,24 @@ def _tensor(value: Any, what: str) -> torch.Tensor | None:
         tensor = value.detach().cpu()
     elif isinstance(value, (np.ndarray, np.generic)):
         try:
-            tensor = torch.tensor(value)
+            # torch knows neither strides that run backwards nor the other byte order.
+            tensor = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
         except TypeError:  # an array of objects or strings
             return None
     elif isinstance(value, (bool, int)):
+        if not -(2**63) <= value < 2**63:
+            raise errors.InvalidArgument(f"{what} is an integer of more than 64 bits", next="use numbers that int64 can hold")
         tensor = torch.tensor(int(value), dtype=torch.int64)
     elif isinstance(value, float):
         tensor = torch.tensor(value, dtype=torch.float32)
     else:
         return None
     if tensor.dtype not in DTYPES:
-        raise errors.InvalidArgument(f"{what} is of the unknown dtype {tensor.dtype}", next="use integers, floats or bool")
+        wider = _WIDER.get(tensor.dtype)
+        raise errors.InvalidArgument(
+            f"{what} is of the unknown dtype {tensor.dtype}",
+            next=f"turn it into {wider}" if wider else "use integers, floats or bool",
+        )
     if tensor.numel() == 0:
         raise errors.InvalidArgument(f"{what} is empty: its shape is {list(tensor.shape)}", next="leave it out, or mend it")
     return tensor
@@ -173,6 +189,13 @@ def _length(dataset: Any, what: str) -> int:
 
 def _spec(name: str, tensor: torch.Tensor) -> TensorSpec:
     return TensorSpec(name, tensor.dtype, tuple(tensor.shape))
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is a list or tuple of Python's own numbers, lists of them included."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(isinstance(each, (bool, int, float)) or _is_numbers(each) for each in value)
 
 
 def _type(value: Any) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import overload
+from typing import Any, overload
 
 import torch
 
 from bastionlab import errors
 from bastionlab._session import Session
+from bastionlab.torch._fingerprint import remember_loaded
+from bastionlab.torch._later import comes_later
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._watch import ENDED, follow
-from bastionlab.torch._weights import as_module, download, load_into
+from bastionlab.torch._weights import as_module, download, load_into, under_all_names
 from bastionlab.v1 import training_pb2
+
+_NO_WAITING = "no run waits for its owner yet; cancel() stops one"
 
 
 class Run:
@@ -25,9 +30,11 @@ class Run:
     ['bias', 'weight']
     """
 
-    def __init__(self, session: Session, message: training_pb2.Run) -> None:
+    def __init__(self, session: Session, message: training_pb2.Run, names: Sequence[Sequence[str]] = ()) -> None:
+        """:param names: of each of the module's parameters, all that it has, where the module is known"""
         self._session = session
         self._message = message
+        self._names = names
 
     @property
     def id(self) -> str:
@@ -45,6 +52,11 @@ class Run:
     def dataset(self) -> str:
         """The identifier of the dataset."""
         return self._message.dataset_id
+
+    @property
+    def model(self) -> str:
+        """The identifier of the model as it was sent."""
+        return self._message.model_id
 
     @property
     def created(self) -> datetime:
@@ -74,19 +86,51 @@ class Run:
         """Stops the run. It gives no weights, and what it was charged stays charged once it had the data."""
         self._message = self._session.call(self._session.training.CancelRun, training_pb2.CancelRunRequest(id=self.id))
 
+    @property
+    def history(self) -> Any:
+        """Not yet: losses have no price."""
+        raise comes_later("history", "measure the model that get_model() gives on data of your own")
+
+    @property
+    def receipt(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("receipt", "plan says what was priced, the dataset's budget() what was charged")
+
+    @property
+    def report(self) -> Any:
+        """Not yet: comes in a later release."""
+        raise comes_later("report", "the learner's check() says what the server understood of the model")
+
+    def approve(self) -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("approve", _NO_WAITING)
+
+    def deny(self, reason: str = "") -> None:
+        """Not yet: comes in a later release."""
+        raise comes_later("deny", _NO_WAITING)
+
     @overload
     def get_model(self, model: None = None, progress: bool = True) -> dict[str, torch.Tensor]: ...
     @overload
     def get_model(self, model: torch.nn.Module, progress: bool = True) -> torch.nn.Module: ...
     def get_model(self, model: torch.nn.Module | None = None, progress: bool = True) -> dict[str, torch.Tensor] | torch.nn.Module:
-        """The trained parameters by name; or the module given, with them loaded."""
+        """The trained parameters by name; or the module given, with them loaded.
+
+        Frozen parameters and buffers stayed as they were sent, and are not among them; ``load_state_dict(..., strict=False)`` takes
+        what there is. A tied parameter comes under each of its names from a run that this process started, else under the first. A
+        module given keeps its own values where nothing was trained: let them be those that it was sent with.
+        """
         if model is not None:
             as_module(model)
         if self.status not in ("completed", "failed", "cancelled"):
             raise errors.InvalidArgument(f"the run {self.id} is {self.status}: it has no weights yet", next="wait() for its end")
         self._require_completed()
         weights = download(self._session, self.id, progress)
-        return weights if model is None else load_into(model, weights)
+        if model is None:
+            return under_all_names(weights, self._names)
+        load_into(model, weights)
+        remember_loaded(model, self.id)
+        return model
 
     def __repr__(self) -> str:
         return f"Run({self.id}, {status_name(self._message.status)})"

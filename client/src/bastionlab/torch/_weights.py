@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import safetensors
@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from bastionlab import errors
+from bastionlab._notices import notice
 from bastionlab._progress import bytes_bar
 from bastionlab._session import Session
 from bastionlab.v1 import training_pb2
@@ -43,8 +44,10 @@ def download(session: Session, run: str, progress: bool) -> dict[str, torch.Tens
 
 
 def load_into(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """Overwrites the module's parameters by those of the same names, all or none."""
+    """Overwrites the module's parameters by those of the same names, all or none. What was not trained keeps its value."""
     own = dict(model.named_parameters(remove_duplicate=False))
+    if not weights:
+        raise _unfit("they are none")
     for name, tensor in weights.items():
         if name not in own:
             raise _unfit(f"it has no parameter {name!r}")
@@ -53,13 +56,34 @@ def load_into(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> to
             raise _unfit(f"its {name!r} is {is_now}, what was trained is {was}")
     # A tied parameter has several names and comes back under one of them, or under each.
     arrived = {id(own[name]) for name in weights}
-    missing = [name for name, own_tensor in own.items() if own_tensor.requires_grad and id(own_tensor) not in arrived]
-    if missing:
-        raise _unfit(f"its parameter {missing[0]!r} was not trained")
+    kept = [name for name, parameter in own.items() if parameter.requires_grad and id(parameter) not in arrived]
+    if kept:
+        more = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+        notice(
+            f"{kept[0]!r}{more} was not trained in this run: the module keeps its own values, and should have been sent with them"
+        )
     with torch.no_grad():
         for name, tensor in weights.items():
             own[name].copy_(tensor)
     return model
+
+
+def all_names(model: torch.nn.Module) -> list[tuple[str, ...]]:
+    """Of each parameter, every name: more than one where it is tied."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [tuple(each) for each in names.values()]
+
+
+def under_all_names(weights: dict[str, torch.Tensor], names: Iterable[Sequence[str]]) -> dict[str, torch.Tensor]:
+    """The weights, tied ones under each of their names."""
+    named = dict(weights)
+    for each in names:
+        found = [name for name in each if name in weights]
+        if found:
+            named |= {name: weights[found[0]] for name in each if name not in weights}
+    return named
 
 
 def _broken(how: str) -> errors.BastionLabError:

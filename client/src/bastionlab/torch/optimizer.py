@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
+from typing import Any
 
-from bastionlab import errors
+from bastionlab import _numbers, errors
 from bastionlab.v1 import training_pb2
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -17,11 +17,24 @@ class Optimizer:
 
     lr: float
 
+    def __new__(cls, *args: Any, **settings: Any) -> Any:
+        # torch.optim's take the parameters first, and so will they be called; by then Python would speak of an lr given twice.
+        if args and _numbers.as_real(args[0]) is None:
+            raise errors.InvalidArgument(
+                f"{cls.__name__}: lr is a {type(args[0]).__name__}",
+                next=f"leave the parameters out, the server has them: {cls.__name__}(lr=0.001)",
+            )
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "float" and not (_is_number(value) and value >= 0):
-                raise errors.InvalidArgument(f"{type(self).__name__}: {field.name} is {value!r}", next="give a number, at least 0")
+            if field.type == "float":
+                value = _numbers.as_real(given := getattr(self, field.name))
+                if value is None or value < 0:
+                    raise errors.InvalidArgument(
+                        f"{type(self).__name__}: {field.name} is {given!r}", next="give a number, at least 0"
+                    )
+                object.__setattr__(self, field.name, value)  # frozen for others
 
     def to_message(self) -> training_pb2.Optimizer:
         raise errors.InvalidArgument("Optimizer is no optimizer by itself", next="use Adam, AdamW or SGD")
@@ -73,11 +86,15 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        betas = tuple(self.betas)
-        if len(betas) != 2 or not all(_is_number(beta) and 0 <= beta < 1 for beta in betas):
+        given: Any = self.betas
+        read = [_numbers.as_real(beta) for beta in given] if isinstance(given, (tuple, list)) else []
+        betas = tuple(beta for beta in read if beta is not None and 0 <= beta < 1)
+        if len(read) != 2 or len(betas) != 2:
             raise errors.InvalidArgument(
-                f"{type(self).__name__}: betas is {self.betas!r}", next="give two numbers, each at least 0 and below 1"
+                f"{type(self).__name__}: betas is {given!r}",
+                next=f"give two numbers, each at least 0 and below 1, for example {type(self).__name__}(betas=(0.9, 0.999))",
             )
+        object.__setattr__(self, "betas", betas)
 
     def to_message(self) -> training_pb2.Optimizer:
         return training_pb2.Optimizer(adam=self._adam())
@@ -101,7 +118,3 @@ class AdamW(Adam):
 
     def to_message(self) -> training_pb2.Optimizer:
         return training_pb2.Optimizer(adamw=self._adam())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
