@@ -184,7 +184,8 @@ BL_API void bl_trainer_free(bl_trainer*);
 
 /* One pass: adds the clipped gradients of records[slots[i]], i < n_slots <= pass_size, to the step's sum. A slot of -1 is empty and
  * contributes zero. All that the model draws at random for a record comes from seeds[i] alone, so that it is the same in whatever
- * slot and company; a seed must be used for one record in one step and never again. What is not finite, and a record on which the model fails, contributes zero; no status tells of it. */
+ * slot and company; a seed must be used for one record in one step and never again. What is not finite, and a record on which the
+ * model fails, contributes zero; no status tells of it. */
 BL_API bl_status bl_trainer_pass(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
                                  const uint64_t* seeds, int64_t n_slots, bl_error* err);
 
