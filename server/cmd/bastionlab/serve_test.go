@@ -250,7 +250,6 @@ func TestKilledServerLeavesTheCharge(t *testing.T) {
 }
 
 func TestServeRefusesWithTheFix(t *testing.T) {
-	taken := serveOn(t, t.TempDir(), &fakeTrainers{})
 	broken := func(name, content string) string {
 		dir := t.TempDir()
 		n := serveOn(t, dir, &fakeTrainers{})
@@ -267,6 +266,10 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		}
 		return dir
 	}
+	noLedger, otherLedger := broken("ledger.log", ""), broken("ledger.log", "{}\n")
+	noKey, spoiltCertificate := broken("keys/blobs.agekey", ""), broken("keys/server.pem", "rubbish")
+	// The one that goes on is started last: what it starts behind its first word would look like something that the others left.
+	taken := serveOn(t, t.TempDir(), &fakeTrainers{})
 	for name, test := range map[string]struct {
 		change func(*settings)
 		kind   refusal.Kind
@@ -278,10 +281,10 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		"the whole network":           {func(s *settings) { s.listen = ":0" }, refusal.InvalidArgument, []string{"development mode", "--development"}},
 		"another address":             {func(s *settings) { s.listen = "192.0.2.1:0" }, refusal.InvalidArgument, []string{"development mode", "--development"}},
 		"no level":                    {func(s *settings) { s.logLevel = "loud" }, refusal.InvalidArgument, []string{"loud", "--log-level"}},
-		"the ledger is gone":          {func(s *settings) { s.dataDir = broken("ledger.log", "") }, refusal.Unavailable, []string{"ledger", "put back"}},
-		"the ledger is another":       {func(s *settings) { s.dataDir = broken("ledger.log", "{}\n") }, refusal.Unavailable, []string{"ledger", "put back"}},
-		"the key is gone":             {func(s *settings) { s.dataDir = broken("keys/blobs.agekey", "") }, refusal.Unavailable, []string{"key", "backup"}},
-		"the certificate is spoilt":   {func(s *settings) { s.dataDir = broken("keys/server.pem", "rubbish") }, refusal.Unavailable, []string{"server.pem", "remove the file"}},
+		"the ledger is gone":          {func(s *settings) { s.dataDir = noLedger }, refusal.Unavailable, []string{"ledger", "put back"}},
+		"the ledger is another":       {func(s *settings) { s.dataDir = otherLedger }, refusal.Unavailable, []string{"ledger", "put back"}},
+		"the key is gone":             {func(s *settings) { s.dataDir = noKey }, refusal.Unavailable, []string{"key", "backup"}},
+		"the certificate is spoilt":   {func(s *settings) { s.dataDir = spoiltCertificate }, refusal.Unavailable, []string{"server.pem", "remove the file"}},
 		"a directory that is none":    {func(s *settings) { s.dataDir = "/dev/null/here" }, refusal.Unavailable, []string{"/dev/null", "--data-dir"}},
 	} {
 		t.Run(name, func(t *testing.T) {
