@@ -43,7 +43,9 @@ class Classifier(nn.Module):
         self.model = DistilBertForSequenceClassification(DistilBertConfig(num_labels=2))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model(input_ids, attention_mask, return_dict=False)[0]
+        # Spelled out for every record: Opacus cannot take positions that a batch shares.
+        positions = torch.arange(input_ids.shape[1]).expand(input_ids.shape)
+        return self.model(input_ids, attention_mask, position_ids=positions, return_dict=False)[0]
 
 
 def ordinary(ids: Tensor, labels: Tensor) -> Step:

@@ -97,10 +97,18 @@ bl_status bl_trainer_create(bl_program* program, const bl_training* training, bl
 void bl_trainer_free(bl_trainer* trainer) { delete trainer; }
 
 bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots,
-                          const uint64_t* seeds, int64_t n_slots, bl_error* err) {
+                          const uint64_t* seeds, int64_t n_slots, int32_t* failed, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
-    given(trainer).trainer.pass(records, n_records, slots, seeds, n_slots);
+    given(failed) = given(trainer).trainer.pass(records, n_records, slots, seeds, n_slots) ? 0 : 1;
+  });
+}
+
+bl_status bl_trainer_repeat(bl_trainer* trainer, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                            bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(trainer).trainer.repeat(records, n_records, slot, seed);
   });
 }
 

@@ -7,6 +7,10 @@ void Frame::record(at::Tensor& output, std::function<void(const at::Tensor&, Mea
   recordings.push_back({torch::autograd::impl::gradient_edge(output), std::move(measure)});
 }
 
+at::Tensor dense(const at::Tensor& all) {
+  return all.dim() < 2 || all.select(0, 0).is_non_overlapping_and_dense() ? all : all.contiguous();
+}
+
 at::Tensor in_all_slots(const Operand& operand, const Frame& frame) {
   if (operand.is_value()) return frame.values[operand.value];
   // A book-keeping operator must see the slots even where its input is a constant, or the gradients of all records arrive as one

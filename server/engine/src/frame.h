@@ -41,4 +41,9 @@ class Operation {
 // The operand as it is in all slots: a constant is repeated.  // [B, ...]
 at::Tensor in_all_slots(const Operand& operand, const Frame& frame);
 
+// SECURITY: the same numbers, each record's by themselves and without gaps or overlap. Some kernels of libtorch (median over an
+// expanded dimension, fused attention over overlapping windows) read beyond tensors that lie otherwise, and beyond a record lies
+// the next.
+at::Tensor dense(const at::Tensor& all /* [B, ...] */);
+
 }  // namespace bastionlab

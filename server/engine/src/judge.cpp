@@ -91,6 +91,26 @@ void judge_index_fill(const Operator& op, const Stack& arguments, const std::str
     refuse(op, layer, "an index taken from the record is not checked against the record's own bounds; use scatter or torch.where");
 }
 
+// SECURITY: with a scale that does not fit the sizes the source index may overflow, and the kernel then reads what lies beside a
+// record.
+void judge_resampling(const Operator& op, const Stack& arguments, const std::string& layer) {
+  for (const char* scale : {"scales", "scales_d", "scales_h", "scales_w"})
+    if (!argument(op, arguments, scale).isNone())
+      refuse(op, layer, "a scale beside the output's size is not checked against it; call torch.nn.functional.interpolate");
+}
+
+// SECURITY: the lengths of packed sequences are read through a raw pointer, and decide shapes.
+void judge_recurrent(const Operator& op, const std::string& layer) {
+  if (op.schema().overload_name() == "data")
+    refuse(op, layer, "packed sequences have shapes that depend on the record; pad the sequences and pass the tensor itself");
+}
+
+// SECURITY: from the second on, a polygamma of a negative number takes as many turns as the number is large.
+void judge_polygamma(const Operator& op, const Stack& arguments, const std::string& layer) {
+  if (argument(op, arguments, "n").toInt() > 1)
+    refuse(op, layer, "how long it takes depends on what the record holds; only polygamma of 0 and 1 are taken");
+}
+
 }  // namespace
 
 const char* const kBatchNormReason =
@@ -115,6 +135,11 @@ void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::s
   if (name == "aten::instance_norm") judge_instance_norm(op, arguments, layer);
   if (name == "aten::embedding") judge_embedding(op, arguments, layer);
   if (name == "aten::index") judge_index(op, arguments, layer, varies);
+  if (name.rfind("aten::upsample_", 0) == 0 || name.rfind("aten::_upsample_", 0) == 0) judge_resampling(op, arguments, layer);
+  if (name == "aten::lstm" || name == "aten::gru" || name == "aten::rnn_tanh" || name == "aten::rnn_relu")
+    judge_recurrent(op, layer);
+  if (name == "aten::polygamma" || name == "aten::polygamma_" || name == "aten::special_polygamma")
+    judge_polygamma(op, arguments, layer);
   if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
   if (name == "aten::div" || name == "aten::div_" || name == "aten::divide" || name == "aten::divide_")
     judge_division(op, arguments, layer, varies);

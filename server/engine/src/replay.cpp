@@ -15,6 +15,7 @@ using torch::jit::Operator;
 using torch::jit::Stack;
 
 constexpr int kMaxListDepth = 2;
+constexpr int64_t kMaxListed = int64_t{1} << 40;  // sizes, strides, paddings
 
 [[noreturn]] void malformed(const char* what) {
   throw Failure(BL_INVALID_ARGUMENT, std::string("the graph is malformed: ") + what);
@@ -124,6 +125,7 @@ class Replay {
     for (size_t i = 0; i < arguments.size(); i++) {
       step.operands.push_back(operand(arguments[i].type(), 0));
       stack.push_back(argument(step.operands[i], arguments[i].type(), [&](ValueId id) { return live_[id]; }));
+      check_enumeration(arguments[i], stack[i]);
     }
     step.op->schema().checkAndNormalizeInputs<c10::Type>(stack);  // throws where the types differ
     judge_.use_allowed(*step.op, stack, step.layer,
@@ -152,6 +154,18 @@ class Replay {
     require(gives_tensors(*op) && !op->schema().is_mutable() && !op->schema().is_vararg(),
             "an operator does more than to give tensors");
     return op;
+  }
+
+  // Enumerations are integers to the interpreter, and libtorch looks them up in tables without asking how long these are.
+  static void check_enumeration(const c10::Argument& argument, const IValue& value) {
+    if (!value.isInt()) return;
+    int64_t n = value.toInt();
+    c10::TypePtr type = argument.real_type();
+    if (type->kind() == c10::TypeKind::OptionalType) type = type->expectRef<c10::OptionalType>().getElementType();
+    if (type->kind() == c10::TypeKind::ScalarTypeType) require(n >= 0 && n <= static_cast<int64_t>(at::kBFloat16), "a data type");
+    if (type->kind() == c10::TypeKind::MemoryFormatType)
+      require(n >= 0 && n <= static_cast<int64_t>(at::MemoryFormat::ChannelsLast3d), "a memory format");
+    if (type->kind() == c10::TypeKind::LayoutType) require(n == static_cast<int64_t>(at::kStrided), "a layout");
   }
 
   Operand operand(const c10::TypePtr& type, int depth) {
@@ -201,6 +215,7 @@ class Replay {
     c10::impl::GenericList constant(type);
     for (const Operand& part : out.list) {
       require(part.is_constant(), "a list of numbers holds a value");
+      require(!part.constant.isInt() || std::abs(part.constant.toInt()) <= kMaxListed, "a number of a list is beyond all sizes");
       constant.push_back(part.constant);
     }
     return {kNone, {}, constant};

@@ -53,27 +53,12 @@ std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const st
   }
 }
 
-void Trainer::add(const uint8_t* records, const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds) {
+void Trainer::add(Measurement& pass) {
   auto clipping_norm = training_.is_private != 0 ? std::make_optional(training_.clipping_norm) : std::nullopt;
-  auto add_measured = [&](Measurement& pass) {
-    accumulate(pass, clip_factors(pass.measured, parameters_, pass.counts, clipping_norm), sums_);
-  };
-  if (auto pass = try_measure(records, slots, seeds)) return add_measured(*pass);
-  // One slot fails the whole pass, an empty one perhaps: each record is repeated in its own slot of a pass of the same shape, and
-  // the one that fails again contributes nothing. PRIVACY: all other slots hold the same record with the same draws, so that
-  // whether it fails is a matter of that record alone.
-  for (size_t i = 0; i < slots.size(); i++) {
-    if (slots[i] < 0) continue;
-    auto pass = try_measure(records, std::vector<int64_t>(slots.size(), slots[i]), std::vector<uint64_t>(slots.size(), seeds[i]));
-    if (!pass) continue;
-    bool counts = pass->counts[i].item<bool>();
-    pass->counts.zero_();
-    pass->counts[i] = counts;
-    add_measured(*pass);
-  }
+  accumulate(pass, clip_factors(pass.measured, parameters_, pass.counts, clipping_norm), sums_);
 }
 
-void Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
+bool Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
   if (n_slots < 0 || n_slots > training_.pass_size || (n_slots > 0 && (slots == nullptr || seeds == nullptr)))
     throw Failure(BL_INVALID_ARGUMENT, "a pass has at most pass_size slots");
   if (records == nullptr || n_records < 1) throw Failure(BL_INVALID_ARGUMENT, "there are no records");
@@ -84,7 +69,20 @@ void Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slo
     all[i] = slots[i];
     all_seeds[i] = seeds[i];
   }
-  add(records, all, all_seeds);
+  std::optional<Measurement> pass = try_measure(records, all, all_seeds);
+  if (pass) add(*pass);
+  return pass.has_value();
+}
+
+// PRIVACY: one slot fails the whole pass, an empty one perhaps. In the repetition all slots hold the same record with the same
+// draws, so that whether it counts is a matter of that record alone; one of them does.
+void Trainer::repeat(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed) {
+  if (records == nullptr || slot < 0 || slot >= n_records) throw Failure(BL_INVALID_ARGUMENT, "there is no such record");
+  auto size = static_cast<size_t>(training_.pass_size);
+  std::optional<Measurement> pass = try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed));
+  if (!pass) return;
+  pass->counts.slice(0, 1).zero_();
+  add(*pass);
 }
 
 void Trainer::step(bl_random random, void* context) {

@@ -17,7 +17,9 @@ class Trainer {
   Trainer(const Program& program, const bl_training& training);
   ~Trainer();
 
-  void pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
+  // False where the pass failed and counted nobody: each of its slots is then to be repeated.
+  bool pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
+  void repeat(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
   void step(bl_random random, void* context);
 
   int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
@@ -26,7 +28,7 @@ class Trainer {
   const at::Tensor& sum(int64_t index) const { return sums_.at(index); }
 
  private:
-  void add(const uint8_t* records, const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds);
+  void add(Measurement& pass);
   std::optional<Measurement> try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
                                          const std::vector<uint64_t>& seeds);
 

@@ -54,7 +54,7 @@ class Vmap : public Operation {
       }
       TORCH_CHECK(results.size() == step_.results.size(), "expected ", step_.results.size(), " results, got ", results.size());
       for (at::Tensor& result : results)
-        if (result.defined()) result = level.unwrap(result, frame.slots);
+        if (result.defined()) result = dense(level.unwrap(result, frame.slots));
     }
     for (size_t i = 0; i < results.size(); i++) frame.values[step_.results[i]] = std::move(results[i]);
   }

@@ -168,8 +168,9 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_trainer_free": (None, [c_void_p]),
     "bl_trainer_pass": (
         c_int32,
-        [c_void_p, c_char_p, c_int64, POINTER(c_int64), POINTER(c_uint64), c_int64, _ERROR],
+        [c_void_p, c_char_p, c_int64, POINTER(c_int64), POINTER(c_uint64), c_int64, POINTER(c_int32), _ERROR],
     ),
+    "bl_trainer_repeat": (c_int32, [c_void_p, c_char_p, c_int64, c_int64, c_uint64, _ERROR]),
     "bl_trainer_step": (c_int32, [c_void_p, RANDOM, c_void_p, _ERROR]),
     "bl_trainer_parameter_count": (c_int64, [c_void_p]),
     "bl_trainer_parameter": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),

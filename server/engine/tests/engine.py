@@ -192,12 +192,20 @@ class Trainer:
     def run_pass(self, records: Sequence[Record], slots: Sequence[int], seed: int = 0) -> None:
         """One pass over some of the records; -1 is an empty slot. A record's draws depend on `seed` and its number alone."""
         indices = (ctypes.c_int64 * len(slots))(*slots)
-        seeds = (ctypes.c_uint64 * len(slots))(*((seed * 1_000_003 + slot + 1) % 2**64 for slot in slots))
-        error = abi.Error()
+        numbers = [(seed * 1_000_003 + slot + 1) % 2**64 for slot in slots]
+        seeds = (ctypes.c_uint64 * len(slots))(*numbers)
+        packed, failed, error = pack(records), ctypes.c_int32(), abi.Error()
         _check(
-            self.library.bl_trainer_pass(self.handle, pack(records), len(records), indices, seeds, len(slots), ctypes.byref(error)),
+            self.library.bl_trainer_pass(
+                self.handle, packed, len(records), indices, seeds, len(slots), ctypes.byref(failed), ctypes.byref(error)
+            ),
             error,
         )
+        if failed.value == 0:
+            return
+        for slot, number in zip(slots, numbers, strict=True):
+            if slot >= 0:
+                _check(self.library.bl_trainer_repeat(self.handle, packed, len(records), slot, number, ctypes.byref(error)), error)
 
     def step(self, random: RandomSource = os.urandom) -> None:
         failures: list[BaseException] = []

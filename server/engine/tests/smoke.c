@@ -152,11 +152,14 @@ int main(int argc, char** argv) {
   bl_trainer* trainer = NULL;
   MUST(bl_trainer_create(program, &training, &trainer, &err));
   int calls = 0;
+  int32_t failed = 0;
   for (int step = 0; step < 3; step++) {
     const int64_t first[] = {0, 1, 4, -1}, second[] = {2, 3, 5};
     const uint64_t seeds[] = {4u * step + 1, 4u * step + 2, 4u * step + 3, 4u * step + 4};
-    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, first, seeds, 4, &err));
-    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, second, seeds, 3, &err));
+    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, first, seeds, 4, &failed, &err));
+    if (!failed) return 1; /* record 4 */
+    for (int i = 0; i < 3; i++) MUST(bl_trainer_repeat(trainer, (const uint8_t*)records, kRecords, first[i], seeds[i], &err));
+    MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, second, seeds, 3, &failed, &err));
     MUST(bl_trainer_step(trainer, random_bytes, &calls, &err));
   }
   if (calls == 0) return 1;
@@ -172,7 +175,8 @@ int main(int argc, char** argv) {
   if (bl_trainer_set_parameter(trainer, "nobody", BL_F32, "", 0, &err) != BL_INVALID_ARGUMENT) return 1;
   const int64_t beyond[] = {kRecords};
   const uint64_t unused = 0;
-  if (bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, beyond, &unused, 1, &err) != BL_INVALID_ARGUMENT) return 1;
+  if (bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, beyond, &unused, 1, &failed, &err) != BL_INVALID_ARGUMENT)
+    return 1;
   bl_trainer_free(trainer);
   bl_program_free(program);
   bl_intake_free(intake);

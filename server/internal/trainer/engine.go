@@ -48,7 +48,10 @@ type Training struct {
 type Trainer interface {
 	// Pass adds the clipped gradients of some records to the step's sum. records holds count of them; a slot of -1 is empty.
 	// seeds has one number for each slot: all that the model draws at random for the record comes from it.
-	Pass(records []byte, count int64, slots []int64, seeds []uint64) error
+	// Where the model fails on a slot nobody has counted, and each record of the pass is to be repeated.
+	Pass(records []byte, count int64, slots []int64, seeds []uint64) (failed bool, err error)
+	// Repeat adds one record of a pass that failed, unless the model fails on it too.
+	Repeat(records []byte, count, slot int64, seed uint64) error
 	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
 	Step(random io.Reader) error
 	// Parameters are valid until the next call.

@@ -19,6 +19,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// repetition is one record of a pass that failed.
+type repetition struct {
+	slot int64
+	seed uint64
+}
+
 // fakeEngine takes every archive and every graph for one parameter of four bytes, and writes down what it is asked.
 type fakeEngine struct {
 	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, passErr, stepErr error
@@ -31,6 +37,8 @@ type fakeEngine struct {
 	allowed   []string
 	rehearsed []int64
 	training  Training
+	passFails bool
+	repeated  []repetition
 	passes    [][]int64
 	seeds     [][]uint64
 	steps     int
@@ -101,20 +109,25 @@ func (e *fakeEngine) Train(training Training) (Trainer, error) {
 	return e, e.trainErr
 }
 
-func (e *fakeEngine) Pass(records []byte, count int64, slots []int64, seeds []uint64) error {
+func (e *fakeEngine) Pass(records []byte, count int64, slots []int64, seeds []uint64) (bool, error) {
 	if len(seeds) != len(slots) {
-		return errors.New("a slot without a seed")
+		return false, errors.New("a slot without a seed")
 	}
 	for _, slot := range slots {
 		if slot < emptySlot || slot >= count || int64(len(records)) != count*testRecordBytes {
-			return errors.New("slot out of range")
+			return false, errors.New("slot out of range")
 		}
 	}
 	e.passes, e.seeds = append(e.passes, slices.Clone(slots)), append(e.seeds, slices.Clone(seeds))
 	if e.trainers == 1 {
-		return e.rehearsedPassErr
+		return false, e.rehearsedPassErr
 	}
-	return e.passErr
+	return e.passFails, e.passErr
+}
+
+func (e *fakeEngine) Repeat(_ []byte, _, slot int64, seed uint64) error {
+	e.repeated = append(e.repeated, repetition{slot, seed})
+	return nil
 }
 
 func (e *fakeEngine) Step(random io.Reader) error {

@@ -206,6 +206,30 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 	}
 }
 
+func TestEveryRecordOfAPassThatFailsIsRepeatedWithItsOwnDraws(t *testing.T) {
+	engine, payload := &fakeEngine{passFails: true}, payloadOf(t, nil)
+	s := play(t, Train, engine)
+	s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(nil)}, sealed(t, payload))
+	s.receive()
+	s.sendData(&trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, sealed(t, make([]byte, 3*testRecordBytes)), memoryFile(t, nil, 0))
+	for s.receive().GetFinished() == nil {
+	}
+	if err := s.end(); err != nil {
+		t.Error(err)
+	}
+	var want []repetition
+	for i, slots := range engine.passes {
+		for j, slot := range slots {
+			if slot != emptySlot {
+				want = append(want, repetition{slot, engine.seeds[i][j]})
+			}
+		}
+	}
+	if len(want) != 3*4 || !slices.Equal(engine.repeated, want) {
+		t.Errorf("repeated %v, want %v", engine.repeated, want)
+	}
+}
+
 // An empty sample is still one noised step.
 func TestAStepWithoutARecordIsNoisedLikeAnyOther(t *testing.T) {
 	engine := &fakeEngine{}

@@ -36,11 +36,8 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 			return nil, err
 		}
 		for _, slots := range passes(sample, settings.GetPassSize(), records.count) {
-			if err := run.trainer.Pass(records.bytes, records.count, slots, draws.of(step, slots)); err != nil {
-				return nil, fmt.Errorf("step %d: pass: %w", step, err)
-			}
-			if err := teller.alive(); err != nil {
-				return nil, err
+			if err := passOn(run.trainer, records, slots, draws.of(step, slots), teller); err != nil {
+				return nil, fmt.Errorf("step %d: %w", step, err)
 			}
 		}
 		// PRIVACY: a step without a record is noised and released like any other.
@@ -52,6 +49,28 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 		}
 	}
 	return writeWeights(run.trainer, records.output)
+}
+
+// passOn makes one pass, and where the model fails on one of its slots a pass for each of its records.
+// PRIVACY: that it took longer is all that can be seen of it.
+func passOn(trainer Trainer, records *records, slots []int64, seeds []uint64, teller *teller) error {
+	failed, err := trainer.Pass(records.bytes, records.count, slots, seeds)
+	if err != nil {
+		return fmt.Errorf("pass: %w", err)
+	}
+	for i, slot := range slots {
+		if !failed || slot == emptySlot {
+			continue
+		}
+		if err := trainer.Repeat(records.bytes, records.count, slot, seeds[i]); err != nil {
+			return fmt.Errorf("repeat: %w", err)
+		}
+		// One record may make many passes of one; the server must not take that for silence.
+		if err := teller.alive(); err != nil {
+			return err
+		}
+	}
+	return teller.alive()
 }
 
 // teller sends progress.

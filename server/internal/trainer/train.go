@@ -143,7 +143,7 @@ func rehearseSteps(run *run) error {
 	}
 	record, slots := make([]byte, run.recordBytes), make([]int64, run.settings.GetPassSize())
 	for range rehearsedSteps {
-		if err := trainer.Pass(record, 1, slots, make([]uint64, len(slots))); err != nil {
+		if _, err := trainer.Pass(record, 1, slots, make([]uint64, len(slots))); err != nil {
 			return err
 		}
 		if err := trainer.Step(noise); err != nil {

@@ -20,10 +20,20 @@ import (
 
 type run struct{ handle *C.bl_trainer }
 
-func (r *run) Pass(records []byte, count int64, slots []int64, seeds []uint64) error {
-	var failure C.bl_error
+func (r *run) Pass(records []byte, count int64, slots []int64, seeds []uint64) (bool, error) {
+	var (
+		failed  C.int32_t
+		failure C.bl_error
+	)
 	status := C.bl_trainer_pass(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count),
-		(*C.int64_t)(unsafe.SliceData(slots)), (*C.uint64_t)(unsafe.SliceData(seeds)), C.int64_t(len(slots)), &failure)
+		(*C.int64_t)(unsafe.SliceData(slots)), (*C.uint64_t)(unsafe.SliceData(seeds)), C.int64_t(len(slots)), &failed, &failure)
+	return failed != 0, check(status, &failure)
+}
+
+func (r *run) Repeat(records []byte, count, slot int64, seed uint64) error {
+	var failure C.bl_error
+	status := C.bl_trainer_repeat(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count), C.int64_t(slot),
+		C.uint64_t(seed), &failure)
 	return check(status, &failure)
 }
 
