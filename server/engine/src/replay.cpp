@@ -135,13 +135,7 @@ class Replay {
     for_each_value(step.operands, [&](ValueId&) { varies = true; });
     require(varies, "a step computes a constant");
     step.op->getOperation()(stack);
-    for (const IValue& result : stack) {
-      if (result.isTensor()) {
-        step.results.push_back(add(result.toTensor(), Origin::kStep, 0));
-      } else {
-        for (const IValue& part : result.toListRef()) step.results.push_back(add(part.toTensor(), Origin::kStep, 0));
-      }
-    }
+    for (const at::Tensor& result : tensors_of(stack)) step.results.push_back(add(result, Origin::kStep, 0));
     require(given.n_results == static_cast<int64_t>(step.results.size()), "a step gives another number of results");
     out_.tape.steps.push_back(std::move(step));
   }

@@ -7,6 +7,18 @@ c10::TypePtr element_type(const c10::TypePtr& type) {
   return list->kind() == c10::TypeKind::ListType ? list->expectRef<c10::ListType>().getElementType() : nullptr;
 }
 
+std::vector<at::Tensor> tensors_of(const torch::jit::Stack& results) {
+  std::vector<at::Tensor> out;
+  for (const c10::IValue& result : results) {
+    if (result.isTensor()) {
+      out.push_back(result.toTensor());
+    } else {
+      for (const c10::IValue& element : result.toListRef()) out.push_back(element.toTensor());
+    }
+  }
+  return out;
+}
+
 void drop_unused(Tape& tape) {
   std::vector<bool> needed(tape.values.size(), false);
   needed[tape.output] = true;

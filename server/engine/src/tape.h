@@ -56,6 +56,9 @@ void drop_unused(Tape& tape);
 // What a list is a list of; nothing where the type is no list.
 c10::TypePtr element_type(const c10::TypePtr& type);
 
+// The results that an operator left: tensors, and lists of them one after the other.
+std::vector<at::Tensor> tensors_of(const torch::jit::Stack& results);
+
 // The operand as an operator takes it, with each value as `value_of` has it.
 template <class F>
 c10::IValue argument(const Operand& operand, const c10::TypePtr& type, F&& value_of) {

@@ -1,12 +1,11 @@
 // Any operator, for all slots at once. libtorch's vmap is what keeps the slots apart: the operator sees one record.
+#include "invocation.h"
 #include "operations.h"
 
 namespace bastionlab {
 namespace {
 
 namespace ft = at::functorch;
-using c10::IValue;
-using torch::jit::Stack;
 
 // One level of vmap. What draws random numbers does not come here, see byrecord.cpp, and would throw.
 class Level {
@@ -32,37 +31,21 @@ class Level {
 
 class Vmap : public Operation {
  public:
-  explicit Vmap(const Step& step) : step_(step), run_(step.op->getOperation()) {
-    for (const c10::Argument& argument : step.op->schema().arguments()) types_.push_back(argument.type());
-  }
+  explicit Vmap(const Step& step) : call_(step) {}
 
   void run(Frame& frame) const override {
     std::vector<at::Tensor> results;
     {
       Level level(frame.slots);
-      Stack stack;
-      stack.reserve(step_.operands.size());
-      auto wrapped = [&](ValueId value) { return level.wrap(frame.values[value]); };
-      for (size_t i = 0; i < step_.operands.size(); i++) stack.push_back(argument(step_.operands[i], types_[i], wrapped));
-      run_(stack);
-      for (const IValue& value : stack) {
-        if (value.isTensor()) {
-          results.push_back(value.toTensor());
-        } else {
-          for (const IValue& element : value.toListRef()) results.push_back(element.toTensor());
-        }
-      }
-      TORCH_CHECK(results.size() == step_.results.size(), "expected ", step_.results.size(), " results, got ", results.size());
+      results = call_([&](ValueId value) { return level.wrap(frame.values[value]); });
       for (at::Tensor& result : results)
         if (result.defined()) result = dense(level.unwrap(result, frame.slots));
     }
-    for (size_t i = 0; i < results.size(); i++) frame.values[step_.results[i]] = std::move(results[i]);
+    for (size_t i = 0; i < results.size(); i++) frame.values[call_.results()[i]] = std::move(results[i]);
   }
 
  private:
-  Step step_;
-  mutable torch::jit::Operation run_;  // calling one is not const in libtorch, though it changes nothing
-  std::vector<c10::TypePtr> types_;
+  Invocation call_;
 };
 
 }  // namespace

@@ -15,12 +15,7 @@ import (
 type draws struct{ block cipher.Block }
 
 func newDraws(source io.Reader) (*draws, error) {
-	var key [noiseKeyBytes]byte
-	if _, err := io.ReadFull(source, key[:]); err != nil {
-		return nil, fmt.Errorf("draw the key of random operators: %w", err)
-	}
-	block, err := aes.NewCipher(key[:])
-	clear(key[:])
+	block, err := newCipher(source)
 	if err != nil {
 		return nil, fmt.Errorf("random operators: %w", err)
 	}

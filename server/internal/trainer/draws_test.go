@@ -46,7 +46,7 @@ func TestDrawsAreARecordsOwn(t *testing.T) {
 }
 
 func TestDrawsNeedAWholeKey(t *testing.T) {
-	if _, err := newDraws(bytes.NewReader(make([]byte, noiseKeyBytes-1))); err == nil {
+	if _, err := newDraws(bytes.NewReader(make([]byte, keyBytes-1))); err == nil {
 		t.Error("a short key was taken")
 	}
 	broken := errors.New("no entropy")

@@ -30,7 +30,7 @@ func read(t *testing.T, from *keystream, n int) []byte {
 }
 
 func TestKeystreamGoesOnAndNeverRepeats(t *testing.T) {
-	key := bytes.Repeat([]byte{7}, noiseKeyBytes)
+	key := bytes.Repeat([]byte{7}, keyBytes)
 	whole := read(t, stream(t, bytes.NewReader(key)), 4096)
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestWithoutAKeyThereIsNoNoiseAndNoRun(t *testing.T) {
 	if _, err := newKeystream(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := newKeystream(bytes.NewReader(make([]byte, noiseKeyBytes-1))); err == nil {
+	if _, err := newKeystream(bytes.NewReader(make([]byte, keyBytes-1))); err == nil {
 		t.Fatal("a short key was taken")
 	}
 }
