@@ -496,7 +496,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
             epsilon_nano=wanted,
             delta_atto=stored.message.delta_atto // 6,
             remaining_after_nano=max(0, budget.remaining_nano - wanted),
-            release_mode="float",
+            release_mode="certified", grid_exponent=17, grid_error=4e-5, eta=0.0157,
             seconds=2.0,
             nb_epochs=request.nb_epochs,
             unlimited=not budget.HasField("limit_nano"),

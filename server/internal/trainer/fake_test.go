@@ -130,6 +130,8 @@ func (e *fakeEngine) Repeat(_ []byte, _, slot int64, seed uint64) error {
 	return nil
 }
 
+func (e *fakeEngine) Loss() float64 { return 0 }
+
 func (e *fakeEngine) Step(random io.Reader) error {
 	noise := make([]byte, 16)
 	if _, err := io.ReadFull(random, noise); err != nil {

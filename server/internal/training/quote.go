@@ -35,6 +35,7 @@ func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingReque
 		Release:      request.GetRelease(),
 		ConstantTime: request.GetConstantTime(),
 		Device:       request.GetDevice(),
+		Trainable:    trainableCount(m.Report),
 		Parameters:   parameterCount(m.Report),
 		Accountant:   accountant{ctx.Err, s.known},
 	})
@@ -65,6 +66,9 @@ func planOf(priced planning.Plan, charge []byte) *bastionlabv1.Plan {
 		DeltaAtto:          int64(priced.Delta),
 		RemainingAfterNano: int64(priced.RemainingAfter),
 		ReleaseMode:        priced.ReleaseMode,
+		GridExponent:       int32(priced.GridExponent),
+		GridError:          priced.GridError,
+		Eta:                priced.Eta,
 		Seconds:            priced.Seconds,
 		Warnings:           priced.Warnings,
 		NbEpochs:           priced.Epochs,
@@ -89,6 +93,9 @@ func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRe
 			BatchSize:          priced.BatchSize,
 			PassSize:           min(priced.MaxBatchSize, declared), // a pass never holds more than every slot
 			Optimizer:          request.GetOptimizer(),
+			Exact:              priced.ReleaseMode == planning.ReleaseExact,
+			GridExponent:       int32(priced.GridExponent),
+			Eta:                priced.Eta,
 			Threads:            int32(s.Threads),
 		},
 		HasInitialWeights: continued != nil,
@@ -111,13 +118,28 @@ func epochEnds(declared, batch, steps int64) []int64 {
 // parameterCount is how many numbers a model has, for the estimate of time.
 func parameterCount(report *bastionlabv1.CapabilityReport) (count int64) {
 	for _, parameter := range report.GetParameters() {
-		size := int64(1)
-		for _, dim := range parameter.GetShape() {
-			size *= dim // bounded when the report was checked
-		}
-		count += size
+		count += numbersOf(parameter)
 	}
 	return count
+}
+
+// trainableCount is how many of them a run trains.
+// PRIVACY: it makes the grid. It is read off the judged program, and the engine counts its own.
+func trainableCount(report *bastionlabv1.CapabilityReport) (count int64) {
+	for _, parameter := range report.GetParameters() {
+		if parameter.GetTrainable() {
+			count += numbersOf(parameter)
+		}
+	}
+	return count
+}
+
+func numbersOf(parameter *bastionlabv1.ParameterReport) int64 {
+	size := int64(1)
+	for _, dim := range parameter.GetShape() {
+		size *= dim // bounded when the report was checked
+	}
+	return size
 }
 
 func learningRate(optimizer *bastionlabv1.Optimizer) float64 {
