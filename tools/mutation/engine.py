@@ -53,6 +53,27 @@ CLIPPING: list[Mutant] = [
         attacks("UNSEEN_USE-TwoNames"),
     ),
     without(
+        "squares of products in float32",
+        f"{SRC}/outer.cpp",
+        "at::Tensor l = left_.to(at::kDouble).flatten(0, 1), r = right_.to(at::kDouble).flatten(0, 1);",
+        "at::Tensor l = left_.flatten(0, 1), r = right_.flatten(0, 1);",
+        Engine(("test_hostile_cancellation.py",), "squares"),
+    ),
+    without(
+        "squares of rows in float32",
+        f"{SRC}/factors.cpp",
+        "at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}, false, at::kDouble).square()",
+        "at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}).square().to(at::kDouble)",
+        Engine(("test_hostile_records.py",), "square_overflows"),
+    ),
+    without(
+        "parts that cancel may be as large as they like",
+        f"{SRC}/norms.cpp",
+        "at::maximum(norms, spread.div(largest))",
+        "norms",
+        Engine(("test_hostile_cancellation.py",), "FewWide"),
+    ),
+    without(
         "the norm of the first use of a parameter only",
         f"{SRC}/norms.cpp",
         """    if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
