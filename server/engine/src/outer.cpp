@@ -39,7 +39,6 @@ void add_tile(const at::Tensor& left /* [B, T, rows] */, const at::Tensor& right
   }
 }
 
-
 }  // namespace
 
 Outer::Outer(at::Tensor left, at::Tensor right) : left_(std::move(left)), right_(std::move(right)) {}

@@ -67,7 +67,7 @@ void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_no
 void Trainer::add_exact(Measurement& pass) {
   if (!pass.counts.item<bool>()) return;
   std::vector<at::Tensor> gradients = written_out(pass.measured, parameters_);  // float64
-  at::Tensor loss = release_.scaled_losses(pass.losses);               // [1]
+  at::Tensor loss = release_.scaled_losses(pass.losses);                        // [1]
   double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm_of(gradients));
   std::vector<at::Tensor> integers;
   unsigned __int128 squares = 0;
@@ -83,7 +83,8 @@ void Trainer::add_exact(Measurement& pass) {
     gradient.reset();
   }
   if (release_.loss_bound > 0 && !round(loss, kExactMargin)) return;
-  if (squares > static_cast<unsigned __int128>(release_.largest_norm) * static_cast<unsigned __int128>(release_.largest_norm)) return;
+  if (squares > static_cast<unsigned __int128>(release_.largest_norm) * static_cast<unsigned __int128>(release_.largest_norm))
+    return;
   for (size_t p = 0; p < integers.size(); p++) sums_[p].add_integers(integers[p].view({-1}));
 }
 
@@ -122,8 +123,12 @@ void Trainer::step(bl_random random, void* context) {
     // PRIVACY: before anything else reads the sum, and in every coordinate, whether a record touched it or not.
     if (noisy) add_noise(sum.numbers().mutable_data_ptr<int64_t>(), sum.size(), release_.noise_stddev, random, context);
   }
-  for (size_t p = 0; p < parameters_.size(); p++)
-    parameters_[p].mutable_grad() = sums_[p].values().div_(training_.normalizer).to(parameters_[p].scalar_type());
+  for (size_t p = 0; p < parameters_.size(); p++) {
+    // Kept from step to step: memory of this size is not had for nothing.
+    if (gradients_.size() == p) gradients_.push_back(at::empty_like(parameters_[p]));
+    sums_[p].scaled_into(gradients_[p], 1 / training_.normalizer);
+    parameters_[p].mutable_grad() = gradients_[p];
+  }
   loss_ = release_.loss_bound > 0 ? sums_.back().values().item<double>() / training_.normalizer / release_.loss_scale : 0;
   optimizer_->step();
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();

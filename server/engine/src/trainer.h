@@ -42,7 +42,8 @@ class Trainer {
   std::vector<std::string> names_;
   std::vector<at::Tensor> parameters_;
   Release release_;
-  std::vector<Sum> sums_;  // by parameter; the last one is of losses
+  std::vector<at::Tensor> gradients_;  // noised, divided: what the optimizer sees
+  std::vector<Sum> sums_;              // by parameter; the last one is of losses
   double loss_ = 0;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
 };
