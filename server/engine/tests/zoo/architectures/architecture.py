@@ -22,8 +22,6 @@ class Architecture(Case):
     # It computes a part in float32 even where it is given float64.
     rounds_to_float32: bool = False
     slow: bool = False
-    # Why Opacus' hooks are not compared on it.
-    no_peer: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,9 +55,10 @@ def translator(kind: str, **options: Any) -> Callable[[], nn.Module]:
 
 def bloom() -> nn.Module:
     model = decoder("Bloom", n_layer=2, n_head=2, hidden_dropout=0.0, attention_dropout=0.0)()
-    for part in model.modules():
-        if type(part).__name__ == "BloomGelu":
-            part.eval()
+    for part in list(model.modules()):
+        for name, child in part.named_children():
+            if type(child).__name__ == "BloomGelu":
+                setattr(part, name, nn.GELU(approximate="tanh"))
     return model
 
 
@@ -139,8 +140,9 @@ ARCHITECTURES = [
         decoder("OPT", ffn_dim=24, word_embed_proj_dim=16, dropout=0.0, attention_dropout=0.0, pad_token_id=1),
         f"embedding, {TIED}, layer_norm, linear",
         "model.model.decoder.embed_tokens.weight",
+        slow=True,
     ),
-    row("GPT-NeoX", decoder("GPTNeoX", attention_dropout=0.0, hidden_dropout=0.0), PARTS, remark="rotary positions"),
+    row("GPT-NeoX", decoder("GPTNeoX", attention_dropout=0.0, hidden_dropout=0.0), PARTS, remark="rotary positions", slow=True),
     row(
         "Llama",
         decoder("Llama", num_key_value_heads=2),
@@ -154,16 +156,17 @@ ARCHITECTURES = [
         f"{TIED}, expand, linear",
         EMBEDDING,
         remark="Llama with tied embeddings",
+        slow=True,
     ),
-    row("Mistral", decoder("Mistral", num_key_value_heads=2, sliding_window=3), "embedding, expand, linear"),
-    row("Gemma", decoder("Gemma", num_key_value_heads=1, head_dim=4), f"{TIED}, expand, linear", EMBEDDING),
+    row("Mistral", decoder("Mistral", num_key_value_heads=2, sliding_window=3), "embedding, expand, linear", slow=True),
+    row("Gemma", decoder("Gemma", num_key_value_heads=1, head_dim=4), f"{TIED}, expand, linear", EMBEDDING, slow=True),
     row(
         "BLOOM",
         bloom,
         f"{TIED}, layer_norm, linear",
         "model.transformer.word_embeddings.weight",
-        remark="put its `BloomGelu` modules into evaluation mode: in training mode they are an autograd function in Python, which "
-        "TorchScript cannot save",
+        remark='with `nn.GELU(approximate="tanh")` for its `BloomGelu`, an autograd function in Python, which is not saved',
+        slow=True,
     ),
     row(
         "T5",
@@ -174,7 +177,15 @@ ARCHITECTURES = [
         4,
         remark="one record holds source and shifted target",
     ),
-    row("BART", translator("Bart", **BART), f"embedding, {TIED}, layer_norm, linear", "model.model.shared.weight", PAIR, 4),
+    row(
+        "BART",
+        translator("Bart", **BART),
+        f"embedding, {TIED}, layer_norm, linear",
+        "model.model.shared.weight",
+        PAIR,
+        4,
+        slow=True,
+    ),
     row(
         "Falcon",
         decoder("Falcon", hidden_dropout=0.0, attention_dropout=0.0),
@@ -196,6 +207,13 @@ ARCHITECTURES = [
     row("Qwen3", decoder("Qwen3", num_key_value_heads=2, head_dim=4), "embedding, expand, linear", slow=True),
     row("Gemma 2", decoder("Gemma2", num_key_value_heads=2, head_dim=4), f"{TIED}, expand, linear", EMBEDDING, slow=True),
     row("OLMo", decoder("Olmo"), "embedding, linear", slow=True),
+    row(
+        "Mixtral",
+        decoder("Mixtral", num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, experts_implementation="batched_mm"),
+        "embedding, expand, linear",
+        slow=True,
+        remark='with `experts_implementation="batched_mm"`; the other ways sort tokens by expert, which is refused',
+    ),
     row("Mamba", decoder("Mamba", state_size=4, conv_kernel=3), f"convolution, {TIED}, expand, linear", slow=True),
     row("RWKV", decoder("Rwkv", attention_hidden_size=16, context_length=12), "embedding, expand, layer_norm, linear", slow=True),
 ]

@@ -67,17 +67,6 @@ MODERN_BERT = {
     "mlp_dropout": 0.0,
     "classifier_dropout": 0.0,
 }
-XLNET = {"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24, "dropout": 0.0, "summary_last_dropout": 0.0}
-FUNNEL = {
-    "d_model": 16,
-    "n_head": 2,
-    "d_head": 8,
-    "d_inner": 24,
-    "block_sizes": [1, 1],
-    "hidden_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "activation_dropout": 0.0,
-}
 DISENTANGLED = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
 SHARED = "model.albert.encoder.albert_layer_groups.0.albert_layers.0"
 
@@ -94,7 +83,7 @@ def row(name: str, build: Callable[[], nn.Module], measured: str = PARTS, label:
 ARCHITECTURES = [
     row("DistilBERT", encoder("DistilBert", **DISTILBERT)),
     row("BERT, sequence classification", encoder("Bert")),
-    row("BERT, token classification", encoder("Bert", "ForTokenClassification"), label=tokens(3, LENGTH)),
+    row("BERT, token classification", encoder("Bert", "ForTokenClassification"), label=tokens(3, LENGTH), slow=True),
     row(
         "BERT, masked language model",
         encoder("Bert", "ForMaskedLM"),
@@ -103,8 +92,8 @@ ARCHITECTURES = [
         notable={"model.bert.embeddings.word_embeddings.weight": "embedding + linear (tied)"},
         remark="the output layer is the embedding",
     ),
-    row("RoBERTa", encoder("Roberta", pad_token_id=1)),
-    row("ELECTRA", encoder("Electra", embedding_size=8)),
+    row("RoBERTa", encoder("Roberta", pad_token_id=1), slow=True),
+    row("ELECTRA", encoder("Electra", embedding_size=8), slow=True),
     row(
         "ALBERT",
         encoder("Albert", embedding_size=8, classifier_dropout_prob=0.0),
@@ -118,6 +107,7 @@ ARCHITECTURES = [
         "embedding, expand, linear",
         notable={"model.deberta.encoder.rel_embeddings.weight": "expand"},
         remark="its LayerNorm is its own, so each record gets a copy of scale and shift",
+        slow=True,
     ),
     row(
         "DeBERTa v2 and v3",
@@ -125,7 +115,7 @@ ARCHITECTURES = [
         "embedding, expand, layer_norm, linear",
         notable={"model.deberta.encoder.rel_embeddings.weight": "expand"},
     ),
-    row("ModernBERT", encoder("ModernBert", **MODERN_BERT), remark="layers with a sliding window among them"),
+    row("ModernBERT", encoder("ModernBert", **MODERN_BERT), remark="layers with a sliding window among them", slow=True),
     row("MPNet", encoder("MPNet"), slow=True),
     row("FNet", encoder("FNet"), slow=True, remark="mixes tokens by a Fourier transform"),
     row("SqueezeBERT", encoder("SqueezeBert", embedding_size=16), "convolution, embedding, layer_norm, linear", slow=True),
@@ -135,8 +125,6 @@ ARCHITECTURES = [
         "embedding, expand, linear",
         slow=True,
     ),
-    row("XLNet", encoder("XLNet", **XLNET), "embedding, expand, layer_norm, linear, unused", slow=True),
-    row("Funnel", encoder("Funnel", **FUNNEL), "embedding, expand, layer_norm, linear", slow=True),
     row("RoFormer", encoder("RoFormer", embedding_size=16), slow=True),
     row(
         "ConvBERT",

@@ -171,7 +171,7 @@ def row(name: str, build: Callable[[], nn.Module], measured: str, inputs: dict[s
 
 ARCHITECTURES = [
     row("ViT", classifier("ViT", **PATCHES, **SMALL), TOKENS, images(8), notable={"model.vit.embeddings.cls_token": "expand"}),
-    row("DeiT", classifier("DeiT", **PATCHES, **SMALL), TOKENS, images(8)),
+    row("DeiT", classifier("DeiT", **PATCHES, **SMALL), TOKENS, images(8), slow=True),
     row(
         "DINOv2",
         classifier("Dinov2", mlp_ratio=2, **PATCHES, **SMALL),
@@ -180,13 +180,14 @@ ARCHITECTURES = [
         notable={"model.dinov2.embeddings.mask_token": "unused"},
         rounds_to_float32=True,
         remark="traced, it resizes its positions in float32",
+        slow=True,
     ),
     row("Swin", classifier("Swin", drop_path_rate=0.0, **WINDOWS), TOKENS, images(16), remark="shifted windows are rolled"),
     row("ConvNeXt", classifier("ConvNext", num_stages=2, drop_path_rate=0.0, **STAGES), TOKENS, images(16)),
     row("ResNet, GroupNorm", with_group_norm(RESNET), GROUPS, images(16), remark=SWAP),
-    row("ResNet, frozen BatchNorm", with_frozen_statistics(RESNET), FROZEN, images(16), remark=KEPT),
+    row("ResNet, frozen BatchNorm", with_frozen_statistics(RESNET), FROZEN, images(16), remark=KEPT, slow=True),
     row("EfficientNet, GroupNorm", with_group_norm(EFFICIENTNET), GROUPS, images(16), remark=SWAP),
-    row("EfficientNet, frozen BatchNorm", with_frozen_statistics(EFFICIENTNET), FROZEN, images(16), remark=KEPT),
+    row("EfficientNet, frozen BatchNorm", with_frozen_statistics(EFFICIENTNET), FROZEN, images(16), remark=KEPT, slow=True),
     row(
         "LeViT, frozen BatchNorm", with_frozen_statistics(LEVIT), "batch_norm, convolution, expand, linear", images(32), remark=KEPT
     ),
@@ -195,12 +196,14 @@ ARCHITECTURES = [
         classifier("Segformer", sr_ratios=[2, 1], patch_sizes=[3, 3], strides=[2, 2], **PYRAMID),
         "convolution, layer_norm, linear",
         images(16),
+        slow=True,
     ),
     row(
         "Audio spectrogram transformer",
         classifier("AST", "ForAudioClassification", **SPECTROGRAM, **SMALL),
         TOKENS,
         {"x": floats(16, 8)},
+        slow=True,
     ),
     row(
         "Wav2Vec 2.0",
@@ -214,6 +217,7 @@ ARCHITECTURES = [
         classifier("Whisper", "ForAudioClassification", **WHISPER),
         "convolution, layer_norm, linear",
         {"x": floats(8, 16)},
+        slow=True,
     ),
     row(
         "BEiT",

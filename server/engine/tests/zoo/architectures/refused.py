@@ -82,11 +82,10 @@ class Unpooling(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.down, self.up = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 1, 3, padding=1)
-        self.pool, self.unpool = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        y, places = self.pool(self.down(x))
-        return self.up(self.unpool(y, places))
+        y, places = F.max_pool2d(self.down(x), [2, 2], return_indices=True)
+        return self.up(F.max_unpool2d(y, places, [2, 2]))
 
 
 class SpectralNormed(nn.Module):
@@ -149,7 +148,7 @@ REFUSED = [
         TABLE,
         "pad, give the recurrence the tensor itself, and pick or mask states afterwards",
         see="LSTM",
-        **TRACED,
+        forms=("script",),
     ),
     row(
         "Indexing by a mask",
@@ -229,13 +228,13 @@ REFUSED = [
         **TRACED,
     ),
     row(
-        "Mixtral",
+        "Mixtral, sorting tokens by expert",
         decoder("Mixtral", num_key_value_heads=2, num_local_experts=2, num_experts_per_tok=1, experts_implementation="eager"),
         INPUTS,
         "aten::nonzero",
         "depends on what the record holds",
-        "no setting of transformers' that lets every expert compute; see the experts by hand",
-        see="Experts, the best two",
+        '`experts_implementation="batched_mm"` in its configuration',
+        see="Mixtral",
         label=ids(VOCABULARY, LENGTH),
         **TRACED,
     ),

@@ -299,6 +299,7 @@ ARCHITECTURES = [
         "embedding, expand, layer_norm, linear",
         {"ids": ids(VOCABULARY, 4), "memory": floats(5, 8)},
         tokens(VOCABULARY, 4),
+        slow=True,
     ),
     row(
         "nn.Transformer",
