@@ -2,7 +2,7 @@
 
 Opacus wants a batch, so a model must take more than one record at a time, share no tensor among them (positions without a batch
 dimension) and change nothing in place; torch's recurrent and attention layers it takes only as its own. It counts the row of an
-embedding's padding_idx, which torch does not train, so what pads is not compared. It is installed for `make bench`, by nothing here.
+embedding's padding_idx, which torch does not train, so what pads is not compared. Only `make bench` installs it.
 """
 
 from __future__ import annotations
