@@ -130,6 +130,7 @@ void Judge::operator_allowed(const std::string& name, const std::string& layer) 
 
 void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::string& layer, const Varies& varies) const {
   const std::string& name = op.schema().name();
+  if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
   judge_shape(op, arguments, layer, varies);
   if (name == "aten::batch_norm") judge_batch_norm(op, arguments, layer);
   if (name == "aten::instance_norm") judge_instance_norm(op, arguments, layer);
@@ -140,7 +141,6 @@ void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::s
     judge_recurrent(op, layer);
   if (name == "aten::polygamma" || name == "aten::polygamma_" || name == "aten::special_polygamma")
     judge_polygamma(op, arguments, layer);
-  if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
   if (name == "aten::div" || name == "aten::div_" || name == "aten::divide" || name == "aten::divide_")
     judge_division(op, arguments, layer, varies);
   if (name == "aten::index_fill" || name == "aten::index_fill_") judge_index_fill(op, arguments, layer, varies);
