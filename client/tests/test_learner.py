@@ -240,13 +240,6 @@ def test_scalars_of_numpy_and_torch_are_numbers(client: TorchClient, dataset: Re
     assert (request.optimizer.adam.lr, request.max_grad_norm) == (0.25, 2.0)
 
 
-def test_test_is_refused_until_it_has_a_price(learner: RemoteLearner, dataset: RemoteDataset) -> None:
-    with pytest.raises(errors.InvalidArgument, match="until it has a price") as refused:
-        learner.test()
-    assert refused.value.charged == "nothing"
-    assert dataset.budget().spent == 0.0
-
-
 def test_warnings_of_a_plan_are_said(learner: RemoteLearner, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     from fake_server import _Training
 

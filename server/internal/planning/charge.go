@@ -21,6 +21,8 @@ func Charge(p Plan, datasetID string, programSHA256 []byte) ([]byte, error) {
 		MaxGradNorm:   p.MaxGradNorm,
 		Accountant:    p.Accountant,
 		ReleaseMode:   p.ReleaseMode,
+		LossBound:     p.LossBound,
+		Metric:        p.Metric,
 	}
 	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(charge)
 	if err != nil {

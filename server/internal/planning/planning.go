@@ -28,7 +28,9 @@ type Request struct {
 	MaxGradNorm  float64
 	LearningRate float64
 
-	Metrics      bool
+	Metrics      bool   // release a noised loss of every epoch
+	Loss         string // of the model
+	Classes      int64  // the last dimension of the model's output
 	Release      string // "" or "float"
 	ConstantTime bool
 	Device       string // "" or "cpu"
@@ -81,6 +83,8 @@ type Plan struct {
 	Unlimited      bool
 	Accountant     string // how eps was shown; empty where not Private
 	ReleaseMode    string
+	LossBound      float64 // up to where a record's loss counts; 0: no losses
+	Metric         string  // what a test measures; empty: a training run
 
 	Seconds  float64 // an estimate
 	Warnings []string
@@ -103,6 +107,11 @@ func Price(r Request) (Plan, error) {
 		ReleaseMode:  ReleaseFloat,
 	}
 	var err error
+	if r.Metrics {
+		if plan.LossBound, err = lossBound(r.Loss, r.Classes); err != nil {
+			return Plan{}, err
+		}
+	}
 	if r.Epsilon == nil {
 		err = plan.withoutNoise(r)
 	} else {

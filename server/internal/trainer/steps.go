@@ -14,12 +14,12 @@ const aliveInterval = 30 * time.Second
 
 // trainOnRecords does the whole run. PRIVACY: whatever it returns as an error is told to nobody.
 func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
-	records, err := p.receiveRecords(run)
+	settings := run.settings
+	records, files, err := p.receiveRecords(run.recordBytes, settings.GetSlots(), 1)
 	if err != nil {
 		return nil, err
 	}
-	defer records.output.Close()
-	settings := run.settings
+	defer closeAll(files)
 	noise, err := newKeystream(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 			return nil, err
 		}
 	}
-	return writeWeights(run.trainer, records.output)
+	return writeWeights(run.trainer, files[0])
 }
 
 // passOn makes one pass, and where the model fails on one of its slots a pass for each of its records.

@@ -72,6 +72,14 @@ class TrainingPlan:
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
 
 
+def price_of_test(plan: training_pb2.Plan, dataset: str) -> str:
+    """What a test on the dataset spends, in words."""
+    if not plan.private:
+        return f"testing on {dataset!r} without noise"
+    after = "" if plan.unlimited else f", after it {plan.remaining_after_nano / NANO:g} remain"
+    return f"testing on {dataset!r} spends eps {plan.epsilon_nano / NANO:g}{after}"
+
+
 def epoch_ends(plan: training_pb2.Plan) -> list[int]:
     """The step count at which each epoch ends; the last is the plan's steps."""
     epochs = max(1, math.ceil(plan.nb_epochs))
