@@ -491,6 +491,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         """The loss of epoch e is 1/e."""
         if not run.plan.loss_bound:
             return
+        # Every epoch has as many steps.
         per_epoch = -(-run.plan.steps // max(1, math.ceil(run.plan.nb_epochs)))
         for epoch in range(len(run.history.epochs) + 1, run.steps_done // per_epoch + 1):
             run.history.epochs.add(epoch=epoch, steps=per_epoch, loss=1 / epoch, standard_error=0.05)

@@ -69,6 +69,7 @@ def test_plan_costs_nothing(server: FakeServer, learner: RemoteLearner, dataset:
         "records per pass  4",
         "noise multiplier  1.5, gradients clipped at 1",
         "epsilon           2 at delta 0.000167",
+        "losses            of every epoch, a record's up to 2",
         "remaining after   4",
         "release mode      float",
         "time              about 2 s",
@@ -136,7 +137,7 @@ def test_settings_of_the_learner_are_sent(client: TorchClient, dataset: RemoteDa
     request = server.requests[run.id]
     assert (request.batch_size, request.max_grad_norm, request.release, request.device) == (20, 2.0, "exact", "cpu")
     assert request.constant_time
-    assert not request.metrics, "a loss has no price yet, so none is asked for"
+    assert request.metrics
     assert (run.name, run.description) == ("mine", "d")
 
 

@@ -152,3 +152,39 @@ def test_a_value_is_shown_to_the_first_digit_of_its_error(value: float, error: f
 
 def test_results_are_no_tests_of_pytests() -> None:
     assert TestResult.__test__ is False
+
+
+def test_losses_are_asked_for_unless_they_are_switched_off(client: TorchClient, both: RemoteDataset, server: FakeServer) -> None:
+    for given, asked in (({}, True), ({"metrics": True}, True), ({"metrics": False}, False)):
+        learner = client.RemoteLearner(nn.Linear(8, 2), both, "cross_entropy", 4, progress=False, **given)  # type: ignore[arg-type]
+        assert learner.plan(1, 1.0).loss_bound == (2.0 if asked else 0.0)
+        assert server.requests[learner.fit(1, 1.0).id].metrics is asked
+
+
+def test_a_runs_history_has_an_entry_for_each_epoch(learner: RemoteLearner, client: TorchClient) -> None:
+    run = learner.fit(2, 1.0)
+    assert [(each.epoch, each.steps, each.loss, each.standard_error) for each in run.history] == [
+        (1, 10, 1.0, 0.05),
+        (2, 10, 0.5, 0.05),
+    ]
+    assert [str(each) for each in run.history] == ["epoch 1: loss 1.00 +- 0.05", "epoch 2: loss 0.50 +- 0.05"]
+    assert client.run(run.id).history == run.history
+
+
+def test_a_run_without_losses_has_no_history(client: TorchClient, both: RemoteDataset) -> None:
+    learner = client.RemoteLearner(nn.Linear(8, 2), both, "cross_entropy", 4, metrics=False, progress=False)
+    assert learner.fit(2, 1.0).history == []
+    assert "losses" not in str(learner.plan(1, 1.0))
+
+
+def test_the_plan_says_what_becomes_of_losses(learner: RemoteLearner) -> None:
+    assert "losses            of every epoch, a record's up to 2" in str(learner.plan(1, 1.0))
+
+
+def test_the_bars_show_the_losses(client: TorchClient, both: RemoteDataset, capsys: pytest.CaptureFixture[str]) -> None:
+    learner = client.RemoteLearner(nn.Linear(8, 2), both, "cross_entropy", 4, progress=True)
+    learner.fit(2, 1.0)
+    said = capsys.readouterr().err
+    assert "Epoch 1/2 - train" in said
+    assert "loss 1.00 +- 0.05" in said
+    assert "loss 0.50 +- 0.05" in said

@@ -46,8 +46,6 @@ func (r Request) checkOffer() error {
 		return refusal.New(refusal.InvalidArgument, next, format, args...)
 	}
 	switch {
-	case r.Metrics:
-		return invalid("pass metrics=False", "training metrics are computed from private records and have no price yet")
 	case r.Release == "exact" || r.Release == "certified":
 		return invalid(`leave release out, or pass "float"`, "release %q is not offered yet", r.Release)
 	case r.Release != "" && r.Release != ReleaseFloat:

@@ -38,7 +38,7 @@ func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program,
 	if err != nil {
 		return nil, err
 	}
-	return &Trainer{launcher: l, session: s, schedule: schedule.New(train.GetSettings().GetEpochEnds())}, nil
+	return &Trainer{launcher: l, session: s, schedule: schedule.New(train.GetSettings().GetEpochEnds(), train.GetSettings().GetLossBound() > 0)}, nil
 }
 
 // prepare starts a process in a role that gets records, and has it do all that can be done without them.

@@ -42,6 +42,7 @@ type Training struct {
 	ClippingNorm float64
 	NoiseStddev  float64
 	Normalizer   float64
+	LossBound    float64 // B: losses clamped to [0, B] are released beside the gradients; 0: none
 	Optimizer    *bastionlabv1.Optimizer
 }
 
@@ -55,6 +56,8 @@ type Trainer interface {
 	Repeat(records []byte, count, slot int64, seed uint64) error
 	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
 	Step(random io.Reader) error
+	// Loss is the mean loss per record of the last step, with its noise; 0 where none is released.
+	Loss() float64
 	// Parameters are valid until the next call.
 	Parameters() ([]safetensors.Tensor, error)
 	SetParameter(safetensors.Tensor) error

@@ -98,7 +98,7 @@ func (p *Process) testOnRecords(test *evaluation) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	teller := p.newTeller(schedule.New(nil))
+	teller := p.newTeller(schedule.New(nil, false))
 	// PRIVACY: every declared slot, empty ones too, so that neither the sum's terms nor the time tell how many are filled.
 	for slot := range test.slots {
 		if slot >= records.count {

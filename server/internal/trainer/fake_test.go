@@ -144,6 +144,9 @@ func (e *fakeEngine) Step(random io.Reader) error {
 	return e.stepErr
 }
 
+// Loss of the n-th step is n.
+func (e *fakeEngine) Loss() float64 { return float64(e.steps) }
+
 func (e *fakeEngine) Evaluate(evaluation Evaluation) (Evaluator, error) {
 	e.evaluation = evaluation
 	return fakeEvaluator{e}, e.evaluateErr

@@ -58,6 +58,7 @@ func (s *Service) endUncertain(ctx context.Context, l *live, cause error) {
 // end makes the end durable, then visible. One that cannot be written is owed: see writeLater.
 func (s *Service) end(ctx context.Context, l *live, row storage.RunRow) {
 	row.EndedUnixMS = s.Now().UnixMilli()
+	row = showReleased(l, row)
 	l.owed = !s.record(ctx, l, row)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
+	"github.com/bastionlab/bastionlab/server/internal/trainer/schedule"
 )
 
 // execute brings a run that was taken from the queue to its end.
@@ -190,12 +191,17 @@ func (s *Service) keepWeights(ctx context.Context, l *live, output *os.File, out
 
 // follow shows a trainer's progress, coarsely.
 func (s *Service) follow(l *live) func(*trainerv1.Progress) {
-	seen := coarse{steps: l.order.plan.GetSteps(), epochEnds: l.order.train.GetSettings().GetEpochEnds(), interval: s.ProgressInterval}
+	settings := l.order.train.GetSettings()
+	marks := schedule.New(settings.GetEpochEnds(), settings.GetLossBound() > 0)
+	seen := coarse{steps: l.order.plan.GetSteps(), epochEnds: settings.GetEpochEnds(), interval: s.ProgressInterval}
 	return func(progress *trainerv1.Progress) {
+		if progress.Loss != nil {
+			s.release(l, progress.GetEpochsDone(), marks.StepsOfEpoch(progress.GetStepsDone()), progress.GetLoss())
+		}
 		if steps, epochs, changed := seen.tell(progress.GetStepsDone(), s.Now()); changed {
 			row := l.state()
 			row.StepsDone, row.EpochsDone = steps, epochs
-			l.show(row)
+			l.show(showReleased(l, row))
 		}
 	}
 }

@@ -52,6 +52,7 @@ class RemoteLearner:
         batch_size: int | None,
         max_grad_norm: float,
         device: str,
+        metrics: bool,
         release: str | None,
         constant_time: bool,
         progress: bool,
@@ -81,7 +82,7 @@ class RemoteLearner:
             max_batch_size=count("max_batch_size", max_batch_size),
             max_grad_norm=positive("max_grad_norm", max_grad_norm),
             batch_size=None if batch_size is None else count("batch_size", batch_size),
-            metrics=False,
+            metrics=bool(metrics),
             release=release or "",
             constant_time=constant_time,
             device=device,
@@ -126,8 +127,8 @@ class RemoteLearner:
     ) -> Run:
         """Trains, and returns when that is done. A second fit goes on from the last finished weights.
 
-        Ctrl-C leaves the run running; the next fit goes on from it once it is done. The bars show no loss: a loss is computed from
-        records, and has no price yet.
+        Ctrl-C leaves the run running; the next fit goes on from it once it is done. The bars show each epoch's loss, with the
+        standard error that its noise makes; the run's history has them all.
 
         :param eps: the price of the whole run; None: without noise, on a dataset without a limit only
         :param restart: begin with the weights that the model had when it was sent, or was given since by anybody but get_model

@@ -27,6 +27,8 @@ class TrainingPlan:
     delta: float
     remaining_after: float
     """Infinite where the owner set no limit."""
+    loss_bound: float
+    """Up to where a record's loss counts in the epochs' losses; 0: none are released."""
     release_mode: str
     seconds: float
     """An estimate."""
@@ -47,6 +49,7 @@ class TrainingPlan:
             epsilon=message.epsilon_nano / NANO if message.private else math.inf,
             delta=message.delta_atto / ATTO,
             remaining_after=math.inf if message.unlimited else message.remaining_after_nano / NANO,
+            loss_bound=message.loss_bound,
             release_mode=message.release_mode,
             seconds=message.seconds,
             warnings=tuple(message.warnings),
@@ -66,6 +69,8 @@ class TrainingPlan:
                 f"noise multiplier  {self.noise_multiplier:.4g}, gradients clipped at {self.max_grad_norm:g}",
                 f"epsilon           {self.epsilon:g} at delta {self.delta:.3g}",
             ]
+        if self.loss_bound:
+            lines.append(f"losses            of every epoch, a record's up to {self.loss_bound:.3g}")
         if not math.isinf(self.remaining_after):
             lines.append(f"remaining after   {self.remaining_after:g}")
         lines += [f"release mode      {self.release_mode}", f"time              about {_duration(self.seconds)}"]
