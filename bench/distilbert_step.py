@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "server" / "engine" / "tests"))
 from archive import archive
-from engine import ADAM, LIBRARY, OPERATORS, Engine, Optimizer, Training
+from engine import ADAM, CERTIFIED, LIBRARY, OPERATORS, Engine, Optimizer, Training
 from records import Record, Schema
 
 BATCH, TOKENS, LR = 16, 32, 5e-5
@@ -71,6 +71,8 @@ def bastionlab(ids: Tensor, labels: Tensor, threads: int) -> Step:
         Training(
             pass_size=BATCH,
             clipping_norm=CLIPPING_NORM,
+            release=CERTIFIED,
+            grid_exponent=29,
             noise_stddev=NOISE_MULTIPLIER * CLIPPING_NORM,
             normalizer=BATCH,
             optimizer=Optimizer(ADAM, lr=LR),

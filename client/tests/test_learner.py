@@ -61,7 +61,7 @@ def test_check_says_what_was_understood(learner: RemoteLearner) -> None:
 def test_plan_costs_nothing(server: FakeServer, learner: RemoteLearner, dataset: RemoteDataset) -> None:
     plan = learner.plan(nb_epochs=2, eps=2.0)
     assert (plan.steps, plan.batch_size, plan.sample_rate, plan.max_batch_size) == (20, 10, 0.1, 4)
-    assert (plan.epsilon, plan.remaining_after, plan.noise_multiplier, plan.release_mode) == (2.0, 4.0, 1.5, "float")
+    assert (plan.epsilon, plan.remaining_after, plan.noise_multiplier, plan.release_mode) == (2.0, 4.0, 1.5, "certified")
     assert dataset.budget().spent == 0.0
     assert str(plan).splitlines() == [
         "epochs            2",

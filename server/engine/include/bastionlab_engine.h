@@ -168,12 +168,24 @@ typedef struct bl_optimizer {
   int32_t nesterov, amsgrad;
 } bl_optimizer;
 
+/* How a private step's sum leaves, on the grid of width C 2^-grid_exponent; docs/release.md has the proofs. */
+typedef enum bl_release {
+#ifdef BL_TESTING
+  BL_UNROUNDED = 0, /* clipped, neither rounded nor noised */
+#endif
+  BL_EXACT = 1,     /* passes of one record, whose integers are measured: one record moves the sum by at most C */
+  BL_CERTIFIED = 2, /* passes of many: by at most C (1 + eta), eta a constant */
+} bl_release;
+
 typedef struct bl_training {
-  int64_t pass_size;    /* slots of every pass, > 0 */
-  int32_t is_private;   /* 0: no clipping and no noise (dataset without a limit) */
-  double clipping_norm; /* C > 0 */
-  double noise_stddev;  /* noise multiplier times C; > 0 when private */
-  double normalizer;    /* the public expected batch size, > 0 */
+  int64_t pass_size;     /* slots of every pass, > 0; 1 where the release is exact */
+  int32_t is_private;    /* 0: no clipping, no grid and no noise (dataset without a limit) */
+  int32_t release;       /* bl_release, when private */
+  int32_t grid_exponent; /* k, when private */
+  double clipping_norm;  /* C > 0 */
+  double noise_stddev;   /* noise multiplier times C, times 1 + eta where certified; > 0 when private */
+  double normalizer;     /* the public expected batch size, > 0 */
+  double loss_bound;     /* B: losses clamped to [0, B] are released beside the gradients, which then have C sqrt(0.95); 0: none */
   bl_optimizer optimizer;
 } bl_training;
 
@@ -198,6 +210,10 @@ BL_API bl_status bl_trainer_repeat(bl_trainer*, const uint8_t* records, int64_t 
 typedef void (*bl_random)(void* context, uint8_t* out, size_t n);
 /* Ends the step: noise once, division by the normalizer, optimizer, sum back to zero. */
 BL_API bl_status bl_trainer_step(bl_trainer*, bl_random random, void* context, bl_error* err);
+
+/* The mean loss per record of the last step, with its noise: the noised sum of clamped losses over the normalizer. 0 where none is
+ * released. */
+BL_API double bl_trainer_loss(const bl_trainer*);
 
 /* The trainable parameters, by their names in the scientist's module, valid until the next call on the trainer. */
 BL_API int64_t bl_trainer_parameter_count(const bl_trainer*);
@@ -234,8 +250,15 @@ BL_API bl_status bl_evaluator_add(bl_evaluator*, const uint8_t* records, int64_t
 BL_API bl_status bl_evaluator_release(bl_evaluator*, bl_random random, void* context, int64_t* out, bl_error* err);
 
 #ifdef BL_TESTING
-/* Only in builds for tests: the step's sum so far, before noise, as float64. */
+/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter lies
+ * the sum of losses. */
 BL_API bl_status bl_testing_clipped_sum(bl_trainer*, int64_t index, double* out, size_t count, bl_error* err);
+BL_API bl_status bl_testing_grid_sum(bl_trainer*, int64_t index, int64_t* out, size_t count, bl_error* err);
+/* n rounded normal numbers, and how the one of a word that needs more bits is rounded. */
+BL_API bl_status bl_testing_noise(double stddev, int64_t* out, size_t count, bl_random random, void* context, bl_error* err);
+BL_API int64_t bl_testing_rounded_normal(uint64_t word, uint64_t more, double stddev);
+/* |z| for a word, in double precision. */
+BL_API double bl_testing_normal(uint64_t word);
 #endif
 
 #ifdef __cplusplus

@@ -4,8 +4,10 @@
 
 #include "evaluate.h"
 #include "failure.h"
+#include "gaussian.h"
 #include "graph.h"
 #include "judge.h"
+#include "noise.h"
 #include "program.h"
 #include "start.h"
 #include "trainer.h"
@@ -124,6 +126,8 @@ bl_status bl_trainer_step(bl_trainer* trainer, bl_random random, void* context, 
   });
 }
 
+double bl_trainer_loss(const bl_trainer* trainer) { return trainer == nullptr ? 0 : trainer->trainer.loss(); }
+
 int64_t bl_trainer_parameter_count(const bl_trainer* trainer) {
   return trainer == nullptr ? 0 : trainer->trainer.parameter_count();
 }
@@ -172,13 +176,43 @@ bl_status bl_evaluator_release(bl_evaluator* evaluator, bl_random random, void* 
 }
 
 #ifdef BL_TESTING
+namespace {
+
+const bastionlab::Sum& sum_of(bl_trainer* trainer, int64_t index, size_t count) {
+  if (index < 0 || index > given(trainer).trainer.parameter_count())
+    throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
+  const bastionlab::Sum& sum = trainer->trainer.sum(index);
+  if (static_cast<size_t>(sum.size()) != count) throw Failure(BL_INVALID_ARGUMENT, "the parameter has another size");
+  return sum;
+}
+
+}  // namespace
+
 bl_status bl_testing_clipped_sum(bl_trainer* trainer, int64_t index, double* out, size_t count, bl_error* err) {
   return guarded(err, [&] {
-    if (index < 0 || index >= given(trainer).trainer.parameter_count())
-      throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
-    at::Tensor sum = given(trainer).trainer.sum(index).to(at::kDouble).contiguous();
-    if (static_cast<size_t>(sum.numel()) != count) throw Failure(BL_INVALID_ARGUMENT, "the parameter has another size");
-    std::memcpy(&given(out), sum.const_data_ptr(), sum.nbytes());
+    at::Tensor values = sum_of(trainer, index, count).values();
+    std::memcpy(&given(out), values.const_data_ptr(), values.nbytes());
   });
 }
+
+bl_status bl_testing_grid_sum(bl_trainer* trainer, int64_t index, int64_t* out, size_t count, bl_error* err) {
+  return guarded(err, [&] {
+    const bastionlab::Sum& sum = sum_of(trainer, index, count);
+    if (!sum.on_grid()) throw Failure(BL_INVALID_ARGUMENT, "the sum is not on a grid");
+    std::memcpy(&given(out), sum.numbers().const_data_ptr(), sum.numbers().nbytes());
+  });
+}
+
+bl_status bl_testing_noise(double stddev, int64_t* out, size_t count, bl_random random, void* context, bl_error* err) {
+  return guarded(err, [&] {
+    std::fill_n(&given(out), count, 0);
+    bastionlab::add_noise(out, static_cast<int64_t>(count), stddev, random, context);
+  });
+}
+
+int64_t bl_testing_rounded_normal(uint64_t word, uint64_t more, double stddev) {
+  return bastionlab::rounded_normal(word, more, stddev);
+}
+
+double bl_testing_normal(uint64_t word) { return bastionlab::absolute_normal(word); }
 #endif

@@ -1,8 +1,26 @@
 #include "dense.h"
 
+#include <algorithm>
+
 #include "factors.h"
+#include "grid.h"
 
 namespace bastionlab {
+namespace {
+
+constexpr int64_t kTile = 2048;
+
+// out += sum over b of factors_b * rows[b, begin : begin + n]
+template <class Scalar>
+void add_weighted(const at::Tensor& rows, const at::Tensor& factors, int64_t begin, int64_t n, double* out) {
+  const double* factor = factors.const_data_ptr<double>();
+  for (int64_t b = 0; b < rows.size(0); b++) {
+    // PRIVACY: a record that contributes nothing is not read: 0 * inf is not zero.
+    if (factor[b] != 0) add_scaled(out, rows.const_data_ptr<Scalar>() + b * rows.size(1) + begin, factor[b], n);
+  }
+}
+
+}  // namespace
 
 at::Tensor Dense::squared_norms() const { return row_squares(flat()); }
 
@@ -10,9 +28,22 @@ at::Tensor Dense::spread() const { return at::zeros({gradients_.size(0)}, at::kD
 
 void Dense::add_to(int64_t slot, at::Tensor& out) const { out.add_(gradients_[slot].view_as(out)); }
 
-void Dense::accumulate(const at::Tensor& factors, at::Tensor& sum) {
-  at::Tensor g = without_zeroed(flat(), factors);  // [B, P]
-  sum.view({-1}).addmv_(g.t(), factors.to(g.scalar_type()));
+// In float64 up to the rounding to the grid, some coordinates at a time.
+void Dense::accumulate(const at::Tensor& factors, Sum& sum) {
+  at::Tensor g = flat().contiguous();  // [B, P]
+  int64_t tiles = (g.size(1) + kTile - 1) / kTile;
+  at::parallel_for(0, tiles, 1, [&](int64_t first, int64_t last) {
+    double total[kTile];
+    for (int64_t tile = first; tile < last; tile++) {
+      int64_t begin = tile * kTile, n = std::min(kTile, g.size(1) - begin);
+      std::fill_n(total, n, 0);
+      if (g.scalar_type() == at::kDouble)
+        add_weighted<double>(g, factors, begin, n, total);
+      else
+        add_weighted<float>(g, factors, begin, n, total);
+      sum.add(begin, total, n);
+    }
+  });
 }
 
 std::unique_ptr<Form> Dense::joined(const std::vector<Dense*>& uses) {

@@ -14,7 +14,7 @@ class Dense : public Form {
   at::Tensor squared_norms() const override;
   at::Tensor spread() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
-  void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+  void accumulate(const at::Tensor& factors, Sum& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Dense*>& uses);
   const at::Tensor& gradients() const { return gradients_; }  // [B, ...]

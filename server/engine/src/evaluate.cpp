@@ -3,14 +3,15 @@
 #include <cmath>
 
 #include "failure.h"
-#include "gaussian.h"
 #include "mode.h"
+#include "noise.h"
 #include "pass.h"
 
 namespace bastionlab {
 namespace {
 
 constexpr int64_t kOne = int64_t{1} << BL_METRIC_BITS;
+constexpr double kLargestStddev = 0x1p16;        // of the noise, as far as its rounding goes
 constexpr int64_t kMaxSlots = int64_t{1} << 32;  // their sum fits twice into 63 bits
 
 // The standard deviation of the sum's noise, in units of a record's largest value.
@@ -18,24 +19,13 @@ double stddev_of(const bl_evaluation& settings) {
   if (settings.is_private == 0) return 0;
   double stddev = settings.noise_stddev;
 #ifdef BL_TESTING
-  bool usable = stddev >= 0 && stddev <= 0x1p24;
+  bool usable = stddev >= 0 && stddev <= kLargestStddev;
 #else
-  bool usable = stddev > 0 && stddev <= 0x1p24;
+  bool usable = stddev > 0 && stddev <= kLargestStddev;
 #endif
   // PRIVACY: a private test without noise does not exist.
   if (!usable) throw Failure(BL_INVALID_ARGUMENT, "noise_stddev must be positive");
   return stddev;
-}
-
-// A normal number of that many grid units, rounded to one of them.
-// TODO(grid): the exactly rounded one of noise.h.
-int64_t grid_noise(double stddev, bl_random random, void* context) {
-  std::vector<uint64_t> words(kGaussianWords);
-  random(context, reinterpret_cast<uint8_t*>(words.data()), words.size() * sizeof(uint64_t));
-  double normal = 0;
-  gaussians(words.data(), &normal, 1);
-  explicit_bzero(words.data(), words.size() * sizeof(uint64_t));  // PRIVACY: nobody finds the noise in freed memory
-  return std::llrint(stddev * normal);
 }
 
 }  // namespace
@@ -81,7 +71,8 @@ int64_t Evaluation::release(bl_random random, void* context) {
   if (released_) throw Failure(BL_INVALID_ARGUMENT, "the sum is given away already");
   if (stddev_ > 0 && random == nullptr) throw Failure(BL_INVALID_ARGUMENT, "a private test needs a generator");
   released_ = true;  // PRIVACY: two sums with two noises would be two queries
-  return sum_ + (stddev_ > 0 ? grid_noise(stddev_ * kOne, random, context) : 0);
+  if (stddev_ > 0) add_noise(&sum_, 1, stddev_ * kOne, random, context);
+  return sum_;
 }
 
 }  // namespace bastionlab

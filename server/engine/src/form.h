@@ -3,7 +3,7 @@
 // Invariant: norms and clipped sum are computed from the same recorded tensors; no second backward pass is ever made.
 #pragma once
 
-#include "torch.h"
+#include "sum.h"
 
 namespace bastionlab {
 
@@ -18,7 +18,8 @@ class Form {
   // out += G_slot, in the parameter's shape; out is float64.
   virtual void add_to(int64_t slot, at::Tensor& out) const = 0;
   // sum += sum over b of factors_b * G_b; exactly nothing for a record whose factor is zero, whatever was recorded of it.
-  virtual void accumulate(const at::Tensor& factors /* [B] float64 */, at::Tensor& sum) = 0;
+  // PRIVACY: on the grid, with blocks.h's bound on what rounding can make of one record.
+  virtual void accumulate(const at::Tensor& factors /* [B] float64 */, Sum& sum) = 0;
 };
 
 }  // namespace bastionlab

@@ -1,11 +1,10 @@
-// Wichura's algorithm AS 241 (PPND16), relative error about 1e-16.
-//
-// A word gives a sign and a 63-bit magnitude m, the normal's one-sided tail probability in units of 2^-64. PRIVACY: a fixed-point
-// uniform has few points far out; where fewer than 52 bits are left, another word goes on below, so that the tail is as fine as the
-// middle: to 2^-128, beyond 13 standard deviations.
+// Wichura's algorithm AS 241 (PPND16) in double precision, and where its last bits would decide, normal_tail.h.
 #include "gaussian.h"
 
+#include <bit>
 #include <cmath>
+
+#include "normal_tail.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define BL_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -17,8 +16,12 @@ namespace bastionlab {
 namespace {
 
 constexpr uint64_t kSign = uint64_t{1} << 63;
-constexpr uint64_t kCoarse = uint64_t{1} << 52;  // below it a magnitude has too few bits
+constexpr uint64_t kCoarse = uint64_t{1} << 52;  // below it the first 63 bits say too little of a probability
 constexpr double kCentral = 0.425;               // |p - 1/2| up to which the first approximation holds
+constexpr uint64_t kFirstCentral = static_cast<uint64_t>((0.5 - kCentral) * 0x1p63) * 2;
+// PRIVACY: a computed z is off by less than this times 1 + |z|; test_noise.py measures a sixteenth of it. The width of what 63 bits
+// leave open is far below.
+constexpr double kError = 0x1p-49;
 
 inline __attribute__((always_inline)) double ratio(double x, const double (&p)[8], const double (&q)[8]) {
   double num = p[7], den = q[7];
@@ -68,35 +71,74 @@ double tail(double p) {
   return r <= 5 ? ratio(r - 1.6, kC, kD) : ratio(r - 5, kE, kF);
 }
 
-// The middle for every word at once; it is wrong in the tails, and those are done again.
+// Half the magnitude fits a signed number, which every vector unit converts.
+inline __attribute__((always_inline)) double probability(uint64_t magnitude) {
+  return (static_cast<double>(static_cast<int64_t>(magnitude >> 1)) + 0.5) * 0x1p-63;  // (0, 1/2)
+}
+
+inline __attribute__((always_inline)) double central(double p) {
+  double q = 0.5 - p;
+  return q * ratio(0.180625 - q * q, kA, kB);
+}
+
+// |z| as if every word lay in the middle; it is wrong in the tails, and those are done again.
 BL_VECTOR void middle(const uint64_t* words, double* out, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] = central(probability(words[i] & ~kSign));
+}
+
+double normal(double p) { return 0.5 - p <= kCentral ? central(p) : tail(p); }
+
+// At 1.5 * 2^52 neighbouring doubles are 1 apart: what was added to it is an integer.
+constexpr double kToInteger = 0x1.8p52;
+
+inline __attribute__((always_inline)) int64_t nearest(double y) {
+  return std::bit_cast<int64_t>(y + kToInteger) - std::bit_cast<int64_t>(kToInteger);
+}
+
+// Whether z is too close to a boundary between two integers to be rounded.
+inline __attribute__((always_inline)) bool is_open(double z, double stddev) {
+  double y = stddev * z, from_boundary = 0.5 - std::abs(y - ((y + kToInteger) - kToInteger));
+  return !(from_boundary > stddev * kError * (1 + z));
+}
+
+BL_VECTOR void round(const double* z, double stddev, int64_t* out, int64_t* open, size_t n) {
   for (size_t i = 0; i < n; i++) {
-    // Half the magnitude fits a signed number, which every vector unit converts.
-    double p = (static_cast<double>(static_cast<int64_t>((words[i] & ~kSign) >> 1)) + 0.5) * 0x1p-63;  // (0, 1/2)
-    double q = 0.5 - p;
-    double z = q * ratio(0.180625 - q * q, kA, kB);
-    out[i] = (words[i] & kSign) != 0 ? -z : z;
+    out[i] = nearest(stddev * z[i]);
+    open[i] = is_open(z[i], stddev) ? 1 : 0;
   }
 }
 
 }  // namespace
 
-void gaussians(const uint64_t* words, double* out, size_t n) {
-  middle(words, out, n);
-  constexpr uint64_t first_central = static_cast<uint64_t>((0.5 - kCentral) * 0x1p63) * 2;
-  size_t extended = 0;
+double absolute_normal(uint64_t word) {
+  uint64_t magnitude = word & ~kSign;
+  return magnitude < kFirstCentral ? tail((static_cast<double>(magnitude) + 0.5) * 0x1p-64) : central(probability(magnitude));
+}
+
+void rounded_normals(const uint64_t* words, double stddev, int64_t* out, size_t n, std::vector<uint32_t>& open) {
+  double z[kNormalBlock];
+  int64_t is_open[kNormalBlock];
+  middle(words, z, n);
+  for (size_t i = 0; i < n; i++)
+    if ((words[i] & ~kSign) < kFirstCentral) z[i] = absolute_normal(words[i]);
+  round(z, stddev, out, is_open, n);
   for (size_t i = 0; i < n; i++) {
-    uint64_t magnitude = words[i] & ~kSign;
-    if (magnitude >= first_central) continue;
-    double p = (static_cast<double>(magnitude) + 0.5) * 0x1p-64;
-    if (magnitude < kCoarse) {
-      // Two of 4096 words come here; that the reserve of 64 is used up has a probability below 1e-60.
-      uint64_t more = words[kGaussianBlock + extended++ % kGaussianReserve];
-      p = (static_cast<double>(magnitude) + (static_cast<double>(more >> 11) + 0.5) * 0x1p-53) * 0x1p-64;
-    }
-    double z = tail(p);
-    out[i] = (words[i] & kSign) != 0 ? -z : z;
+    if ((words[i] & kSign) != 0) out[i] = -out[i];
+    if (is_open[i] != 0 || (words[i] & ~kSign) < kCoarse) open.push_back(i);
   }
+}
+
+int64_t rounded_normal(uint64_t word, uint64_t more, double stddev) {
+  uint64_t magnitude = word & ~kSign;
+  double p = (static_cast<double>(magnitude) + (static_cast<double>(more >> 11) + 0.5) * 0x1p-53) * 0x1p-64;
+  double z = normal(p);
+  int64_t rounded = nearest(stddev * z);
+  if (is_open(z, stddev)) {
+    // The number is close to a boundary, and for the largest deviations one of a few.
+    while (lies_beyond(magnitude, more, 2 * rounded + 1, stddev)) rounded++;
+    while (rounded > 0 && !lies_beyond(magnitude, more, 2 * rounded - 1, stddev)) rounded--;
+  }
+  return (word & kSign) != 0 ? -rounded : rounded;
 }
 
 }  // namespace bastionlab

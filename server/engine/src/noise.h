@@ -5,7 +5,8 @@
 
 namespace bastionlab {
 
-// sum += stddev * N(0, 1) in every coordinate, from the caller's generator, which is called on this thread only.
-void add_noise(at::Tensor& sum, double stddev, bl_random random, void* context);
+// sum += round(stddev * N(0, 1)) in every one of n coordinates, from the caller's generator, which is called on this thread only.
+// stddev is in units of the grid, at most kLargestDeviation.
+void add_noise(int64_t* sum, int64_t n, double stddev, bl_random random, void* context);
 
 }  // namespace bastionlab

@@ -1,5 +1,6 @@
 #include "norms.h"
 
+#include "blocks.h"
 #include "dense.h"
 #include "factors.h"
 #include "outer.h"
@@ -41,22 +42,48 @@ void join(Uses& uses) {
   uses.push_back(std::move(joined));
 }
 
-// PRIVACY: what is released of a record is summed from its parts in the parameter's own type, after the norm was taken. Its error
-// is at most the type's precision times the number of terms times the spread, so the spread is held to this many clipping norms; in
-// float32 that is 64 * 2^-24, half of C 2^-17 for each term. An honest gradient's spread is about the square root of its positions.
-double largest_spread(at::ScalarType type) { return type == at::kDouble ? 1e7 : 64; }
+// PRIVACY: each form is rounded to the grid by itself, and the grid's part of eta covers kMostForms of them.
+void write_out(Uses& uses, const at::Tensor& parameter, int64_t slots) {
+  std::vector<int64_t> shape = parameter.sizes().vec();
+  shape.insert(shape.begin(), slots);
+  at::Tensor gradients = at::zeros(shape, at::kDouble);  // [B, *parameter]
+  for (int64_t slot = 0; slot < slots; slot++) {
+    at::Tensor gradient = gradients.select(0, slot);
+    for (const auto& use : uses) use->add_to(slot, gradient);
+  }
+  uses.clear();
+  uses.push_back(std::make_unique<Dense>(std::move(gradients)));
+}
 
 // Far enough below the largest number of the type that no sum over a pass reaches it.
 double largest_number(at::ScalarType type) { return type == at::kDouble ? 1e280 : 1e30; }
 
 }  // namespace
 
-void join_uses(Measured& measured) {
-  for (Uses& uses : measured) {
+void join_uses(Measured& measured, const std::vector<at::Tensor>& parameters, int64_t slots) {
+  for (size_t p = 0; p < measured.size(); p++) {
+    Uses& uses = measured[p];
     join<Outer>(uses);  // may give a Dense
     join<Rows>(uses);
     join<Dense>(uses);
+    if (static_cast<int64_t>(uses.size()) > kMostForms) write_out(uses, parameters[p], slots);
   }
+}
+
+std::vector<at::Tensor> written_out(Measured& measured, const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (size_t p = 0; p < measured.size(); p++) {
+    gradients.push_back(at::zeros(parameters[p].sizes(), at::kDouble));
+    for (const auto& use : measured[p]) use->add_to(0, gradients.back());
+    measured[p].clear();
+  }
+  return gradients;
+}
+
+double norm_of(const std::vector<at::Tensor>& gradients) {
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients) squares += gradient.square().sum().item<double>();
+  return std::sqrt(squares);
 }
 
 at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts,

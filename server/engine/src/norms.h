@@ -13,8 +13,14 @@ namespace bastionlab {
 at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters,
                         const at::Tensor& counts /* [B] bool */, std::optional<double> clipping_norm);
 
+// The gradients of a pass of one record, by parameter, in float64. Empties what was measured.
+std::vector<at::Tensor> written_out(Measured& measured, const std::vector<at::Tensor>& parameters);
+
+// |G| over all of them together.
+double norm_of(const std::vector<at::Tensor>& gradients);
+
 // Joins the uses of each parameter that have one form: a weight used at every step of a recurrent layer is used once at more
-// positions.
-void join_uses(Measured& measured);
+// positions. What is still in too many forms is written out.
+void join_uses(Measured& measured, const std::vector<at::Tensor>& parameters, int64_t slots);
 
 }  // namespace bastionlab

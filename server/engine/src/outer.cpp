@@ -1,7 +1,9 @@
 #include "outer.h"
 
+#include <algorithm>
 #include <limits>
 
+#include "blocks.h"
 #include "dense.h"
 #include "factors.h"
 
@@ -10,7 +12,33 @@ namespace {
 
 // PRIVACY: the clipped sum scales `left` by C over the norm, in float32. Beside a row this large what remains of `left` may fall
 // below the smallest float, part of a sum that cancels vanishes, and the rest is many times C. Such a record counts as not finite.
-constexpr double kLargestRow = 1e26;
+constexpr double kLargestRow = 1e15;
+
+// Numbers of the sum that are worked on at once: with the product's and the sum's own they stay in a core's cache.
+constexpr int64_t kTile = 1 << 16;
+
+// Some rows of one group's block of the parameter, from the records of all blocks.
+void add_tile(const at::Tensor& left /* [B, T, rows] */, const at::Tensor& right /* [B, T, n] */, const Blocks& blocks,
+              int64_t begin, Sum& sum) {
+  int64_t slots = left.size(0), positions = left.size(1);
+  at::Tensor part = at::empty({left.size(2), right.size(2)}, left.options());  // [rows, n]
+  at::Tensor total;                                                            // the same in float64, where there are several runs
+  for (int64_t slot = 0; slot < slots; slot += blocks.records) {
+    int64_t records = std::min(blocks.records, slots - slot);
+    if (total.defined()) total.zero_();
+    for (int64_t t = 0; t < positions; t += blocks.run) {
+      int64_t run = std::min(blocks.run, positions - t);
+      // PRIVACY: in the parameter's own type only what belongs to this block is summed.
+      at::Tensor l = left.narrow(0, slot, records).narrow(1, t, run).flatten(0, 1);   // [records run, rows]
+      at::Tensor r = right.narrow(0, slot, records).narrow(1, t, run).flatten(0, 1);  // [records run, n]
+      at::mm_out(part, l.t(), r);
+      if (blocks.run >= positions) break;
+      total = total.defined() ? total.add_(part) : part.to(at::kDouble);
+    }
+    sum.add(begin, total.defined() ? total : part);
+  }
+}
+
 
 }  // namespace
 
@@ -44,13 +72,19 @@ void Outer::add_to(int64_t slot, at::Tensor& out) const {
   blocks.baddbmm_(left_[slot].transpose(1, 2).to(at::kDouble), right_[slot].to(at::kDouble));
 }
 
-void Outer::accumulate(const at::Tensor& factors, at::Tensor& sum) {
+void Outer::accumulate(const at::Tensor& factors, Sum& sum) {
   at::Tensor left = scaled(left_, factors), right = without_zeroed(right_, factors);
-  at::Tensor blocks = sum.view({left.size(1), left.size(3), right.size(3)});  // [groups, m, n]
-  for (int64_t group = 0; group < blocks.size(0); group++) {
-    at::Tensor block = blocks[group];
-    block.addmm_(left.select(1, group).flatten(0, 1).t(), right.select(1, group).flatten(0, 1));  // [m, B T] [B T, n]
-  }
+  int64_t groups = left.size(1), m = left.size(3), n = right.size(3);
+  Blocks blocks = blocks_of(left.size(0), left.size(2), left.scalar_type());
+  int64_t rows = std::clamp<int64_t>(kTile / std::max<int64_t>(n, 1), 1, std::max<int64_t>(m, 1)), tiles = (m + rows - 1) / rows;
+  at::parallel_for(0, groups * tiles, 1, [&](int64_t first, int64_t last) {
+    torch::NoGradGuard no_grad;  // of this thread
+    for (int64_t i = first; i < last; i++) {
+      int64_t group = i / tiles, row = i % tiles * rows;
+      at::Tensor some = left.select(1, group).narrow(2, row, std::min(rows, m - row));
+      add_tile(some, right.select(1, group), blocks, (group * m + row) * n, sum);
+    }
+  });
 }
 
 std::unique_ptr<Form> Outer::joined(const std::vector<Outer*>& uses) {

@@ -17,7 +17,7 @@ class Outer : public Form {
   at::Tensor squared_norms() const override;
   at::Tensor spread() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
-  void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+  void accumulate(const at::Tensor& factors, Sum& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Outer*>& uses);
   const at::Tensor& left() const { return left_; }    // [B, groups, T, m]

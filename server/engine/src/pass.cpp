@@ -33,7 +33,7 @@ void measure_gradients(Frame& frame, const at::Tensor& loss, Measured& out) {
     gradients[i].reset();
     frame.recordings[i].measure = nullptr;
   }
-  join_uses(out);
+  join_uses(out, frame.parameters, frame.slots);
 }
 
 }  // namespace
@@ -65,7 +65,8 @@ Measurement measure(const Program& program, const std::vector<at::Tensor>& param
   std::vector<uint8_t> filled;
   for (int64_t slot : slots) filled.push_back(slot >= 0);
   at::Tensor occupied = at::from_blob(filled.data(), {frame.slots}, at::kByte).ne(0);
-  out.counts = losses.counts.logical_and(occupied);
+  out.losses = losses.per_record.detach().to(at::kDouble);
+  out.counts = losses.counts.logical_and(occupied).logical_and(out.losses.isfinite());
   try {
     measure_gradients(frame, losses.per_record.sum(), out.measured);
   } catch (const std::exception& e) {
@@ -75,9 +76,9 @@ Measurement measure(const Program& program, const std::vector<at::Tensor>& param
   return out;
 }
 
-void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<at::Tensor>& sums) {
+void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<Sum>& sums) {
   torch::NoGradGuard no_grad;
-  for (size_t p = 0; p < sums.size(); p++) {
+  for (size_t p = 0; p < measurement.measured.size(); p++) {
     for (auto& use : measurement.measured[p]) use->accumulate(factors, sums[p]);
     measurement.measured[p].clear();
   }

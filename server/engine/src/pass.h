@@ -9,6 +9,7 @@ namespace bastionlab {
 
 struct Measurement {
   Measured measured;
+  at::Tensor losses;  // [B] float64
   at::Tensor counts;  // [B] bool: the slot holds a record with a label that the loss knows
 };
 
@@ -21,6 +22,6 @@ Measurement measure(const Program& program, const std::vector<at::Tensor>& param
                     const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds);
 
 // sums += what was measured, each record by its factor. Empties the measurement.
-void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<at::Tensor>& sums);
+void accumulate(Measurement& measurement, const at::Tensor& factors, std::vector<Sum>& sums);
 
 }  // namespace bastionlab

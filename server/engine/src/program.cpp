@@ -21,6 +21,13 @@ std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* s
   program->parameters = std::move(replayed.parameters);
   program->tape = std::move(replayed.tape);
   if (program->trainable().empty()) throw Failure(BL_INCOMPATIBLE_MODEL, "no parameter of the model requires a gradient");
+  for (const Parameter* parameter : program->trainable()) {
+    at::ScalarType type = parameter->tensor.scalar_type();
+    // PRIVACY: the bound on what rounding adds is for these two.
+    if (type != at::kFloat && type != at::kDouble)
+      throw Failure(BL_INCOMPATIBLE_MODEL, "a trainable parameter must be float32 or float64; call .float() on the model", "",
+                    parameter->name);
+  }
   const ValueInfo& output = program->tape.values[program->tape.output];
   check_loss(program->loss, output.shape, output.dtype, program->schema.label);
   program->unmeasured = program->tape;
@@ -30,10 +37,11 @@ std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* s
 }
 
 void rehearse(const Program& program, int64_t pass_size) {
-  std::vector<at::Tensor> parameters, sums;
+  std::vector<at::Tensor> parameters;
+  std::vector<Sum> sums;
   for (const Parameter* parameter : program.trainable()) {
     parameters.push_back(parameter->tensor.detach());
-    sums.push_back(at::zeros_like(parameter->tensor, at::MemoryFormat::Contiguous));
+    sums.emplace_back(parameter->tensor.sizes(), std::nullopt);
   }
   std::vector<int64_t> empty(pass_size, -1);
   Measurement pass = measure(program, parameters, nullptr, empty, std::vector<uint64_t>(pass_size, 0));

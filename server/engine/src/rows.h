@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "form.h"
@@ -14,14 +15,22 @@ class Rows : public Form {
   at::Tensor squared_norms() const override;
   at::Tensor spread() const override;
   void add_to(int64_t slot, at::Tensor& out) const override;
-  void accumulate(const at::Tensor& factors, at::Tensor& sum) override;
+  void accumulate(const at::Tensor& factors, Sum& sum) override;
 
   static std::unique_ptr<Form> joined(const std::vector<Rows*>& uses);
   const at::Tensor& index() const { return index_; }          // [B, T]
   const at::Tensor& gradients() const { return gradients_; }  // [B, T, d]
 
  private:
+  // Equal indices of a record brought together.
+  struct Grouped {
+    at::Tensor index;  // [B, T] int64; zero where there are fewer rows than positions
+    at::Tensor sums;   // [B, T, d] float64; zero there
+  };
+  const Grouped& grouped() const;
+
   at::Tensor index_, gradients_;
+  mutable std::optional<Grouped> grouped_;  // once for the norms and the sum
 };
 
 }  // namespace bastionlab

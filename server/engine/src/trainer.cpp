@@ -1,42 +1,34 @@
 #include "trainer.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "dtype.h"
 #include "failure.h"
+#include "grid.h"
 #include "noise.h"
 #include "optimizer.h"
 
 namespace bastionlab {
 namespace {
 
-constexpr int64_t kMaxPassSize = 1 << 20;
+// A little less than the bound: what rounding adds to an exact contribution must still fit.
+constexpr double kExactMargin = 1 - 0x1p-12;
 
-void check(const bl_training& training) {
-  auto positive = [](double x) { return std::isfinite(x) && x > 0; };
-  if (training.pass_size < 1 || training.pass_size > kMaxPassSize) throw Failure(BL_INVALID_ARGUMENT, "pass_size must be positive");
-  if (!positive(training.normalizer)) throw Failure(BL_INVALID_ARGUMENT, "normalizer must be positive");
-  if (training.is_private == 0) return;
-  // PRIVACY: a private run without clipping or without noise does not exist.
-  if (!positive(training.clipping_norm)) throw Failure(BL_INVALID_ARGUMENT, "clipping_norm must be positive");
-#ifdef BL_TESTING
-  if (!std::isfinite(training.noise_stddev) || training.noise_stddev < 0)
-    throw Failure(BL_INVALID_ARGUMENT, "noise_stddev must not be negative");
-#else
-  if (!positive(training.noise_stddev)) throw Failure(BL_INVALID_ARGUMENT, "noise_stddev must be positive");
-#endif
+std::vector<at::Tensor> copies(const std::vector<const Parameter*>& parameters) {
+  std::vector<at::Tensor> out;
+  for (const Parameter* parameter : parameters) out.push_back(parameter->tensor.detach().clone(at::MemoryFormat::Contiguous));
+  return out;
 }
 
 }  // namespace
 
-Trainer::Trainer(const Program& program, const bl_training& training) : program_(program), training_(training) {
-  check(training);
+Trainer::Trainer(const Program& program, const bl_training& training)
+    : program_(program), training_(training), parameters_(copies(program.trainable())), release_(training, parameters_) {
   for (const Parameter* parameter : program.trainable()) {
     names_.push_back(parameter->name);
-    parameters_.push_back(parameter->tensor.detach().clone(at::MemoryFormat::Contiguous));
-    sums_.push_back(at::zeros_like(parameters_.back()));
+    sums_.emplace_back(parameter->tensor.sizes(), release_.unit);
   }
+  sums_.emplace_back(at::IntArrayRef{1}, release_.unit);  // of losses
   optimizer_ = make_optimizer(training.optimizer, parameters_);
 }
 
@@ -54,8 +46,45 @@ std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const st
 }
 
 void Trainer::add(Measurement& pass) {
-  auto clipping_norm = training_.is_private != 0 ? std::make_optional(training_.clipping_norm) : std::nullopt;
-  accumulate(pass, clip_factors(pass.measured, parameters_, pass.counts, clipping_norm), sums_);
+  torch::NoGradGuard no_grad;
+  if (release_.exact && release_.unit)
+    add_exact(pass);
+  else
+    add_certified(pass, release_.clips ? std::make_optional(release_.gradient_norm) : std::nullopt);
+}
+
+void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_norm) {
+  at::Tensor factors = clip_factors(pass.measured, parameters_, pass.counts, clipping_norm);  // [B]
+  if (release_.loss_bound > 0) {
+    // PRIVACY: what is not finite contributes to neither, and a loss is rounded by itself.
+    at::Tensor losses = release_.scaled_losses(pass.losses).masked_fill_(factors.eq(0), 0);  // [B]
+    sums_.back().add_rows(at::zeros({losses.size(0)}, at::kLong), losses.unsqueeze(1));
+  }
+  accumulate(pass, factors, sums_);
+}
+
+// PRIVACY: the very integers that are added are measured before, so that nothing of how they were computed matters.
+void Trainer::add_exact(Measurement& pass) {
+  if (!pass.counts.item<bool>()) return;
+  std::vector<at::Tensor> gradients = written_out(pass.measured, parameters_);  // float64
+  at::Tensor loss = release_.scaled_losses(pass.losses);               // [1]
+  double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm_of(gradients));
+  std::vector<at::Tensor> integers;
+  unsigned __int128 squares = 0;
+  auto round = [&](const at::Tensor& values, double scale) {
+    integers.push_back(at::empty(values.sizes(), at::kLong));
+    auto sum = round_all(integers.back().mutable_data_ptr<int64_t>(), values.const_data_ptr<double>(), scale / *release_.unit,
+                         release_.largest_norm, values.numel());
+    if (sum) squares += *sum;
+    return sum.has_value();
+  };
+  for (at::Tensor& gradient : gradients) {
+    if (!round(gradient, factor)) return;
+    gradient.reset();
+  }
+  if (release_.loss_bound > 0 && !round(loss, kExactMargin)) return;
+  if (squares > static_cast<unsigned __int128>(release_.largest_norm) * static_cast<unsigned __int128>(release_.largest_norm)) return;
+  for (size_t p = 0; p < integers.size(); p++) sums_[p].add_integers(integers[p].view({-1}));
 }
 
 bool Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
@@ -87,18 +116,18 @@ void Trainer::repeat(const uint8_t* records, int64_t n_records, int64_t slot, ui
 
 void Trainer::step(bl_random random, void* context) {
   torch::NoGradGuard no_grad;
-  bool noisy = training_.is_private != 0 && training_.noise_stddev > 0;
+  bool noisy = release_.unit.has_value() && release_.noise_stddev > 0;
   if (noisy && random == nullptr) throw Failure(BL_INVALID_ARGUMENT, "a private step needs a generator");
-  for (size_t p = 0; p < sums_.size(); p++) {
-    if (noisy) add_noise(sums_[p], training_.noise_stddev, random, context);  // PRIVACY: before anything else reads the sum
-    sums_[p].div_(training_.normalizer);
-    parameters_[p].mutable_grad() = sums_[p];
+  for (Sum& sum : sums_) {
+    // PRIVACY: before anything else reads the sum, and in every coordinate, whether a record touched it or not.
+    if (noisy) add_noise(sum.numbers().mutable_data_ptr<int64_t>(), sum.size(), release_.noise_stddev, random, context);
   }
+  for (size_t p = 0; p < parameters_.size(); p++)
+    parameters_[p].mutable_grad() = sums_[p].values().div_(training_.normalizer).to(parameters_[p].scalar_type());
+  loss_ = release_.loss_bound > 0 ? sums_.back().values().item<double>() / training_.normalizer / release_.loss_scale : 0;
   optimizer_->step();
-  for (size_t p = 0; p < sums_.size(); p++) {
-    parameters_[p].mutable_grad().reset();
-    sums_[p].zero_();
-  }
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  for (Sum& sum : sums_) sum.clear();
 }
 
 bl_tensor_view Trainer::parameter(int64_t index) const {

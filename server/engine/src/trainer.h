@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "pass.h"
+#include "release.h"
 
 namespace torch::optim {
 class Optimizer;
@@ -21,14 +22,18 @@ class Trainer {
   bool pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
   void repeat(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
   void step(bl_random random, void* context);
+  double loss() const { return loss_; }
 
   int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
   bl_tensor_view parameter(int64_t index) const;
   void set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes);
-  const at::Tensor& sum(int64_t index) const { return sums_.at(index); }
+  // By parameter; the last one is of losses.
+  const Sum& sum(int64_t index) const { return sums_.at(index); }
 
  private:
   void add(Measurement& pass);
+  void add_certified(Measurement& pass, std::optional<double> clipping_norm);
+  void add_exact(Measurement& pass);
   std::optional<Measurement> try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
                                          const std::vector<uint64_t>& seeds);
 
@@ -36,7 +41,9 @@ class Trainer {
   bl_training training_;
   std::vector<std::string> names_;
   std::vector<at::Tensor> parameters_;
-  std::vector<at::Tensor> sums_;
+  Release release_;
+  std::vector<Sum> sums_;  // by parameter; the last one is of losses
+  double loss_ = 0;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
 };
 

@@ -80,9 +80,12 @@ class Training(ctypes.Structure):
     _fields_ = [
         ("pass_size", c_int64),
         ("is_private", c_int32),
+        ("release", c_int32),
+        ("grid_exponent", c_int32),
         ("clipping_norm", c_double),
         ("noise_stddev", c_double),
         ("normalizer", c_double),
+        ("loss_bound", c_double),
         ("optimizer", Optimizer),
     ]
 
@@ -176,6 +179,7 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     ),
     "bl_trainer_repeat": (c_int32, [c_void_p, c_char_p, c_int64, c_int64, c_uint64, _ERROR]),
     "bl_trainer_step": (c_int32, [c_void_p, RANDOM, c_void_p, _ERROR]),
+    "bl_trainer_loss": (c_double, [c_void_p]),
     "bl_trainer_parameter_count": (c_int64, [c_void_p]),
     "bl_trainer_parameter": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),
     "bl_trainer_set_parameter": (c_int32, [c_void_p, c_char_p, c_int32, c_char_p, c_size_t, _ERROR]),
@@ -186,6 +190,10 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_evaluator_add": (c_int32, [c_void_p, c_char_p, c_int64, c_int64, c_uint64, _ERROR]),
     "bl_evaluator_release": (c_int32, [c_void_p, RANDOM, c_void_p, POINTER(c_int64), _ERROR]),
     "bl_testing_clipped_sum": (c_int32, [c_void_p, c_int64, POINTER(c_double), c_size_t, _ERROR]),
+    "bl_testing_grid_sum": (c_int32, [c_void_p, c_int64, POINTER(c_int64), c_size_t, _ERROR]),
+    "bl_testing_noise": (c_int32, [c_double, POINTER(c_int64), c_size_t, RANDOM, c_void_p, _ERROR]),
+    "bl_testing_rounded_normal": (c_int64, [c_uint64, c_uint64, c_double]),
+    "bl_testing_normal": (c_double, [c_uint64]),
 }
 
 

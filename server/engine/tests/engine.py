@@ -59,13 +59,21 @@ class Optimizer:
 SGD, ADAM, ADAMW = 1, 2, 3
 
 
+UNROUNDED, EXACT, CERTIFIED = 0, 1, 2
+
+
 @dataclass(frozen=True)
 class Training:
+    """By default as no release build can be: clipped, without a grid and without noise, to compare with an oracle."""
+
     pass_size: int = 4
     is_private: bool = True
+    release: int = UNROUNDED
+    grid_exponent: int = 30
     clipping_norm: float = 1.0
-    noise_stddev: float = 1e-30  # too small to be seen beside a sum in float64: the header wants more than zero
+    noise_stddev: float = 0.0
     normalizer: float = 1.0
+    loss_bound: float = 0.0
     optimizer: Optimizer = field(default_factory=Optimizer)
 
     def to_c(self) -> abi.Training:
@@ -294,20 +302,32 @@ class Trainer:
             error,
         )
 
+    def loss(self) -> float:
+        loss: float = self.library.bl_trainer_loss(self.handle)
+        return loss
+
     def clipped_sum(self) -> dict[str, Tensor]:
         """The step's sum so far, before noise, by parameter, in float64."""
-        sums: dict[str, Tensor] = {}
-        for index in range(self._count()):
-            name, parameter = self._parameter(index)
-            out = torch.zeros(parameter.shape, dtype=torch.float64)
-            pointer = ctypes.cast(out.data_ptr(), ctypes.POINTER(ctypes.c_double))
-            error = abi.Error()
-            _check(
-                self.library.bl_testing_clipped_sum(self.handle, index, pointer, out.numel(), ctypes.byref(error)),
-                error,
-            )
-            sums[name] = out
-        return sums
+        return {
+            name: self._sum(index, parameter.shape, torch.float64)
+            for index, (name, parameter) in enumerate(self._parameter(i) for i in range(self._count()))
+        }
+
+    def grid_sum(self) -> dict[str, Tensor]:
+        """The same in integers of the grid, int64; the sum of losses is called "loss"."""
+        sums = {
+            name: self._sum(index, parameter.shape, torch.int64)
+            for index, (name, parameter) in enumerate(self._parameter(i) for i in range(self._count()))
+        }
+        return sums | {"loss": self._sum(self._count(), torch.Size([1]), torch.int64)}
+
+    def _sum(self, index: int, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        out, error = torch.zeros(shape, dtype=dtype), abi.Error()
+        integers = dtype == torch.int64
+        function = self.library.bl_testing_grid_sum if integers else self.library.bl_testing_clipped_sum
+        pointer = ctypes.cast(out.data_ptr(), ctypes.POINTER(ctypes.c_int64 if integers else ctypes.c_double))
+        _check(function(self.handle, index, pointer, out.numel(), ctypes.byref(error)), error)
+        return out
 
     def _count(self) -> int:
         count: int = self.library.bl_trainer_parameter_count(self.handle)

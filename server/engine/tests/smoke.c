@@ -146,6 +146,8 @@ int main(int argc, char** argv) {
   const bl_training training = {.pass_size = kPass,
                                 .is_private = 1,
                                 .clipping_norm = 1,
+                                .release = BL_CERTIFIED,
+                                .grid_exponent = 24,
                                 .noise_stddev = 0.5,
                                 .normalizer = 4,
                                 .optimizer = {.kind = BL_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}};

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import nn
 
 from archive import archive
-from engine import Engine, RandomSource, Trainer, Training
+from engine import CERTIFIED, Engine, RandomSource, Trainer, Training
 from records import Record, Schema
 
 WIDTH = 720  # two layers of it: a little more than a million coordinates
@@ -39,7 +39,7 @@ def empty_trainer(engine: Engine, stddev: float, normalizer: float, dtype: torch
         nn.init.zeros_(parameter)
     schema = Schema.of(Record({"x": torch.zeros(WIDTH, dtype=dtype)}, torch.zeros(WIDTH, dtype=dtype)))
     program = engine.load(archive(module, schema, "trace"), schema, "l2")
-    return program.trainer(Training(noise_stddev=stddev, normalizer=normalizer))
+    return program.trainer(Training(release=CERTIFIED, noise_stddev=stddev, normalizer=normalizer))
 
 
 def noise_of_steps(trainer: Trainer, random: RandomSource = os.urandom) -> Iterator[np.ndarray]:
@@ -91,7 +91,8 @@ def test_coordinates_are_independent(engine: Engine) -> None:
         # Box and Muller's two halves are uncorrelated, and their squares would show it if a radius were used twice.
         squares = ((z[lag:] ** 2 - 1) * (z[:-lag] ** 2 - 1)).mean() / 2
         assert abs(squares) * pairs**0.5 < 6, f"squares, lag {lag}"
-    assert np.unique(z).size > z.size - 5
+    # On a grid of 2^-30 some 140 of a million numbers meet by chance.
+    assert np.unique(z).size > z.size - 300
 
 
 def test_every_step_has_its_own_noise_and_asks_for_fresh_bytes(engine: Engine) -> None:
@@ -127,7 +128,7 @@ def test_the_noise_does_not_depend_on_the_records(engine: Engine) -> None:
     module = TwoLayers(torch.float64)
     schema = Schema.of(records[0])
     program = engine.load(archive(module, schema, "trace"), schema, "l2")
-    empty, full = (program.trainer(Training(noise_stddev=1.0)) for _ in range(2))
+    empty, full = (program.trainer(Training(release=CERTIFIED, noise_stddev=1.0)) for _ in range(2))
     full.run_pass(records, [0, 1, 2])
     total = full.clipped_sum()
     empty.step(Stream(b"one"))
@@ -142,4 +143,4 @@ def test_noise_is_scaled_by_its_deviation_over_the_normalizer(engine: Engine) ->
         float(next(noise_of_steps(empty_trainer(engine, stddev, normalizer), Stream(b"one"))).std())
         for stddev, normalizer in ((1.0, 1.0), (5.0, 1.0), (1.0, 4.0), (1e-3, 1.0))
     ]
-    assert deviations == pytest.approx([deviations[0] * factor for factor in (1, 5, 0.25, 1e-3)], rel=1e-9)
+    assert deviations == pytest.approx([deviations[0] * factor for factor in (1, 5, 0.25, 1e-3)], rel=5 / (2 * 2 * WIDTH**2) ** 0.5)

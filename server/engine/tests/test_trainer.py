@@ -12,7 +12,7 @@ from torch import nn
 from abi import Status
 from archive import archive
 from comparison import assert_same
-from engine import ADAM, SGD, Engine, EngineError, Optimizer, Program, Training
+from engine import ADAM, CERTIFIED, EXACT, SGD, Engine, EngineError, Optimizer, Program, Training
 from oracle import Expected
 from records import Record, Schema
 
@@ -40,9 +40,20 @@ BAD_TRAINING: list[dict[str, object]] = [
     {"clipping_norm": -1.0},
     {"clipping_norm": math.nan},
     {"clipping_norm": math.inf},
-    {"noise_stddev": -1.0},
-    {"noise_stddev": math.nan},
-    {"noise_stddev": math.inf},
+    {"release": 3},
+    {"release": -1},
+    {"release": EXACT},
+    {"release": CERTIFIED, "grid_exponent": 0},
+    {"release": CERTIFIED, "grid_exponent": 16},
+    {"release": CERTIFIED, "grid_exponent": 41},
+    {"release": CERTIFIED, "grid_exponent": 40, "pass_size": 1 << 16},
+    {"release": CERTIFIED, "noise_stddev": -1.0},
+    {"release": CERTIFIED, "noise_stddev": math.nan},
+    {"release": CERTIFIED, "noise_stddev": math.inf},
+    {"release": CERTIFIED, "noise_stddev": 2.0**17},
+    {"loss_bound": -1.0},
+    {"loss_bound": math.nan},
+    {"loss_bound": math.inf},
     {"normalizer": 0.0},
     {"normalizer": -2.0},
     {"normalizer": math.nan},

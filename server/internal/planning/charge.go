@@ -21,6 +21,8 @@ func Charge(p Plan, datasetID string, programSHA256 []byte) ([]byte, error) {
 		MaxGradNorm:   p.MaxGradNorm,
 		Accountant:    p.Accountant,
 		ReleaseMode:   p.ReleaseMode,
+		GridExponent:  int32(p.GridExponent),
+		Eta:           p.Eta,
 		LossBound:     p.LossBound,
 		Metric:        p.Metric,
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
-// PRIVACY: clipped gradients are summed in float32, of which the smallest is 1e-38. Far from 1, what rounding to zero takes from a sum of
-// parts that cancel is no longer small beside the clipping norm.
+// PRIVACY: products are summed in float32, of which the smallest is 1e-38. docs/release.md bounds what is lost below it for a clipping norm
+// of at least the first.
 const (
 	minGradNorm = 1e-6
 	maxGradNorm = 1e9
@@ -46,10 +46,8 @@ func (r Request) checkOffer() error {
 		return refusal.New(refusal.InvalidArgument, next, format, args...)
 	}
 	switch {
-	case r.Release == "exact" || r.Release == "certified":
-		return invalid(`leave release out, or pass "float"`, "release %q is not offered yet", r.Release)
-	case r.Release != "" && r.Release != ReleaseFloat:
-		return invalid(`leave release out, or pass "float"`, "there is no release %q", r.Release)
+	case r.Release != "" && r.Release != ReleaseCertified && r.Release != ReleaseExact:
+		return invalid(`leave release out, or pass "certified" or "exact"`, "there is no release %q", r.Release)
 	case r.ConstantTime:
 		return invalid("pass constant_time=False", "training in constant time is not offered yet")
 	case r.Device != "" && r.Device != "cpu":

@@ -29,7 +29,7 @@ func lossBound(loss string, classes int64) (float64, error) {
 
 // LossError is the standard error of the mean loss of an epoch of so many steps: that of its noise.
 func (p Plan) LossError(steps int64) float64 {
-	return p.NoiseMultiplier * p.LossBound / math.Sqrt(lossShare) / float64(p.BatchSize) / math.Sqrt(float64(steps))
+	return p.NoiseMultiplier * (1 + p.Eta) * p.LossBound / math.Sqrt(lossShare) / float64(p.BatchSize) / math.Sqrt(float64(steps))
 }
 
 // TestValue is what a test's sum, in units of 2^-30, says, and its standard error: that of its noise.
@@ -40,5 +40,5 @@ func (p Plan) TestValue(sum int64) (value, standardError float64) {
 		scale = p.LossBound
 	}
 	slots := float64(p.BatchSize)
-	return scale * (math.Ldexp(float64(sum), -30) / slots), scale * p.NoiseMultiplier / slots
+	return scale * (math.Ldexp(float64(sum), -testGrid) / slots), scale * p.NoiseMultiplier / slots
 }

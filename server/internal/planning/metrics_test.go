@@ -44,9 +44,9 @@ func TestTheBoundOfALossIsPublicAndStandsInTheCharge(t *testing.T) {
 }
 
 func TestTheStandardErrorOfAnEpochsLoss(t *testing.T) {
-	// A step's sum of losses has noise of sigma in units of C, in which a loss of B has the length sqrt(0.05).
-	plan := planning.Plan{NoiseMultiplier: 0.8, LossBound: 4, BatchSize: 20}
-	perStep := 0.8 * 4 / math.Sqrt(0.05) / 20
+	// A step's sum of losses has noise of sigma (1 + eta) in units of C, in which a loss of B has the length sqrt(0.05).
+	plan := planning.Plan{NoiseMultiplier: 0.8, LossBound: 4, BatchSize: 20, Eta: 0.5}
+	perStep := 0.8 * 1.5 * 4 / math.Sqrt(0.05) / 20
 	for steps, want := range map[int64]float64{1: perStep, 100: perStep / 10} {
 		if got := plan.LossError(steps); math.Abs(got-want) > 1e-15 {
 			t.Errorf("%d steps: %v, want %v", steps, got, want)

@@ -31,10 +31,11 @@ type Request struct {
 	Metrics      bool   // release a noised loss of every epoch
 	Loss         string // of the model
 	Classes      int64  // the last dimension of the model's output
-	Release      string // "" or "float"
+	Release      string // "" or "certified", or "exact"
 	ConstantTime bool
 	Device       string // "" or "cpu"
 
+	Trainable        int64   // numbers that the model trains: they make the grid
 	Parameters       int64   // of the model, for the estimate of time; 0: unknown
 	RecordsPerSecond float64 // as measured, for the same; 0: unknown
 
@@ -83,16 +84,15 @@ type Plan struct {
 	Unlimited      bool
 	Accountant     string // how eps was shown; empty where not Private
 	ReleaseMode    string
+	GridExponent   int     // the grid's width is MaxGradNorm * 2^-GridExponent; 0 where not Private
+	GridError      float64 // what the grid may change of one record's contribution, in MaxGradNorm
+	Eta            float64 // one record moves a step's sum by at most MaxGradNorm * (1 + Eta), and the noise is scaled to that
 	LossBound      float64 // up to where a record's loss counts; 0: no losses
 	Metric         string  // what a test measures; empty: a training run
 
 	Seconds  float64 // an estimate
 	Warnings []string
 }
-
-// ReleaseFloat is the one release mode there is: contributions are clipped and summed in floating point and the noise comes from a CSPRNG. No
-// certified norms and no grid yet, so the mode names no bound on what rounding can reveal.
-const ReleaseFloat = "float"
 
 // Price plans the run or refuses it: InvalidArgument for what can never be run, BudgetExceeded for what does not fit any more.
 func Price(r Request) (Plan, error) {
@@ -104,7 +104,7 @@ func Price(r Request) (Plan, error) {
 		MaxGradNorm:  r.MaxGradNorm,
 		Epochs:       r.Epochs,
 		Unlimited:    r.Limit == 0,
-		ReleaseMode:  ReleaseFloat,
+		ReleaseMode:  ReleasePlain,
 	}
 	var err error
 	if r.Metrics {
@@ -131,7 +131,8 @@ func (p *Plan) withNoise(r Request) error {
 		return err
 	}
 	p.Private, p.Epsilon, p.Delta, p.RemainingAfter = true, price.epsilon, price.delta, price.remainingAfter
-	eps, delta := p.Epsilon.Float(), p.Delta.Float()
+	// PRIVACY: what the sampler of the noise is short of a true normal distribution is paid for; docs/release.md.
+	eps, delta := p.Epsilon.Float()-samplerShare, p.Delta.Float()
 	schedule, err := r.schedule(eps, delta)
 	if err != nil {
 		return err
@@ -143,7 +144,10 @@ func (p *Plan) withNoise(r Request) error {
 		return err
 	}
 	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
-	return nil
+	released := releaseOf(r.Release, r.Trainable)
+	p.ReleaseMode, p.GridExponent, p.GridError, p.Eta = released.mode, released.gridExponent, released.gridError, released.eta
+	p.MaxBatchSize = min(p.MaxBatchSize, released.largestPass())
+	return released.check(p.NoiseMultiplier, r.Declared, p.Steps, r.Trainable)
 }
 
 func (p *Plan) withoutNoise(r Request) error {
@@ -156,5 +160,6 @@ func (p *Plan) withoutNoise(r Request) error {
 		return err
 	}
 	p.BatchSize, p.Steps, p.SampleRate = schedule.batchSize, schedule.steps, schedule.sampleRate
+	p.MaxBatchSize = min(p.MaxBatchSize, mostPassSize)
 	return nil
 }

@@ -45,7 +45,7 @@ func TestTheWalkThroughsPlan(t *testing.T) {
 	if plan.Delta != 1_666_666_666_666 { // 1e-5 / 2 * 2/6
 		t.Errorf("delta %s", plan.Delta)
 	}
-	if plan.Accountant != "pld" || plan.ReleaseMode != "float" || len(plan.Warnings) != 0 {
+	if plan.Accountant != "pld" || plan.ReleaseMode != "certified" || len(plan.Warnings) != 0 {
 		t.Errorf("accountant %q, release %q, warnings %q", plan.Accountant, plan.ReleaseMode, plan.Warnings)
 	}
 	if plan.Epochs != 2 || plan.MaxBatchSize != 4 || plan.MaxGradNorm != 1 || plan.Seconds <= 0 {
@@ -84,7 +84,8 @@ func TestTheSameRequestGivesTheSameBytes(t *testing.T) {
 	want := &bastionlabv1.Charge{
 		DatasetId: "d1", ProgramSha256: []byte{1, 2}, Private: true, EpsilonNano: 2_000_000_000, DeltaAtto: 1_666_666_666_666,
 		Steps:       []*bastionlabv1.ChargedSteps{{SampleRate: first.SampleRate, NoiseMultiplier: first.NoiseMultiplier, Count: 199}},
-		MaxGradNorm: 1, Accountant: "pld", ReleaseMode: "float",
+		MaxGradNorm: 1, Accountant: "pld", ReleaseMode: "certified",
+		GridExponent: 17, Eta: first.Eta,
 	}
 	if !proto.Equal(&charge, want) {
 		t.Errorf("charge %v, want %v", &charge, want)
@@ -248,8 +249,7 @@ func TestInvalidRequests(t *testing.T) {
 		"no records":                {func(r *request) { r.Declared = 0 }, "no samples"},
 		"losses of one class":       {func(r *request) { r.Metrics, r.Loss, r.Classes = true, "cross_entropy", 1 }, "pass metrics=False"},
 		"losses of unknown classes": {func(r *request) { r.Metrics, r.Loss = true, "cross_entropy" }, "pass metrics=False"},
-		"release exact":             {func(r *request) { r.Release = "exact" }, "not offered yet"},
-		"release certified":         {func(r *request) { r.Release = "certified" }, "not offered yet"},
+		"noise beyond the grid":     {func(r *request) { r.Trainable, r.Epsilon = 1<<40, pointer(0.001) }, "does not fit into the integers"},
 		"release unheard of":        {func(r *request) { r.Release = "raw" }, `there is no release "raw"`},
 		"constant time":             {func(r *request) { r.ConstantTime = true }, "constant_time=False"},
 		"gpu":                       {func(r *request) { r.Device = "cuda" }, `pass device="cpu"`},
@@ -279,7 +279,7 @@ func TestADatasetWithoutALimit(t *testing.T) {
 	}
 	r.Epsilon = nil
 	plan = mustPrice(t, r)
-	if plan.Private || plan.NoiseMultiplier != 0 || plan.Epsilon != 0 || plan.Delta != 0 || plan.Accountant != "" || plan.BatchSize != 4 || plan.Steps != 2230 {
+	if plan.Private || plan.NoiseMultiplier != 0 || plan.Epsilon != 0 || plan.Delta != 0 || plan.Accountant != "" || plan.BatchSize != 4 || plan.Steps != 2230 || plan.ReleaseMode != "plain" {
 		t.Errorf("without eps: %+v", plan)
 	}
 	if len(plan.Warnings) == 0 || !strings.Contains(plan.Warnings[0], "without noise") {

@@ -28,15 +28,16 @@ type TestRequest struct {
 // Accuracy is the metric that is no loss.
 const Accuracy = "accuracy"
 
-// ReleaseExact is the release mode of a test: one record per pass, its value an integer of a grid, and the noise too.
-const ReleaseExact = "exact"
+// testGrid: a record's value is an integer between 0 and 2^testGrid, one record per pass, and the noise is an integer too. The engine's is
+// BL_METRIC_BITS.
+const testGrid = 30
 
 // PriceTest prices a test or refuses it. It is the Gaussian mechanism of sensitivity 1 with every slot in its one step; the plan's batch is
 // all slots.
 func PriceTest(r TestRequest) (Plan, error) {
 	plan := Plan{
 		SampleRate: 1, Steps: 1, BatchSize: r.Declared, MaxBatchSize: 1, Metric: r.Metric,
-		Unlimited: r.Limit == 0, ReleaseMode: ReleaseExact,
+		Unlimited: r.Limit == 0, ReleaseMode: ReleasePlain,
 	}
 	var err error
 	if plan.LossBound, err = r.bound(); err != nil {
@@ -83,6 +84,7 @@ func (p *Plan) withTestNoise(r TestRequest) error {
 	if err != nil {
 		return err
 	}
+	p.ReleaseMode, p.GridExponent = ReleaseExact, testGrid
 	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
 	return nil
 }

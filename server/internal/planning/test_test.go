@@ -32,7 +32,7 @@ func TestTheNoiseOfATestIsThatOfOneGaussianOfSensitivityOne(t *testing.T) {
 		if plan.Delta != r.DatasetDelta.Share(plan.Epsilon, r.Limit) || plan.Epsilon.Float() != eps || plan.RemainingAfter != r.Limit-plan.Epsilon {
 			t.Errorf("price %+v", plan)
 		}
-		if plan.SampleRate != 1 || plan.Steps != 1 || plan.BatchSize != 1115 || plan.MaxBatchSize != 1 || plan.ReleaseMode != "exact" || plan.Seconds <= 0 {
+		if plan.SampleRate != 1 || plan.Steps != 1 || plan.BatchSize != 1115 || plan.MaxBatchSize != 1 || plan.ReleaseMode != "exact" || plan.GridExponent != 30 || plan.Seconds <= 0 {
 			t.Errorf("plan %+v", plan)
 		}
 		// The analytic Gaussian mechanism (Balle and Wang 2018): delta(eps) = Phi(1/2s - eps s) - e^eps Phi(-1/2s - eps s).

@@ -2,8 +2,12 @@
 
 package trainer
 
+import "math"
+
 // noiseStddev is the standard deviation of the noise on a step's sum.
-func noiseStddev(multiplier, clippingNorm float64) float64 { return multiplier * clippingNorm }
+func noiseStddev(multiplier, sensitivity float64) float64 {
+	return math.Nextafter(multiplier*sensitivity, math.Inf(1))
+}
 
 // includesAll says whether every slot takes part in every step.
 func includesAll(asked bool) bool { return asked }

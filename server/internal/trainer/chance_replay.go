@@ -12,11 +12,11 @@ func replaysWithoutNoise() bool { return os.Getenv(replayVariable) == "0" }
 // vanishing is what the engine still accepts as noise and no parameter notices.
 const vanishing = 1e-30
 
-func noiseStddev(multiplier, clippingNorm float64) float64 {
+func noiseStddev(multiplier, sensitivity float64) float64 {
 	if replaysWithoutNoise() {
 		return vanishing
 	}
-	return multiplier * clippingNorm
+	return multiplier * sensitivity
 }
 
 func includesAll(asked bool) bool { return asked || replaysWithoutNoise() }

@@ -39,6 +39,8 @@ type Program interface {
 type Training struct {
 	PassSize     int64
 	Private      bool
+	Exact        bool  // else certified
+	GridExponent int32 // sums are integers in units of ClippingNorm * 2^-GridExponent
 	ClippingNorm float64
 	NoiseStddev  float64
 	Normalizer   float64

@@ -22,6 +22,10 @@ func checkSettings(s *trainerv1.Settings) error {
 	case s.GetPrivate() && !(positive(s.GetMaxGradNorm()) && positive(s.GetNoiseMultiplier())):
 		// PRIVACY: a private run without a bound or without noise does not exist.
 		return badRequest("a private run needs a gradient norm and a noise multiplier above zero")
+	case !(s.GetLossBound() >= 0) || math.IsInf(s.GetLossBound(), 1):
+		return badRequest("the losses' bound must not be negative")
+	case s.GetPrivate() && !(s.GetEta() >= 0 && s.GetEta() < 1):
+		return badRequest("eta must lie between 0 and 1")
 	}
 	return checkEpochEnds(s.GetEpochEnds(), s.GetSteps())
 }
@@ -53,7 +57,9 @@ func trainingOf(s *trainerv1.Settings) Training {
 	}
 	if training.Private {
 		training.ClippingNorm = s.GetMaxGradNorm()
-		training.NoiseStddev = noiseStddev(s.GetNoiseMultiplier(), s.GetMaxGradNorm())
+		training.Exact, training.GridExponent = s.GetExact(), s.GetGridExponent()
+		// PRIVACY: what one record can move, rounding included, times the multiplier that was solved for.
+		training.NoiseStddev = noiseStddev(s.GetNoiseMultiplier(), s.GetMaxGradNorm()*(1+s.GetEta()))
 	}
 	return training
 }

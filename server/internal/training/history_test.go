@@ -36,7 +36,7 @@ func TestLossesAreKeptWithTheRun(t *testing.T) {
 	if bound := w.trainer.prepared[0].GetSettings().GetLossBound(); bound != 2*math.Log(4) || plan.GetLossBound() != bound {
 		t.Errorf("the trainer's bound is %v, the plan's %v", bound, plan.GetLossBound())
 	}
-	off := plan.GetNoiseMultiplier() * plan.GetLossBound() / math.Sqrt(0.05) / 8 / math.Sqrt(8)
+	off := plan.GetNoiseMultiplier() * (1 + plan.GetEta()) * plan.GetLossBound() / math.Sqrt(0.05) / 8 / math.Sqrt(8)
 	want := []*bastionlabv1.EpochMetrics{
 		{Epoch: 1, Steps: 8, Loss: 0.75, StandardError: off}, {Epoch: 2, Steps: 8, Loss: -0.5, StandardError: off},
 	}

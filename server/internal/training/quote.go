@@ -35,6 +35,7 @@ func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingReque
 		Release:      request.GetRelease(),
 		ConstantTime: request.GetConstantTime(),
 		Device:       request.GetDevice(),
+		Trainable:    trainableCount(o.model.Report),
 		Parameters:   parameterCount(o.model.Report),
 		Accountant:   accountant{ctx.Err, s.known},
 	})
@@ -67,6 +68,9 @@ func planOf(priced planning.Plan, o *order) (*bastionlabv1.Plan, error) {
 		DeltaAtto:          int64(priced.Delta),
 		RemainingAfterNano: int64(priced.RemainingAfter),
 		ReleaseMode:        priced.ReleaseMode,
+		GridExponent:       int32(priced.GridExponent),
+		GridError:          priced.GridError,
+		Eta:                priced.Eta,
 		Seconds:            priced.Seconds,
 		Warnings:           priced.Warnings,
 		NbEpochs:           priced.Epochs,
@@ -94,6 +98,9 @@ func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRe
 			BatchSize:          priced.BatchSize,
 			PassSize:           min(priced.MaxBatchSize, declared), // a pass never holds more than every slot
 			Optimizer:          request.GetOptimizer(),
+			Exact:              priced.ReleaseMode == planning.ReleaseExact,
+			GridExponent:       int32(priced.GridExponent),
+			Eta:                priced.Eta,
 			Threads:            int32(s.Threads),
 			LossBound:          priced.LossBound,
 		},
@@ -117,11 +124,7 @@ func epochEnds(declared, batch, steps int64) []int64 {
 // parameterCount is how many numbers a model has, for the estimate of time.
 func parameterCount(report *bastionlabv1.CapabilityReport) (count int64) {
 	for _, parameter := range report.GetParameters() {
-		size := int64(1)
-		for _, dim := range parameter.GetShape() {
-			size *= dim // bounded when the report was checked
-		}
-		count += size
+		count += numbersOf(parameter)
 	}
 	return count
 }
@@ -135,6 +138,25 @@ func classes(report *bastionlabv1.CapabilityReport) int64 {
 	}
 	shape := outputs[0].GetShape()
 	return shape[len(shape)-1]
+}
+
+// trainableCount is how many of them a run trains.
+// PRIVACY: it makes the grid. It is read off the judged program, and the engine counts its own.
+func trainableCount(report *bastionlabv1.CapabilityReport) (count int64) {
+	for _, parameter := range report.GetParameters() {
+		if parameter.GetTrainable() {
+			count += numbersOf(parameter)
+		}
+	}
+	return count
+}
+
+func numbersOf(parameter *bastionlabv1.ParameterReport) int64 {
+	size := int64(1)
+	for _, dim := range parameter.GetShape() {
+		size *= dim // bounded when the report was checked
+	}
+	return size
 }
 
 func learningRate(optimizer *bastionlabv1.Optimizer) float64 {

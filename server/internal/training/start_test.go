@@ -49,7 +49,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"delta is NaN":             {scientist, func(r *bastionlabv1.TrainingRequest) { r.Delta = proto.Float64(math.NaN()) }, refusal.InvalidArgument, "delta"},
 		"constant time":            {scientist, func(r *bastionlabv1.TrainingRequest) { r.ConstantTime = true }, refusal.InvalidArgument, "constant"},
 		"a GPU":                    {scientist, func(r *bastionlabv1.TrainingRequest) { r.Device = "cuda" }, refusal.InvalidArgument, "cpu"},
-		"a mode that is not there": {scientist, func(r *bastionlabv1.TrainingRequest) { r.Release = "exact" }, refusal.InvalidArgument, "exact"},
+		"a mode that is not there": {scientist, func(r *bastionlabv1.TrainingRequest) { r.Release = "raw" }, refusal.InvalidArgument, "exact"},
 		"no optimizer":             {scientist, func(r *bastionlabv1.TrainingRequest) { r.Optimizer = nil }, refusal.InvalidArgument, "optimizer"},
 		"learning rate of nothing": {scientist, func(r *bastionlabv1.TrainingRequest) { r.Optimizer = sgd(&bastionlabv1.SGD{}) }, refusal.InvalidArgument, "lr"},
 		"learning rate is NaN":     {scientist, func(r *bastionlabv1.TrainingRequest) { r.Optimizer = sgd(&bastionlabv1.SGD{Lr: math.NaN()}) }, refusal.InvalidArgument, "lr"},

@@ -30,6 +30,11 @@ class TrainingPlan:
     loss_bound: float
     """Up to where a record's loss counts in the epochs' losses; 0: none are released."""
     release_mode: str
+    """"certified" or "exact"; "plain" for a run without noise."""
+    eta: float
+    """One record moves a step's sum by at most ``max_grad_norm * (1 + eta)``, and the noise is scaled to that."""
+    grid_error: float
+    """What rounding to the grid of integers may change of one record's contribution, in units of ``max_grad_norm``."""
     seconds: float
     """An estimate."""
     warnings: tuple[str, ...]
@@ -51,6 +56,8 @@ class TrainingPlan:
             remaining_after=math.inf if message.unlimited else message.remaining_after_nano / NANO,
             loss_bound=message.loss_bound,
             release_mode=message.release_mode,
+            eta=message.eta,
+            grid_error=message.grid_error,
             seconds=message.seconds,
             warnings=tuple(message.warnings),
             charge=message.charge,
@@ -73,7 +80,8 @@ class TrainingPlan:
             lines.append(f"losses            of every epoch, a record's up to {self.loss_bound:.3g}")
         if not math.isinf(self.remaining_after):
             lines.append(f"remaining after   {self.remaining_after:g}")
-        lines += [f"release mode      {self.release_mode}", f"time              about {_duration(self.seconds)}"]
+        bound = "" if math.isinf(self.epsilon) else f", eta {self.eta:.2g}, grid error {self.grid_error:.2g}"
+        lines += [f"release mode      {self.release_mode}{bound}", f"time              about {_duration(self.seconds)}"]
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
 
 

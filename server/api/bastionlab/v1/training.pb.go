@@ -352,7 +352,7 @@ type TrainingRequest struct {
 	MaxGradNorm   float64                `protobuf:"fixed64,8,opt,name=max_grad_norm,json=maxGradNorm,proto3" json:"max_grad_norm,omitempty"`
 	Optimizer     *Optimizer             `protobuf:"bytes,9,opt,name=optimizer,proto3" json:"optimizer,omitempty"`
 	Metrics       bool                   `protobuf:"varint,10,opt,name=metrics,proto3" json:"metrics,omitempty"`                                   // release a noised loss of every epoch; it costs nothing more
-	Release       string                 `protobuf:"bytes,11,opt,name=release,proto3" json:"release,omitempty"`                                    // empty: the server's default
+	Release       string                 `protobuf:"bytes,11,opt,name=release,proto3" json:"release,omitempty"`                                    // "certified" or "exact"; empty: certified
 	ConstantTime  bool                   `protobuf:"varint,12,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"`     // refused until the engine offers it
 	Device        string                 `protobuf:"bytes,13,opt,name=device,proto3" json:"device,omitempty"`                                      // "cpu"
 	ContinueRunId string                 `protobuf:"bytes,14,opt,name=continue_run_id,json=continueRunId,proto3" json:"continue_run_id,omitempty"` // a completed run of the same model, whose weights this one starts from
@@ -505,8 +505,11 @@ type Plan struct {
 	Warnings           []string               `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	NbEpochs           float64                `protobuf:"fixed64,14,opt,name=nb_epochs,json=nbEpochs,proto3" json:"nb_epochs,omitempty"`
 	// The deterministic encoding of Charge: what is shown here is what is authorised and written, byte for byte.
-	Charge    []byte `protobuf:"bytes,15,opt,name=charge,proto3" json:"charge,omitempty"`
-	Unlimited bool   `protobuf:"varint,16,opt,name=unlimited,proto3" json:"unlimited,omitempty"` // the dataset has no limit, so nothing "remains"
+	Charge       []byte  `protobuf:"bytes,15,opt,name=charge,proto3" json:"charge,omitempty"`
+	Unlimited    bool    `protobuf:"varint,16,opt,name=unlimited,proto3" json:"unlimited,omitempty"`                           // the dataset has no limit, so nothing "remains"
+	GridExponent int32   `protobuf:"varint,17,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"` // sums are integers in units of max_grad_norm * 2^-grid_exponent
+	GridError    float64 `protobuf:"fixed64,18,opt,name=grid_error,json=gridError,proto3" json:"grid_error,omitempty"`         // what that may change of one record's contribution, in units of max_grad_norm
+	Eta          float64 `protobuf:"fixed64,19,opt,name=eta,proto3" json:"eta,omitempty"`                                      // one record moves a step's sum by at most max_grad_norm * (1 + eta)
 	// Up to where a record's loss counts: the bound B of the loss, public. 0: the run releases no losses, or the test measures no loss.
 	LossBound     float64 `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`
 	Metric        string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"` // what a test measures; empty: a training run
@@ -656,6 +659,27 @@ func (x *Plan) GetUnlimited() bool {
 	return false
 }
 
+func (x *Plan) GetGridExponent() int32 {
+	if x != nil {
+		return x.GridExponent
+	}
+	return 0
+}
+
+func (x *Plan) GetGridError() float64 {
+	if x != nil {
+		return x.GridError
+	}
+	return 0
+}
+
+func (x *Plan) GetEta() float64 {
+	if x != nil {
+		return x.Eta
+	}
+	return 0
+}
+
 func (x *Plan) GetLossBound() float64 {
 	if x != nil {
 		return x.LossBound
@@ -682,6 +706,8 @@ type Charge struct {
 	MaxGradNorm   float64                `protobuf:"fixed64,7,opt,name=max_grad_norm,json=maxGradNorm,proto3" json:"max_grad_norm,omitempty"`
 	Accountant    string                 `protobuf:"bytes,8,opt,name=accountant,proto3" json:"accountant,omitempty"`
 	ReleaseMode   string                 `protobuf:"bytes,9,opt,name=release_mode,json=releaseMode,proto3" json:"release_mode,omitempty"`
+	GridExponent  int32                  `protobuf:"varint,10,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"`
+	Eta           float64                `protobuf:"fixed64,11,opt,name=eta,proto3" json:"eta,omitempty"`
 	LossBound     float64                `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"` // of the plan
 	Metric        string                 `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                          // of the plan
 	unknownFields protoimpl.UnknownFields
@@ -779,6 +805,20 @@ func (x *Charge) GetReleaseMode() string {
 		return x.ReleaseMode
 	}
 	return ""
+}
+
+func (x *Charge) GetGridExponent() int32 {
+	if x != nil {
+		return x.GridExponent
+	}
+	return 0
+}
+
+func (x *Charge) GetEta() float64 {
+	if x != nil {
+		return x.Eta
+	}
+	return 0
 }
 
 func (x *Charge) GetLossBound() float64 {
@@ -1841,7 +1881,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"\b_epsilonB\b\n" +
 	"\x06_deltaB\r\n" +
-	"\v_batch_size\"\xc2\x04\n" +
+	"\v_batch_size\"\x98\x05\n" +
 	"\x04Plan\x12)\n" +
 	"\x10noise_multiplier\x18\x01 \x01(\x01R\x0fnoiseMultiplier\x12\x1f\n" +
 	"\vsample_rate\x18\x02 \x01(\x01R\n" +
@@ -1862,10 +1902,14 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\bwarnings\x18\r \x03(\tR\bwarnings\x12\x1b\n" +
 	"\tnb_epochs\x18\x0e \x01(\x01R\bnbEpochs\x12\x16\n" +
 	"\x06charge\x18\x0f \x01(\fR\x06charge\x12\x1c\n" +
-	"\tunlimited\x18\x10 \x01(\bR\tunlimited\x12\x1d\n" +
+	"\tunlimited\x18\x10 \x01(\bR\tunlimited\x12#\n" +
+	"\rgrid_exponent\x18\x11 \x01(\x05R\fgridExponent\x12\x1d\n" +
+	"\n" +
+	"grid_error\x18\x12 \x01(\x01R\tgridError\x12\x10\n" +
+	"\x03eta\x18\x13 \x01(\x01R\x03eta\x12\x1d\n" +
 	"\n" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
-	"\x06metric\x18\x15 \x01(\tR\x06metric\"\xfb\x02\n" +
+	"\x06metric\x18\x15 \x01(\tR\x06metric\"\xb2\x03\n" +
 	"\x06Charge\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12%\n" +
@@ -1879,7 +1923,10 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"accountant\x18\b \x01(\tR\n" +
 	"accountant\x12!\n" +
-	"\frelease_mode\x18\t \x01(\tR\vreleaseMode\x12\x1d\n" +
+	"\frelease_mode\x18\t \x01(\tR\vreleaseMode\x12#\n" +
+	"\rgrid_exponent\x18\n" +
+	" \x01(\x05R\fgridExponent\x12\x10\n" +
+	"\x03eta\x18\v \x01(\x01R\x03eta\x12\x1d\n" +
 	"\n" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
 	"\x06metric\x18\x15 \x01(\tR\x06metric\"p\n" +

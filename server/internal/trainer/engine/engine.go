@@ -127,12 +127,19 @@ func (p *program) Train(training trainer.Training) (trainer.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	release := C.int32_t(C.BL_CERTIFIED)
+	if training.Exact {
+		release = C.BL_EXACT
+	}
 	settings := C.bl_training{
 		pass_size:     C.int64_t(training.PassSize),
 		is_private:    flag(training.Private),
+		release:       release,
+		grid_exponent: C.int32_t(training.GridExponent),
 		clipping_norm: C.double(training.ClippingNorm),
 		noise_stddev:  C.double(training.NoiseStddev),
 		normalizer:    C.double(training.Normalizer),
+		loss_bound:    C.double(training.LossBound),
 		optimizer:     optimizer,
 	}
 	var (

@@ -44,8 +44,7 @@ func (r *run) Step(random io.Reader) error {
 	return check(C.bl_step_with_go_random(r.handle, C.uintptr_t(handle), &failure), &failure)
 }
 
-// Loss is none yet: the engine has no such coordinate.
-func (r *run) Loss() float64 { return 0 }
+func (r *run) Loss() float64 { return float64(C.bl_trainer_loss(r.handle)) }
 
 // fillRandom is called by C in the midst of Step, on the same thread.
 //

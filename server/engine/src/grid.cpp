@@ -1,0 +1,52 @@
+#include "grid.h"
+
+#include <bit>
+#include <cmath>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define BL_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define BL_VECTOR
+#endif
+
+namespace bastionlab {
+namespace {
+
+// At 1.5 * 2^52 neighbouring doubles are 1 apart: adding it rounds to the nearest integer, which then stands in the lowest bits.
+constexpr double kToInteger = 0x1.8p52;
+
+inline __attribute__((always_inline)) int64_t rounded(double x) {
+  return std::bit_cast<int64_t>(x + kToInteger) - std::bit_cast<int64_t>(kToInteger);
+}
+
+}  // namespace
+
+BL_VECTOR void add_rounded(int64_t* sum, const float* values, double per_unit, size_t n) {
+  for (size_t i = 0; i < n; i++) sum[i] += rounded(static_cast<double>(values[i]) * per_unit);
+}
+
+BL_VECTOR void add_rounded(int64_t* sum, const double* values, double per_unit, size_t n) {
+  for (size_t i = 0; i < n; i++) sum[i] += rounded(values[i] * per_unit);
+}
+
+BL_VECTOR void add_scaled(double* out, const float* values, double factor, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] += factor * static_cast<double>(values[i]);
+}
+
+BL_VECTOR void add_scaled(double* out, const double* values, double factor, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] += factor * values[i];
+}
+
+std::optional<unsigned __int128> round_all(int64_t* out, const double* values, double per_unit, int64_t largest, size_t n) {
+  unsigned __int128 squares = 0;
+  for (size_t i = 0; i < n; i++) {
+    double x = values[i] * per_unit;
+    // Written so that NaN is too large.
+    if (!(std::abs(x) <= static_cast<double>(largest))) return std::nullopt;
+    out[i] = rounded(x);
+    squares += static_cast<unsigned __int128>(out[i] < 0 ? -out[i] : out[i]) * static_cast<uint64_t>(out[i] < 0 ? -out[i] : out[i]);
+  }
+  return squares;
+}
+
+}  // namespace bastionlab
