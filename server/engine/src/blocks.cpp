@@ -5,8 +5,6 @@
 namespace bastionlab {
 namespace {
 
-constexpr int64_t kMostRecords = 16;
-
 // A block of b records, run positions each, is a sum of n = b * run terms per coordinate; with the two roundings of the factor its error
 // is below (n + 4) u of the block's spread. Blocks of all parameters lie within one another, so errors add up to at most
 // 2 u (spread + 1) b (n + 4) (1 + log2(kMostRecords) / 2), and this is what b (n + 4) may be for that to stay below kRoundingShare.

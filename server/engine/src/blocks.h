@@ -23,6 +23,9 @@ constexpr double kRoundingShare = 0x1p-6;
 // Uses of one parameter that are rounded to the grid by themselves: beyond, they are written out and summed first.
 constexpr int64_t kMostForms = 4;
 
+// The longest block. Blocks begin at multiples of their length.
+constexpr int64_t kMostRecords = 16;
+
 struct Blocks {
   int64_t records;  // of one block: a power of two, so that blocks of several parameters lie within one another
   int64_t run;      // positions of one record that are multiplied at once

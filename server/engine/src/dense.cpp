@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks.h"
 #include "factors.h"
 #include "grid.h"
 
@@ -10,11 +11,12 @@ namespace {
 
 constexpr int64_t kTile = 2048;
 
-// out += sum over b of factors_b * rows[b, begin : begin + n]
+// out += sum over some b of factors_b * rows[b, begin : begin + n]
 template <class Scalar>
-void add_weighted(const at::Tensor& rows, const at::Tensor& factors, int64_t begin, int64_t n, double* out) {
+void add_weighted(const at::Tensor& rows, int64_t first, int64_t last, const at::Tensor& factors, int64_t begin, int64_t n,
+                  double* out) {
   const double* factor = factors.const_data_ptr<double>();
-  for (int64_t b = 0; b < rows.size(0); b++) {
+  for (int64_t b = first; b < last; b++) {
     // PRIVACY: a record that contributes nothing is not read: 0 * inf is not zero.
     if (factor[b] != 0) add_scaled(out, rows.const_data_ptr<Scalar>() + b * rows.size(1) + begin, factor[b], n);
   }
@@ -28,7 +30,7 @@ at::Tensor Dense::spread() const { return at::zeros({gradients_.size(0)}, at::kD
 
 void Dense::add_to(int64_t slot, at::Tensor& out) const { out.add_(gradients_[slot].view_as(out)); }
 
-// In float64 up to the rounding to the grid, some coordinates at a time.
+// In float64 up to the rounding to the grid, a block of records and some coordinates at a time.
 void Dense::accumulate(const at::Tensor& factors, Sum& sum) {
   at::Tensor g = flat().contiguous();  // [B, P]
   int64_t tiles = (g.size(1) + kTile - 1) / kTile;
@@ -36,12 +38,15 @@ void Dense::accumulate(const at::Tensor& factors, Sum& sum) {
     double total[kTile];
     for (int64_t tile = first; tile < last; tile++) {
       int64_t begin = tile * kTile, n = std::min(kTile, g.size(1) - begin);
-      std::fill_n(total, n, 0);
-      if (g.scalar_type() == at::kDouble)
-        add_weighted<double>(g, factors, begin, n, total);
-      else
-        add_weighted<float>(g, factors, begin, n, total);
-      sum.add(begin, total, n);
+      for (int64_t slot = 0; slot < g.size(0); slot += kMostRecords) {
+        int64_t end = std::min(slot + kMostRecords, g.size(0));
+        std::fill_n(total, n, 0);
+        if (g.scalar_type() == at::kDouble)
+          add_weighted<double>(g, slot, end, factors, begin, n, total);
+        else
+          add_weighted<float>(g, slot, end, factors, begin, n, total);
+        sum.add(begin, total, n);
+      }
     }
   });
 }

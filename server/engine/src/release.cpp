@@ -10,7 +10,7 @@
 namespace bastionlab {
 namespace {
 
-constexpr int64_t kMaxPassSize = 1 << 16;
+constexpr int64_t kMaxPassSize = 4096;
 constexpr int32_t kMostExponent = 40;
 // The share of C^2 that a released loss takes.
 constexpr double kLossShare = 0.05;
@@ -38,7 +38,7 @@ double largest_spread_of(const std::vector<at::Tensor>& parameters) {
 }  // namespace
 
 Release::Release(const bl_training& t, const std::vector<at::Tensor>& parameters) {
-  require(t.pass_size >= 1 && t.pass_size <= kMaxPassSize, "pass_size must be between 1 and 65536");
+  require(t.pass_size >= 1 && t.pass_size <= kMaxPassSize, "pass_size must be between 1 and 4096");
   require(positive(t.normalizer), "normalizer must be positive");
   require(t.loss_bound == 0 || positive(t.loss_bound), "loss_bound must not be negative");
   loss_bound = t.loss_bound;

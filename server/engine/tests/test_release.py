@@ -102,6 +102,24 @@ def test_one_record_moves_a_certified_sum_by_at_most_the_norm_and_eta(engine: En
         assert moved <= (2**k * (1 + ROUNDING_SHARE + GRID_SHARE)) ** 2
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if not case.may_be_refused], ids=lambda case: case.name)
+def test_what_a_record_adds_is_bit_for_bit_the_same_in_whatever_company(engine: Engine, case: Case) -> None:
+    """In float32, where every other order of a sum shows. Blocks of records are at most 16 long and begin at multiples of their
+    length: slots 0 and 16 never share one, so their integers add up exactly if no kernel looks at another slot."""
+    module, records = case.module(torch.float32), case.records(RECORDS, torch.float32)
+    norm = Expected.of(module, records, case.loss).splitting_norm()
+    program, k = load(engine, case, torch.float32), grid_exponent(module)
+    training = Training(18, release=CERTIFIED, grid_exponent=k, clipping_norm=norm, loss_bound=3.0)
+    nobody = [-1] * 16
+    for first, others in ((0, [1, 2]), (3, [4, 5]), (5, [0, -1])):
+        alone = summed(program, records, [first, *nobody[1:], -1, -1], training)
+        company = summed(program, records, [*nobody, *others], training)
+        both = summed(program, records, [first, *nobody[1:], *others], training)
+        assert squared(alone) > 0
+        for name, value in both.items():
+            assert torch.equal(value, alone[name] + company[name]), name
+
+
 class Line(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ BAD_TRAINING: list[dict[str, object]] = [
     {"release": CERTIFIED, "grid_exponent": 0},
     {"release": CERTIFIED, "grid_exponent": 16},
     {"release": CERTIFIED, "grid_exponent": 41},
-    {"release": CERTIFIED, "grid_exponent": 40, "pass_size": 1 << 16},
+    {"release": CERTIFIED, "grid_exponent": 40, "pass_size": 2},
     {"release": CERTIFIED, "noise_stddev": -1.0},
     {"release": CERTIFIED, "noise_stddev": math.nan},
     {"release": CERTIFIED, "noise_stddev": math.inf},

@@ -21,14 +21,14 @@ const (
 	roundingShare  = 0x1p-6  // what rounding within blocks may add to one record's influence, in clipping norms
 	gridShare      = 0x1p-14 // the most that rounding to the grid may add
 	mostForms      = 4       // roundings to the grid of one coordinate by one record
-	remainderShare = 0x1p-20 // float64, underflow: far below all others
+	remainderShare = 0x1p-18 // float64, underflow: far below all others
 
 	largestDeviation = 0x1p46 // of the noise, in units of the grid
 	largestSum       = 0x1p62 // of a step, likewise
 	// samplerShare is what the noise's sampler may add to eps, as long as deviation * sqrt(coordinates * steps) is below largestSampled.
 	samplerShare   = 1e-9
 	largestSampled = 0x1p60
-	mostPassSize     = 1 << 16
+	mostPassSize     = 4096
 )
 
 // release is how a plan's sums leave.
