@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,12 +99,45 @@ def test_empty_slots_count_as_wrong(new_server: Callable[..., ServerProcess], co
         assert result.value == pytest.approx(true_accuracy(with_dropout(), data) * 100 / 250, abs=1e-8)
 
 
+def test_an_epochs_loss_is_the_true_mean_within_its_standard_error(
+    server: ServerProcess, connect: Callable[..., Connection]
+) -> None:
+    data = small.dataset(4000)
+    with connect(server) as connection:
+        client = connection.client.torch
+        client.RemoteDataset(data, privacy_limit=6.0, name="d", progress=False)
+        # Every record in every step, and steps too small to change the loss: five measurements of one number.
+        still = SGD(lr=1e-6)
+        learner = learner_of(client, small.linear(), optimizer=still, metrics=True, max_batch_size=500)
+        run = learner.fit(nb_epochs=5, eps=6.0, batch_size=4000)
+        want = true_loss(small.linear(), data, run.plan.loss_bound)
+        assert run.plan.loss_bound == pytest.approx(2 * math.log(small.CLASSES))
+        assert [(each.epoch, each.steps) for each in run.history] == [(epoch, 1) for epoch in range(1, 6)]
+        for each in run.history:
+            assert 0 < each.standard_error < 0.05 * want, "the noise is small beside what it hides"
+            assert abs(each.loss - want) < 5 * each.standard_error
+        assert len({each.loss for each in run.history}) == 5
+        assert client.run(run.id).history == run.history
+
+
+@pytest.mark.filterwarnings("ignore::bastionlab.errors.BastionLabWarning")
+def test_without_noise_an_epochs_loss_is_the_clamped_mean(server: ServerProcess, connect: Callable[..., Connection]) -> None:
+    data = small.dataset(TRAINED_ON)
+    with connect(server) as connection:
+        client = connection.client.torch
+        client.RemoteDataset(data, privacy_limit=math.inf, name="open", progress=False)
+        learner = learner_of(client, small.linear(), optimizer=SGD(lr=1e-6), metrics=True)
+        (epoch,) = learner.fit(nb_epochs=1, batch_size=TRAINED_ON).history
+        assert epoch.standard_error == 0
+        assert epoch.loss == pytest.approx(true_loss(small.linear(), data, 2 * math.log(small.CLASSES)), rel=1e-5)
+        assert learner_of(client, small.linear()).fit(nb_epochs=1).history == []
+
+
 def test_a_test_is_cancelled_like_a_run_and_stays_charged(server: ServerProcess, connect: Callable[..., Connection]) -> None:
     with connect(server) as connection:
         client = connection.client.torch
         remote = client.RemoteDataset(small.dataset(2000), privacy_limit=6.0, name="d", progress=False)
         with connect(server) as another:
-            import threading
 
             def cancel() -> None:
                 runs: list[Any] = []

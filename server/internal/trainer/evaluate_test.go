@@ -32,7 +32,7 @@ func TestATestMeasuresEverySlotAndGivesOneNumber(t *testing.T) {
 	if err := s.end(); err != nil {
 		t.Error(err)
 	}
-	if want := (Evaluation{Metric: "cross_entropy", Bound: 2, Private: true, NoiseStddev: 3}); engine.evaluation != want {
+	if want := (Evaluation{Metric: "cross_entropy", Bound: 2, Private: true, NoiseStddev: noiseStddev(3, 1)}); engine.evaluation != want {
 		t.Errorf("measured %+v", engine.evaluation)
 	}
 	if !bytes.Equal(engine.parameter, []byte{9, 8, 7, 6}) {
