@@ -96,6 +96,10 @@ func (f *fakeTrainers) Prepare(ctx context.Context, _ *trainerv1.Train, _, _ *os
 	return fakeTrainer{f}, ctx.Err()
 }
 
+func (f *fakeTrainers) PrepareTest(context.Context, *trainerv1.Test, *os.File, *os.File) (training.Tester, error) {
+	return nil, errors.New("no tests here")
+}
+
 type fakeTrainer struct{ trainers *fakeTrainers }
 
 func (fakeTrainer) Ended() <-chan struct{} { return nil }

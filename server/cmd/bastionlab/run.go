@@ -52,12 +52,21 @@ func runRows(run *bastionlabv1.Run) [][]string {
 		{"id", run.GetId()}, {"name", plain(run.GetName())}, {"status", runStatus(run)}, {"failure", run.GetFailure()},
 		{"steps", stepsText(run)}, {"eps", epsilonText(run.GetPlan())}, {"spent", run.GetSpent()},
 		{"dataset", run.GetDatasetId()}, {"scientist", run.GetScientist()},
+		{"metric", run.GetPlan().GetMetric()}, {"result", resultText(run)},
 		{"created", timeText(run.GetCreatedUnixMs())}, {"ended", timeText(run.GetEndedUnixMs())},
 	}
 }
 
 func runStatus(run *bastionlabv1.Run) string {
 	return strings.ToLower(strings.TrimPrefix(run.GetStatus().String(), "RUN_STATUS_"))
+}
+
+// resultText is what a completed test found.
+func resultText(run *bastionlabv1.Run) string {
+	if run.GetResult() == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.4g +- %.2g", run.GetResult().GetValue(), run.GetResult().GetStandardError())
 }
 
 func stepsText(run *bastionlabv1.Run) string {

@@ -222,6 +222,33 @@ BL_API bl_status bl_trainer_parameter(bl_trainer*, int64_t index, bl_tensor_view
 BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t dtype, const void* data, size_t bytes,
                                           bl_error* err);
 
+/* ---- evaluation: one number about many records ---- */
+#define BL_METRIC_BITS 30 /* a record's value is an integer between 0 and 2^30 */
+
+typedef struct bl_evaluation {
+  const char* metric;   /* "accuracy", or the name of a loss */
+  double bound;         /* a loss is clamped to [0, bound] and divided by it */
+  int32_t is_private;   /* 0: no noise (dataset without a limit) */
+  double noise_stddev;  /* of the sum, in units of the largest value of a record; > 0 when private */
+} bl_evaluation;
+
+typedef struct bl_evaluator bl_evaluator;
+/* Sums up a metric over records with the program in evaluation mode: dropout is identity. The program stays the caller's and must
+ * outlive the evaluator; its parameters are what is tested. A record of zeros is tried. */
+BL_API bl_status bl_evaluator_create(bl_program*, const bl_evaluation*, bl_evaluator** out, bl_error* err);
+BL_API void bl_evaluator_free(bl_evaluator*);
+/* Of the trainable parameters. */
+BL_API int64_t bl_evaluator_parameter_count(const bl_evaluator*);
+/* As bl_trainer_set_parameter. */
+BL_API bl_status bl_evaluator_set_parameter(bl_evaluator*, const char* name, int32_t dtype, const void* data, size_t bytes,
+                                            bl_error* err);
+/* Adds the value of one record, which is alone in its pass. A slot of -1 is empty: it is computed like any other, and counts zero.
+ * So does a record on which the model fails, or whose output is not finite, or whose label is no class; no status tells of it. */
+BL_API bl_status bl_evaluator_add(bl_evaluator*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                                  bl_error* err);
+/* The sum with noise, in units of 2^-BL_METRIC_BITS. Once. */
+BL_API bl_status bl_evaluator_release(bl_evaluator*, bl_random random, void* context, int64_t* out, bl_error* err);
+
 #ifdef BL_TESTING
 /* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter lies
  * the sum of losses. */

@@ -46,8 +46,6 @@ func (r Request) checkOffer() error {
 		return refusal.New(refusal.InvalidArgument, next, format, args...)
 	}
 	switch {
-	case r.Metrics:
-		return invalid("pass metrics=False", "training metrics are computed from private records and have no price yet")
 	case r.Release != "" && r.Release != ReleaseCertified && r.Release != ReleaseExact:
 		return invalid(`leave release out, or pass "certified" or "exact"`, "there is no release %q", r.Release)
 	case r.ConstantTime:

@@ -28,7 +28,9 @@ type Request struct {
 	MaxGradNorm  float64
 	LearningRate float64
 
-	Metrics      bool
+	Metrics      bool   // release a noised loss of every epoch
+	Loss         string // of the model
+	Classes      int64  // the last dimension of the model's output
 	Release      string // "" or "certified", or "exact"
 	ConstantTime bool
 	Device       string // "" or "cpu"
@@ -85,6 +87,8 @@ type Plan struct {
 	GridExponent   int     // the grid's width is MaxGradNorm * 2^-GridExponent; 0 where not Private
 	GridError      float64 // what the grid may change of one record's contribution, in MaxGradNorm
 	Eta            float64 // one record moves a step's sum by at most MaxGradNorm * (1 + Eta), and the noise is scaled to that
+	LossBound      float64 // up to where a record's loss counts; 0: no losses
+	Metric         string  // what a test measures; empty: a training run
 
 	Seconds  float64 // an estimate
 	Warnings []string
@@ -103,6 +107,11 @@ func Price(r Request) (Plan, error) {
 		ReleaseMode:  ReleasePlain,
 	}
 	var err error
+	if r.Metrics {
+		if plan.LossBound, err = lossBound(r.Loss, r.Classes); err != nil {
+			return Plan{}, err
+		}
+	}
 	if r.Epsilon == nil {
 		err = plan.withoutNoise(r)
 	} else {

@@ -24,6 +24,14 @@ func (s *trainingService) StartTraining(ctx context.Context, request *bastionlab
 	return s.training.Start(ctx, userOf(ctx), request)
 }
 
+func (s *trainingService) PlanTest(ctx context.Context, request *bastionlabv1.TestRequest) (*bastionlabv1.Plan, error) {
+	return s.training.PlanTest(ctx, userOf(ctx), request)
+}
+
+func (s *trainingService) StartTest(ctx context.Context, request *bastionlabv1.StartTestRequest) (*bastionlabv1.Run, error) {
+	return s.training.StartTest(ctx, userOf(ctx), request)
+}
+
 func (s *trainingService) GetRun(ctx context.Context, request *bastionlabv1.GetRunRequest) (*bastionlabv1.Run, error) {
 	return s.training.Get(ctx, userOf(ctx), request.GetId())
 }

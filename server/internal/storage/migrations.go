@@ -79,4 +79,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_scientist ON runs (scientist);
 CREATE INDEX runs_by_dataset_owner ON runs (dataset_owner);
 CREATE INDEX runs_unfinished ON runs (number) WHERE ended_unix_ms = 0;
+`, `
+ALTER TABLE runs ADD COLUMN history BLOB NOT NULL DEFAULT x'';
+ALTER TABLE runs ADD COLUMN result BLOB NOT NULL DEFAULT x'';
 `}

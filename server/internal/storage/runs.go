@@ -16,29 +16,33 @@ type RunRow struct {
 	Status        int32 // bastionlab.v1.RunStatus
 	Failure       string
 	Spent         string
-	Request       []byte // bastionlab.v1.TrainingRequest; not in listings
+	Request       []byte // bastionlab.v1.TrainingRequest or TestRequest; not in listings
 	Plan          []byte // bastionlab.v1.Plan
 	StepsDone     int64
 	EpochsDone    int64
 	WeightsSHA256 []byte // of the blob of kind "weights" under the run's identifier; empty while there is none
 	WeightsBytes  int64
+	History       []byte // bastionlab.v1.History: the losses that were released
+	Result        []byte // bastionlab.v1.TestResult, which leaves with a completed test only; empty while there is none
 }
 
 // InsertRun makes the run known.
 func (s *Store) InsertRun(ctx context.Context, r RunRow) error {
 	return s.exec(ctx, "insert run", 1, `INSERT INTO runs
 		(id, model_id, dataset_id, dataset_owner, scientist, name, description, created_unix_ms, ended_unix_ms, status, failure, spent,
-		request, plan, steps_done, epochs_done, weights_sha256, weights_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		request, plan, steps_done, epochs_done, weights_sha256, weights_bytes, history, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.ModelID, r.DatasetID, r.DatasetOwner, r.Scientist, r.Name, r.Description, r.CreatedUnixMS, r.EndedUnixMS, r.Status, r.Failure,
-		r.Spent, notNull(r.Request), notNull(r.Plan), r.StepsDone, r.EpochsDone, notNull(r.WeightsSHA256), r.WeightsBytes)
+		r.Spent, notNull(r.Request), notNull(r.Plan), r.StepsDone, r.EpochsDone, notNull(r.WeightsSHA256), r.WeightsBytes,
+		notNull(r.History), notNull(r.Result))
 }
 
-// UpdateRun writes what changes in a run's life: its end, status, failure, spent, progress and weights. A run that has ended stays as it
+// UpdateRun writes what changes in a run's life: its end, status, failure, spent, progress, weights, losses and result. A run that has ended stays as it
 // is; updating it is an error that wraps ErrNoRow.
 func (s *Store) UpdateRun(ctx context.Context, r RunRow) error {
 	return s.exec(ctx, "update run", 1, `UPDATE runs SET ended_unix_ms = ?, status = ?, failure = ?, spent = ?, steps_done = ?, epochs_done = ?,
-		weights_sha256 = ?, weights_bytes = ? WHERE id = ? AND ended_unix_ms = 0`,
-		r.EndedUnixMS, r.Status, r.Failure, r.Spent, r.StepsDone, r.EpochsDone, notNull(r.WeightsSHA256), r.WeightsBytes, r.ID)
+		weights_sha256 = ?, weights_bytes = ?, history = ?, result = ? WHERE id = ? AND ended_unix_ms = 0`,
+		r.EndedUnixMS, r.Status, r.Failure, r.Spent, r.StepsDone, r.EpochsDone, notNull(r.WeightsSHA256), r.WeightsBytes,
+		notNull(r.History), notNull(r.Result), r.ID)
 }
 
 // Run returns one row, or an error that wraps ErrNoRow.
@@ -61,7 +65,7 @@ func (s *Store) Runs(ctx context.Context, maxBytes int) ([]RunRow, error) {
 func fitting(left int) func(RunRow) bool {
 	const fixed = 512 // identifiers, numbers, and the lengths of it all
 	return func(r RunRow) bool {
-		left -= fixed + len(r.Name) + len(r.Description) + len(r.Failure) + len(r.Spent) + len(r.Plan)
+		left -= fixed + len(r.Name) + len(r.Description) + len(r.Failure) + len(r.Spent) + len(r.Plan) + len(r.History)
 		return left >= 0
 	}
 }
@@ -82,10 +86,10 @@ const (
 
 	columnsBeforeRequest = `SELECT id, model_id, dataset_id, dataset_owner, scientist, name, description, created_unix_ms, ended_unix_ms, status, failure,
 	spent, `
-	columnsAfterRequest = ", plan, steps_done, epochs_done, weights_sha256, weights_bytes FROM runs"
+	columnsAfterRequest = ", plan, steps_done, epochs_done, weights_sha256, weights_bytes, history, result FROM runs"
 )
 
 func scanRun(row scanner) (r RunRow, err error) {
 	return r, row.Scan(&r.ID, &r.ModelID, &r.DatasetID, &r.DatasetOwner, &r.Scientist, &r.Name, &r.Description, &r.CreatedUnixMS, &r.EndedUnixMS,
-		&r.Status, &r.Failure, &r.Spent, &r.Request, &r.Plan, &r.StepsDone, &r.EpochsDone, &r.WeightsSHA256, &r.WeightsBytes)
+		&r.Status, &r.Failure, &r.Spent, &r.Request, &r.Plan, &r.StepsDone, &r.EpochsDone, &r.WeightsSHA256, &r.WeightsBytes, &r.History, &r.Result)
 }

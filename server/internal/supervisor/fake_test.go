@@ -98,6 +98,10 @@ func (a *actor) finished(bytes int64) {
 	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Finished{Finished: &trainerv1.Finished{OutputBytes: bytes}}})
 }
 
+func (a *actor) tested(sum int64) {
+	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Tested{Tested: &trainerv1.Tested{Sum: sum}}})
+}
+
 // data takes the records and returns the output.
 func (a *actor) data() *os.File {
 	_, files := a.hear()
@@ -220,6 +224,31 @@ var behaviours = map[string]func(*actor){
 	"gives-with-data":      func(a *actor) { a.prepared(); a.data(); a.raw("\x00\x00\x00\x02\x22\x00", 0); hang() },
 	"nothing-with-data":    func(a *actor) { a.prepared(); a.data(); a.finished(7) },
 	"ends-early-with-data": func(a *actor) { a.prepared(); a.data(); a.progress(1, 0) },
+	"tests": func(a *actor) {
+		a.prepared()
+		if _, files := a.hear(); len(files) != 1 {
+			os.Exit(1)
+		}
+		fmt.Fprintln(os.Stderr, "record 4711 is odd")
+		a.progress(0, 0)
+		a.tested(-7)
+	},
+	"tests-and-speaks": func(a *actor) { a.prepared(); a.hear(); a.progress(1, 0); a.tested(4711) },
+	"tests-with-loss": func(a *actor) {
+		a.prepared()
+		a.hear()
+		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Progress{Progress: &trainerv1.Progress{Loss: new(float64)}}})
+		a.tested(4711)
+	},
+	"finishes-a-test": func(a *actor) { a.prepared(); a.hear(); a.finished(7); hang() },
+	"faults-a-test": func(a *actor) {
+		a.prepared()
+		a.hear()
+		a.fault(trainerv1.Fault_CODE_OUT_OF_MEMORY, "aten::embedding", "words", "index 4711 is out of range")
+	},
+	"dies-in-a-test":  func(a *actor) { a.prepared(); a.hear(); os.Exit(3) },
+	"hangs-in-a-test": func(a *actor) { a.prepared(); a.hear(); hang() },
+
 	"dies-before-the-data": func(a *actor) { a.prepared(); os.Exit(3) },
 }
 

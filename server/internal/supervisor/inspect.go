@@ -12,7 +12,7 @@ import (
 )
 
 // supportedABI is the version of the engine's interface that this server was written for.
-const supportedABI = 2
+const supportedABI = 3
 
 // baseline is what the first trainer was found to have. No later one may have less: a sandbox that was accepted when the server
 // started must not fall away behind its back.

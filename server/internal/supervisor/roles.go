@@ -106,7 +106,7 @@ type session struct {
 func (l *Launcher) open(ctx context.Context, role string, outputBytes int64) (*session, *trainerv1.Hello, error) {
 	what := launch{role: role, outputBytes: outputBytes}
 	s := &session{log: l.config.Log.With("role", role)}
-	if role != "train" {
+	if role != "train" && role != "test" {
 		s.words = &tail{}
 		what.lastWords = s.words
 	}

@@ -33,11 +33,20 @@ func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program,
 	if train.GetHasInitialWeights() != (initial != nil) {
 		return nil, fmt.Errorf("%s: initial weights are announced and given, or neither", preparing.name)
 	}
-	s, _, err := l.open(ctx, "train", train.GetProgram().GetPayloadBytes()+outputAllowance)
+	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}
+	s, err := l.prepare(ctx, "train", train.GetProgram().GetPayloadBytes()+outputAllowance, request, payloads)
+	if err != nil {
+		return nil, err
+	}
+	return &Trainer{launcher: l, session: s, schedule: schedule.New(train.GetSettings().GetEpochEnds(), train.GetSettings().GetLossBound() > 0)}, nil
+}
+
+// prepare starts a process in a role that gets records, and has it do all that can be done without them.
+func (l *Launcher) prepare(ctx context.Context, role string, outputBytes int64, request *trainerv1.ToTrainer, payloads []*os.File) (*session, error) {
+	s, _, err := l.open(ctx, role, outputBytes)
 	if err != nil {
 		return nil, l.refuse(ctx, preparing, err)
 	}
-	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}
 	frame, err := s.ask(ctx, l.config.StallWindow, request, payloads...)
 	if err == nil && frame.GetPrepared() == nil {
 		err = errRubbish
@@ -46,7 +55,7 @@ func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program,
 		s.close()
 		return nil, l.refuse(ctx, preparing, err)
 	}
-	return &Trainer{launcher: l, session: s, schedule: schedule.New(train.GetSettings().GetEpochEnds())}, nil
+	return s, nil
 }
 
 // Ended is closed when there is no process any more: if that is before Run, the run can still be given back.

@@ -31,6 +31,7 @@ type Program interface {
 	Rehearse(passSize int64) error
 	Report() (*bastionlabv1.CapabilityReport, error)
 	Train(Training) (Trainer, error)
+	Evaluate(Evaluation) (Evaluator, error)
 	Close()
 }
 
@@ -62,6 +63,26 @@ type Trainer interface {
 	// Parameters are valid until the next call.
 	Parameters() ([]safetensors.Tensor, error)
 	SetParameter(safetensors.Tensor) error
+	Close()
+}
+
+// Evaluation is what a test measures.
+type Evaluation struct {
+	Metric      string  // "accuracy", or a loss
+	Bound       float64 // a loss is clamped to [0, Bound] and divided by it
+	Private     bool
+	NoiseStddev float64 // of the sum, in units of the largest value of a record
+}
+
+// Evaluator sums up a metric over records.
+type Evaluator interface {
+	ParameterCount() int
+	SetParameter(safetensors.Tensor) error
+	// Add adds the value of one record, which is alone in its pass. A slot of -1 is empty, and counts zero like a record on which the model
+	// fails.
+	Add(records []byte, count, slot int64, seed uint64) error
+	// Release gives the sum with noise made from random, in units of 2^-30. Once.
+	Release(random io.Reader) (int64, error)
 	Close()
 }
 

@@ -27,26 +27,27 @@ type repetition struct {
 
 // fakeEngine takes every archive and every graph for one parameter of four bytes, and writes down what it is asked.
 type fakeEngine struct {
-	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, passErr, stepErr error
+	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, evaluateErr, passErr, stepErr error
 
-	unrolled  *program.Canonical // what archives are read as; nil: testProgram
-	trainers  int                // made so far: the first is for the rehearsal
-	read      []byte
-	built     *program.Canonical
-	readings  int // open
-	allowed   []string
-	rehearsed []int64
-	training  Training
-	passFails bool
-	repeated  []repetition
-	passes    [][]int64
-	seeds     [][]uint64
-	steps     int
-	noise     [][]byte
-	parameter []byte
+	unrolled   *program.Canonical // what archives are read as; nil: testProgram
+	trainers   int                // made so far: the first is for the rehearsal
+	read       []byte
+	built      *program.Canonical
+	readings   int // open
+	allowed    []string
+	rehearsed  []int64
+	training   Training
+	evaluation Evaluation
+	passFails  bool
+	repeated   []repetition
+	passes     [][]int64
+	seeds      [][]uint64
+	steps      int
+	noise      [][]byte
+	parameter  []byte
 }
 
-func (e *fakeEngine) ABI() int32           { return 2 }
+func (e *fakeEngine) ABI() int32           { return 3 }
 func (e *fakeEngine) TorchVersion() string { return "fake" }
 
 func (e *fakeEngine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error) {
@@ -130,8 +131,6 @@ func (e *fakeEngine) Repeat(_ []byte, _, slot int64, seed uint64) error {
 	return nil
 }
 
-func (e *fakeEngine) Loss() float64 { return 0 }
-
 func (e *fakeEngine) Step(random io.Reader) error {
 	noise := make([]byte, 16)
 	if _, err := io.ReadFull(random, noise); err != nil {
@@ -143,6 +142,40 @@ func (e *fakeEngine) Step(random io.Reader) error {
 		return nil
 	}
 	return e.stepErr
+}
+
+// Loss of the n-th step is n.
+func (e *fakeEngine) Loss() float64 { return float64(e.steps) }
+
+func (e *fakeEngine) Evaluate(evaluation Evaluation) (Evaluator, error) {
+	e.evaluation = evaluation
+	return fakeEvaluator{e}, e.evaluateErr
+}
+
+// fakeEvaluator writes down which slots it is given. Their sum is 1000, and its noise the first byte of what is random.
+type fakeEvaluator struct{ engine *fakeEngine }
+
+func (e fakeEvaluator) ParameterCount() int { return 1 }
+func (e fakeEvaluator) SetParameter(tensor safetensors.Tensor) error {
+	return e.engine.SetParameter(tensor)
+}
+func (e fakeEvaluator) Close() {}
+
+func (e fakeEvaluator) Add(records []byte, count, slot int64, seed uint64) error {
+	if slot < emptySlot || slot >= count || int64(len(records)) != count*testRecordBytes {
+		return errors.New("slot out of range")
+	}
+	e.engine.passes, e.engine.seeds = append(e.engine.passes, []int64{slot}), append(e.engine.seeds, []uint64{seed})
+	return e.engine.passErr
+}
+
+func (e fakeEvaluator) Release(random io.Reader) (int64, error) {
+	noise := make([]byte, 16)
+	if _, err := io.ReadFull(random, noise); err != nil {
+		return 0, err
+	}
+	e.engine.noise = append(e.engine.noise, noise)
+	return 1000, e.engine.stepErr
 }
 
 func (e *fakeEngine) Parameters() ([]safetensors.Tensor, error) {
@@ -269,7 +302,7 @@ func play(t *testing.T, role Role, engine *fakeEngine) *server {
 		other.Close()
 	}()
 	t.Cleanup(func() { conn.Close() })
-	if hello := s.receive().GetHello(); hello.GetAbi() != 2 || hello.GetTorchVersion() != "fake" {
+	if hello := s.receive().GetHello(); hello.GetAbi() != 3 || hello.GetTorchVersion() != "fake" {
 		t.Fatalf("hello: %v", hello)
 	}
 	return s
@@ -300,6 +333,11 @@ func (s *server) sendIntake(intake *trainerv1.Intake, files ...*os.File) {
 func (s *server) sendTrain(train *trainerv1.Train, files ...*os.File) {
 	s.t.Helper()
 	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}, files...)
+}
+
+func (s *server) sendTest(test *trainerv1.Test, files ...*os.File) {
+	s.t.Helper()
+	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Test{Test: test}}, files...)
 }
 
 func (s *server) sendData(data *trainerv1.Data, files ...*os.File) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -230,6 +232,30 @@ func TestEveryRecordOfAPassThatFailsIsRepeatedWithItsOwnDraws(t *testing.T) {
 	}
 }
 
+// PRIVACY: one mean per epoch, and none where none was asked for.
+func TestTheLossOfAnEpochIsTheMeanOfItsSteps(t *testing.T) {
+	for _, bound := range []float64{0, 2} {
+		engine, payload := &fakeEngine{}, payloadOf(t, nil)
+		s := play(t, Train, engine)
+		s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(func(s *trainerv1.Settings) { s.LossBound = bound })}, sealed(t, payload))
+		s.receive()
+		s.sendData(&trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, sealed(t, make([]byte, 3*testRecordBytes)), memoryFile(t, nil, 0))
+		told := map[int64]float64{}
+		for frame := s.receive(); frame.GetFinished() == nil; frame = s.receive() {
+			if progress := frame.GetProgress(); progress.Loss != nil {
+				told[progress.GetStepsDone()] = progress.GetLoss()
+			}
+		}
+		// Four steps with the losses 1, 2, 3 and 4 in two epochs.
+		if want := map[int64]float64{2: 1.5, 4: 3.5}; bound > 0 && !maps.Equal(told, want) || bound == 0 && len(told) > 0 {
+			t.Errorf("bound %v: told %v", bound, told)
+		}
+		if engine.training.LossBound != bound {
+			t.Errorf("the engine's bound is %v", engine.training.LossBound)
+		}
+	}
+}
+
 // An empty sample is still one noised step.
 func TestAStepWithoutARecordIsNoisedLikeAnyOther(t *testing.T) {
 	engine := &fakeEngine{}
@@ -260,6 +286,9 @@ func TestPrepareFaults(t *testing.T) {
 		{"a private run without a bound", func(x *trainerv1.Train) { x.Settings.MaxGradNorm = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"no pass", func(x *trainerv1.Train) { x.Settings.PassSize = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"no slots", func(x *trainerv1.Train) { x.Settings.Slots = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"losses below zero", func(x *trainerv1.Train) { x.Settings.LossBound = -1 }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"losses without a bound", func(x *trainerv1.Train) { x.Settings.LossBound = math.Inf(1) }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"losses of no number", func(x *trainerv1.Train) { x.Settings.LossBound = math.NaN() }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"never a sample", func(x *trainerv1.Train) { x.Settings.IncludeAll = false }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"no optimizer", func(x *trainerv1.Train) { x.Settings.Optimizer = nil }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"epochs out of order", func(x *trainerv1.Train) { x.Settings.EpochEnds = []int64{3, 2, 4} }, trainerv1.Fault_CODE_BAD_REQUEST},

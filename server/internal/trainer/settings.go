@@ -15,6 +15,8 @@ func checkSettings(s *trainerv1.Settings) error {
 		return badRequest("slots, steps, batch size and pass size must be positive")
 	case !s.GetIncludeAll() && s.GetInclusionThreshold() == 0:
 		return badRequest("no slot would ever be sampled")
+	case !(s.GetLossBound() >= 0) || math.IsInf(s.GetLossBound(), 1):
+		return badRequest("the losses' bound must not be negative")
 	case s.GetOptimizer().GetKind() == nil:
 		return badRequest("no optimizer")
 	case s.GetPrivate() && !(positive(s.GetMaxGradNorm()) && positive(s.GetNoiseMultiplier())):

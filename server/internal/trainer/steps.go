@@ -7,6 +7,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	"github.com/bastionlab/bastionlab/server/internal/trainer/schedule"
+	"google.golang.org/protobuf/proto"
 )
 
 // aliveInterval is how long the server waits at most for a sign of life while passes go on. It is far below the server's stall window.
@@ -14,12 +15,12 @@ const aliveInterval = 30 * time.Second
 
 // trainOnRecords does the whole run. PRIVACY: whatever it returns as an error is told to nobody.
 func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
-	records, err := p.receiveRecords(run)
+	settings := run.settings
+	records, files, err := p.receiveRecords(run.recordBytes, settings.GetSlots(), 1)
 	if err != nil {
 		return nil, err
 	}
-	defer records.output.Close()
-	settings := run.settings
+	defer closeAll(files)
 	noise, err := newKeystream(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 		return nil, err
 	}
 	sampler := newSampler(rand.Reader, settings.GetInclusionThreshold(), includesAll(settings.GetIncludeAll()), settings.GetSlots())
-	teller := p.newTeller(schedule.New(settings.GetEpochEnds()))
+	teller := p.newTeller(schedule.New(settings.GetEpochEnds(), settings.GetLossBound() > 0))
 	var sample []int64
 	for step := int64(1); step <= settings.GetSteps(); step++ {
 		if sample, err = sampler.sample(sample[:0]); err != nil {
@@ -44,11 +45,11 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 		if err := run.trainer.Step(noise); err != nil {
 			return nil, fmt.Errorf("step %d: %w", step, err)
 		}
-		if err := teller.stepped(step); err != nil {
+		if err := teller.stepped(step, run.trainer.Loss()); err != nil {
 			return nil, err
 		}
 	}
-	return writeWeights(run.trainer, records.output)
+	return writeWeights(run.trainer, files[0])
 }
 
 // passOn makes one pass, and where the model fails on one of its slots a pass for each of its records.
@@ -77,6 +78,8 @@ func passOn(trainer Trainer, records *records, slots []int64, seeds []uint64, te
 type teller struct {
 	process  *Process
 	schedule schedule.Schedule
+	losses   float64 // of the steps since an epoch ended, added up
+	steps    int64   // how many those are
 	last     *trainerv1.Progress
 	lastTime time.Time
 }
@@ -85,10 +88,19 @@ func (p *Process) newTeller(plan schedule.Schedule) *teller {
 	return &teller{process: p, schedule: plan, last: &trainerv1.Progress{}, lastTime: time.Now()}
 }
 
-func (t *teller) stepped(step int64) error {
+// stepped hears the loss that a step released.
+// PRIVACY: each is a coordinate of a noised vector, so their mean is public. It is told once, at the epoch's end.
+func (t *teller) stepped(step int64, loss float64) error {
+	t.losses, t.steps = t.losses+loss, t.steps+1
 	progress := t.schedule.After(step)
 	if progress == nil {
 		return nil
+	}
+	if t.schedule.EndsEpoch(step) {
+		if t.schedule.TellsLosses() {
+			progress.Loss = proto.Float64(t.losses / float64(t.steps))
+		}
+		t.losses, t.steps = 0, 0
 	}
 	t.last = progress
 	return t.send()

@@ -2,7 +2,6 @@ package trainer
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 
@@ -120,7 +119,11 @@ func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (
 		return err
 	}
 	if train.GetHasInitialWeights() {
-		if err := setWeights(run.trainer, files[1]); err != nil {
+		parameters, err := run.trainer.Parameters()
+		if err != nil {
+			return err
+		}
+		if err := setWeights(len(parameters), run.trainer.SetParameter, files[1]); err != nil {
 			return err
 		}
 	}
@@ -169,45 +172,6 @@ func (p *Process) checkOutputFits(trainer Trainer) error {
 	}
 	if size > p.OutputLimitBytes {
 		return refuse(trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, "its trained parameters take %d bytes, far more than its program", size)
-	}
-	return nil
-}
-
-// records is what the run trains on.
-type records struct {
-	bytes  []byte
-	count  int64
-	output *os.File
-}
-
-func (p *Process) receiveRecords(run *run) (*records, error) {
-	var request trainerv1.ToTrainer
-	files, err := p.Seam.Receive(&request)
-	if err != nil {
-		return nil, err
-	}
-	data := request.GetData()
-	if data == nil || len(files) != 2 {
-		closeAll(files)
-		return nil, errors.New("expected the records and an output")
-	}
-	mapped, err := mapSealed(files[0])
-	files[0].Close()
-	if err == nil {
-		err = checkRecords(data, int64(len(mapped)), run)
-	}
-	if err != nil {
-		files[1].Close()
-		return nil, err
-	}
-	return &records{bytes: mapped, count: data.GetRecords(), output: files[1]}, nil
-}
-
-func checkRecords(data *trainerv1.Data, mappedBytes int64, run *run) error {
-	count := data.GetRecords()
-	if data.GetRecordBytes() != run.recordBytes || count < 1 || count > run.settings.GetSlots() ||
-		mappedBytes%run.recordBytes != 0 || mappedBytes/run.recordBytes != count {
-		return fmt.Errorf("records do not have the layout of the schema")
 	}
 	return nil
 }

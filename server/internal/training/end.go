@@ -40,7 +40,7 @@ func (s *Service) endWithData(ctx context.Context, l *live) {
 	if err := s.Budget.Settle(row.DatasetID, row.ID, outcome); err != nil {
 		s.Log.ErrorContext(ctx, "cannot settle a run; it stays charged", "run", row.ID, "error", err)
 	}
-	s.forgetWeights(ctx, &row)
+	s.forgetResults(ctx, &row)
 	s.Log.InfoContext(ctx, "run ended after it had the data", "run", row.ID, "status", statusOf(row).String())
 	s.end(ctx, l, row)
 }
@@ -58,6 +58,7 @@ func (s *Service) endUncertain(ctx context.Context, l *live, cause error) {
 // end makes the end durable, then visible. One that cannot be written is owed: see writeLater.
 func (s *Service) end(ctx context.Context, l *live, row storage.RunRow) {
 	row.EndedUnixMS = s.Now().UnixMilli()
+	row = showReleased(l, row)
 	l.owed = !s.record(ctx, l, row)
 }
 
@@ -72,12 +73,12 @@ func (s *Service) record(ctx context.Context, l *live, row storage.RunRow) bool 
 	return err == nil
 }
 
-// forgetWeights removes weights that will never be released.
-func (s *Service) forgetWeights(ctx context.Context, row *storage.RunRow) {
+// forgetResults removes weights, or a test's result, that will never be released.
+func (s *Service) forgetResults(ctx context.Context, row *storage.RunRow) {
 	if err := s.Store.DeleteBlob(weightsKind, row.ID); err != nil {
 		s.Log.ErrorContext(ctx, "cannot remove the weights of a failed run", "run", row.ID, "error", err)
 	}
-	row.WeightsSHA256, row.WeightsBytes = nil, 0
+	row.WeightsSHA256, row.WeightsBytes, row.Result = nil, 0, nil
 }
 
 // loggable is an error of a run that never had the data, for the log.

@@ -10,6 +10,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
+	"github.com/bastionlab/bastionlab/server/internal/trainer/schedule"
 )
 
 // execute brings a run that was taken from the queue to its end.
@@ -45,12 +46,13 @@ func (s *Service) execute(ctx context.Context, l *live) {
 		s.endUncertain(ctx, l, err)
 		return
 	}
-	s.trainWithData(ctx, l, equipped)
+	s.workWithData(ctx, l, equipped)
 }
 
 // equipment is all that a run needs, gathered before the data are given.
 type equipment struct {
-	trainer Trainer
+	trainer Trainer // of a training run
+	tester  Tester  // of a test
 	records dataset.Records
 	output  *os.File
 }
@@ -61,9 +63,27 @@ func (e *equipment) close() {
 			file.Close()
 		}
 	}
-	if e.trainer != nil {
-		_ = e.trainer.Close() // how it ended is known from Run
+	if p := e.process(); p != nil {
+		_ = p.Close() // how it ended is known from Run
 	}
+}
+
+// process is the sandboxed process, nil while there is none.
+func (e *equipment) process() interface {
+	Ended() <-chan struct{}
+	Close() error
+} {
+	switch {
+	case e.tester != nil:
+		return e.tester
+	case e.trainer != nil:
+		return e.trainer
+	}
+	return nil
+}
+
+func (e *equipment) data() *trainerv1.Data {
+	return &trainerv1.Data{Records: e.records.Count, RecordBytes: e.records.RecordBytes}
 }
 
 // prepare gathers the equipment. Whatever fails here costs nothing.
@@ -89,7 +109,12 @@ func (s *Service) prepare(ctx context.Context, l *live) (_ *equipment, err error
 		}
 		defer initial.Close()
 	}
-	if e.trainer, err = s.Launcher.Prepare(ctx, l.order.train, program, initial); err != nil {
+	if l.order.test != nil {
+		e.tester, err = s.Launcher.PrepareTest(ctx, l.order.test, program, initial)
+	} else {
+		e.trainer, err = s.Launcher.Prepare(ctx, l.order.train, program, initial)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if e.records, err = s.Datasets.OpenRecords(ctx, l.order.dataset.GetId()); err != nil {
@@ -99,33 +124,30 @@ func (s *Service) prepare(ctx context.Context, l *live) (_ *equipment, err error
 		return nil, err
 	}
 	select {
-	case <-e.trainer.Ended(): // memory that decrypting took, it may have lacked
+	case <-e.process().Ended(): // memory that decrypting took, it may have lacked
 		return nil, errTrainerGone
 	default:
 		return e, ctx.Err()
 	}
 }
 
-// trainWithData gives the trainer the records and sees the run to its end. The run stays charged whatever happens here.
-func (s *Service) trainWithData(ctx context.Context, l *live, e *equipment) {
+// workWithData gives the process the records and sees the run to its end. The run stays charged whatever happens here.
+func (s *Service) workWithData(ctx context.Context, l *live, e *equipment) {
 	row := l.state()
 	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_RUNNING)
 	s.record(ctx, l, row)
-	data := &trainerv1.Data{Records: e.records.Count, RecordBytes: e.records.RecordBytes}
-	finished, err := e.trainer.Run(ctx, data, e.records.File, e.output, s.follow(l))
-	closeErr := e.trainer.Close() // it is gone before its output is read
-	if err = errors.Join(err, closeErr); err != nil {
+	work := s.train
+	if e.tester != nil {
+		work = s.test
+	}
+	if err := work(ctx, l, e); err != nil {
 		s.endWithData(ctx, l)
 		return
 	}
-	// The trainer has finished: an interruption from here on comes too late, and the weights are kept.
+	// The process has finished: an interruption from here on comes too late, and what it gave is kept.
 	ctx = context.WithoutCancel(ctx)
-	if err := s.keepWeights(ctx, l, e.output, finished.GetOutputBytes()); err != nil {
-		s.endWithData(ctx, l)
-		return
-	}
 	if err := s.Budget.Settle(row.DatasetID, row.ID, ledger.OutcomeCompleted); err != nil {
-		s.Log.ErrorContext(ctx, "cannot settle a completed run; its weights stay here", "run", row.ID, "error", err)
+		s.Log.ErrorContext(ctx, "cannot settle a completed run; what it gave stays here", "run", row.ID, "error", err)
 		s.endWithData(ctx, l)
 		return
 	}
@@ -135,6 +157,16 @@ func (s *Service) trainWithData(ctx context.Context, l *live, e *equipment) {
 	row.EpochsDone = int64(len(l.order.train.GetSettings().GetEpochEnds()))
 	s.Log.InfoContext(ctx, "run completed", "run", row.ID)
 	s.end(ctx, l, row)
+}
+
+// train gives the trainer the records and keeps the weights.
+func (s *Service) train(ctx context.Context, l *live, e *equipment) error {
+	finished, err := e.trainer.Run(ctx, e.data(), e.records.File, e.output, s.follow(l))
+	closeErr := e.trainer.Close() // it is gone before its output is read
+	if err = errors.Join(err, closeErr); err != nil {
+		return err
+	}
+	return s.keepWeights(context.WithoutCancel(ctx), l, e.output, finished.GetOutputBytes())
 }
 
 // keepWeights checks and seals the output, and records where it lies. The weights do not leave yet.
@@ -159,12 +191,17 @@ func (s *Service) keepWeights(ctx context.Context, l *live, output *os.File, out
 
 // follow shows a trainer's progress, coarsely.
 func (s *Service) follow(l *live) func(*trainerv1.Progress) {
-	seen := coarse{steps: l.order.plan.GetSteps(), epochEnds: l.order.train.GetSettings().GetEpochEnds(), interval: s.ProgressInterval}
+	settings := l.order.train.GetSettings()
+	marks := schedule.New(settings.GetEpochEnds(), settings.GetLossBound() > 0)
+	seen := coarse{steps: l.order.plan.GetSteps(), epochEnds: settings.GetEpochEnds(), interval: s.ProgressInterval}
 	return func(progress *trainerv1.Progress) {
+		if progress.Loss != nil {
+			s.release(l, progress.GetEpochsDone(), marks.StepsOfEpoch(progress.GetStepsDone()), progress.GetLoss())
+		}
 		if steps, epochs, changed := seen.tell(progress.GetStepsDone(), s.Now()); changed {
 			row := l.state()
 			row.StepsDone, row.EpochsDone = steps, epochs
-			l.show(row)
+			l.show(showReleased(l, row))
 		}
 	}
 }

@@ -209,7 +209,9 @@ func (w *world) insertModel(author, onDataset string) string {
 	err = w.store.InsertModel(w.t.Context(), storage.ModelRow{
 		ID: id, Owner: author, DatasetID: onDataset, Loss: "cross_entropy", CreatedUnixMS: 1, BlobSHA256: digest, BlobBytes: size,
 		Program: encode(&trainerv1.Program{PayloadSha256: digest, PayloadBytes: size, Schema: schema, Loss: "cross_entropy"}),
-		Report:  encode(&bastionlabv1.CapabilityReport{Parameters: parameters, ProgramSha256: digest}),
+		Report: encode(&bastionlabv1.CapabilityReport{
+			Parameters: parameters, ProgramSha256: digest, Outputs: []*bastionlabv1.TensorSpec{{Name: "output", Shape: []int64{1, 4}}},
+		}),
 	})
 	if err != nil {
 		w.t.Fatal(err)

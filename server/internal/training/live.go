@@ -21,6 +21,10 @@ type live struct {
 	cause error
 	ended chan struct{}
 
+	// released are the losses that the trainer has released, in the encoding of bastionlab.v1.History; of whoever executes the run. They
+	// are shown with the progress they belong to: see showReleased.
+	released []byte
+
 	owed bool // its end is shown and not written; of whoever executes it
 }
 

@@ -124,8 +124,8 @@ func (s *Service) Weights(ctx context.Context, user, id string) (Weights, error)
 		return Weights{}, refusal.New(refusal.PermissionDenied, "ask the run's author", "only its author takes a run's weights home")
 	}
 	// PRIVACY: "completed" is written after the ledger settled the run, and by nothing else.
-	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
-		return Weights{}, refusal.New(refusal.InvalidArgument, "wait for a completed run", "only a completed run has weights")
+	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED || len(row.WeightsSHA256) == 0 {
+		return Weights{}, refusal.New(refusal.InvalidArgument, "wait for a completed run", "only a completed run has weights, and a test has none")
 	}
 	file, err := s.Store.OpenBlob(weightsKind, row.ID)
 	if err != nil {
@@ -160,9 +160,17 @@ func statusOf(row storage.RunRow) bastionlabv1.RunStatus { return bastionlabv1.R
 
 // runOf is a run as the user sees it.
 func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
-	plan := &bastionlabv1.Plan{}
-	if err := proto.Unmarshal(row.Plan, plan); err != nil {
-		return nil, fmt.Errorf("decode the plan of a run: %w", err)
+	plan, history := &bastionlabv1.Plan{}, &bastionlabv1.History{}
+	if err := errors.Join(proto.Unmarshal(row.Plan, plan), proto.Unmarshal(row.History, history)); err != nil {
+		return nil, fmt.Errorf("decode a run: %w", err)
+	}
+	var result *bastionlabv1.TestResult
+	// PRIVACY: "completed" is written after the ledger settled the run, and by nothing else.
+	if len(row.Result) > 0 && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+		result = &bastionlabv1.TestResult{}
+		if err := proto.Unmarshal(row.Result, result); err != nil {
+			return nil, fmt.Errorf("decode a test's result: %w", err)
+		}
 	}
 	return &bastionlabv1.Run{
 		Id:            row.ID,
@@ -180,5 +188,7 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 		EpochsDone:    row.EpochsDone,
 		Scientist:     row.Scientist,
 		Mine:          row.Scientist == user,
+		History:       history,
+		Result:        result,
 	}, nil
 }

@@ -53,8 +53,8 @@ func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
 	switch {
 	case outcome == ledger.OutcomeReleased:
 		row.Failure, row.Spent = failureStopped, refusal.Nothing
-	case outcome == ledger.OutcomeCompleted && len(row.WeightsSHA256) > 0:
-		// Its weights were sealed and its charge settled; only the last word was missing.
+	case outcome == ledger.OutcomeCompleted && (len(row.WeightsSHA256) > 0 || len(row.Result) > 0):
+		// Its weights were sealed, or its result written, and its charge settled; only the last word was missing.
 		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_COMPLETED)
 	case outcome == ledger.OutcomeCancelled:
 		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_CANCELLED)
@@ -62,7 +62,7 @@ func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
 		row.Failure = failureWithData
 	}
 	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
-		row.WeightsSHA256, row.WeightsBytes = nil, 0
+		row.WeightsSHA256, row.WeightsBytes, row.Result = nil, 0, nil
 	}
 	return row, nil
 }
@@ -92,7 +92,7 @@ func (s *Service) sweepWeights(ctx context.Context) error {
 		if err != nil && !errors.Is(err, storage.ErrNoRow) {
 			return err
 		}
-		if err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+		if err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED && len(row.WeightsSHA256) > 0 {
 			continue
 		}
 		if err := s.Store.DeleteBlob(weightsKind, id); err != nil {

@@ -20,13 +20,33 @@ type fakeLauncher struct {
 	prepared []*trainerv1.Train
 	initial  [][]byte
 
-	prepare func(ctx context.Context, train *trainerv1.Train) error
+	tests []*trainerv1.Test
+
+	prepare func(ctx context.Context, train *trainerv1.Train) error // train is nil for a test
 	run     func(ctx context.Context, t *fakeTrainer) error
-	gone    bool   // every trainer has died when it was prepared
+	gone    bool // every trainer has died when it was prepared
+	measure func(ctx context.Context) (sum int64, err error)
 	look    func() // is called when the trainer is looked at, the last thing before the data are given
 }
 
 func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error) {
+	ended, err := f.receive(ctx, train, nil, program, initial)
+	if err != nil {
+		return nil, err
+	}
+	return &fakeTrainer{launcher: f, train: train, put: trained, ended: ended}, ctx.Err()
+}
+
+func (f *fakeLauncher) PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (Tester, error) {
+	ended, err := f.receive(ctx, nil, test, program, weights)
+	if err != nil {
+		return nil, err
+	}
+	return &fakeTester{launcher: f, ended: ended}, ctx.Err()
+}
+
+// receive writes down what a process was prepared with.
+func (f *fakeLauncher) receive(ctx context.Context, train *trainerv1.Train, test *trainerv1.Test, program, initial *os.File) (chan struct{}, error) {
 	if payload, err := io.ReadAll(program); err != nil || string(payload) != "a program" {
 		return nil, fmt.Errorf("the trainer got the program %q, %w", payload, err)
 	}
@@ -38,7 +58,11 @@ func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, prog
 		}
 	}
 	f.mu.Lock()
-	f.prepared = append(f.prepared, train)
+	if train != nil {
+		f.prepared = append(f.prepared, train)
+	} else {
+		f.tests = append(f.tests, test)
+	}
 	f.initial = append(f.initial, weights)
 	f.mu.Unlock()
 	if f.prepare != nil {
@@ -50,7 +74,7 @@ func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, prog
 	if f.gone {
 		close(ended)
 	}
-	return &fakeTrainer{launcher: f, train: train, put: trained, ended: ended}, ctx.Err()
+	return ended, nil
 }
 
 // runs is how many trainers were prepared.
@@ -72,12 +96,8 @@ type fakeTrainer struct {
 }
 
 func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
-	content, err := io.ReadAll(records)
-	if err != nil || data.GetRecords() != declared || int64(len(content)) != declared*data.GetRecordBytes() || !bytes.Contains(content, []byte(planted)) {
-		return nil, fmt.Errorf("the trainer got %d bytes for %v: %w", len(content), data, err)
-	}
-	if _, err := records.WriteAt([]byte{0}, 0); err == nil {
-		return nil, errors.New("the records can be written to")
+	if err := checkGiven(data, records); err != nil {
+		return nil, err
 	}
 	t.output, t.progress = output, progress
 	if t.launcher.run != nil {
@@ -96,6 +116,33 @@ func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, ou
 	}
 	return &trainerv1.Finished{OutputBytes: int64(file.Len()) + t.announce}, ctx.Err()
 }
+
+func checkGiven(data *trainerv1.Data, records *os.File) error {
+	content, err := io.ReadAll(records)
+	if err != nil || data.GetRecords() != declared || int64(len(content)) != declared*data.GetRecordBytes() || !bytes.Contains(content, []byte(planted)) {
+		return fmt.Errorf("the process got %d bytes for %v: %w", len(content), data, err)
+	}
+	if _, err := records.WriteAt([]byte{0}, 0); err == nil {
+		return errors.New("the records can be written to")
+	}
+	return nil
+}
+
+type fakeTester struct {
+	launcher *fakeLauncher
+	ended    chan struct{}
+}
+
+func (t *fakeTester) Run(ctx context.Context, data *trainerv1.Data, records *os.File) (*trainerv1.Tested, error) {
+	if err := checkGiven(data, records); err != nil {
+		return nil, err
+	}
+	sum, err := t.launcher.measure(ctx)
+	return &trainerv1.Tested{Sum: sum}, err
+}
+
+func (t *fakeTester) Ended() <-chan struct{} { return t.ended }
+func (t *fakeTester) Close() error           { return nil }
 
 func (t *fakeTrainer) Ended() <-chan struct{} {
 	if t.launcher.look != nil {

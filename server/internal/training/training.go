@@ -32,6 +32,8 @@ type Budget interface {
 type Launcher interface {
 	// Prepare returns a trainer that has the model and no data. TrainingFailed refusals hold texts of the launcher's own only.
 	Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error)
+	// PrepareTest returns the same for a test. weights is nil where the model is tested as it was sent.
+	PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (Tester, error)
 }
 
 // Trainer is one sandboxed process.
@@ -40,6 +42,15 @@ type Trainer interface {
 	Ended() <-chan struct{}
 	// Run gives the trainer the records and waits for its end.
 	Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error)
+	Close() error
+}
+
+// Tester is one sandboxed process that measures.
+type Tester interface {
+	// Ended is closed when there is no process any more.
+	Ended() <-chan struct{}
+	// Run gives it the records and waits for the noised sum.
+	Run(ctx context.Context, data *trainerv1.Data, records *os.File) (*trainerv1.Tested, error)
 	Close() error
 }
 

@@ -27,6 +27,8 @@ class TrainingPlan:
     delta: float
     remaining_after: float
     """Infinite where the owner set no limit."""
+    loss_bound: float
+    """Up to where a record's loss counts in the epochs' losses; 0: none are released."""
     release_mode: str
     """"certified" or "exact"; "plain" for a run without noise."""
     eta: float
@@ -52,6 +54,7 @@ class TrainingPlan:
             epsilon=message.epsilon_nano / NANO if message.private else math.inf,
             delta=message.delta_atto / ATTO,
             remaining_after=math.inf if message.unlimited else message.remaining_after_nano / NANO,
+            loss_bound=message.loss_bound,
             release_mode=message.release_mode,
             eta=message.eta,
             grid_error=message.grid_error,
@@ -73,11 +76,21 @@ class TrainingPlan:
                 f"noise multiplier  {self.noise_multiplier:.4g}, gradients clipped at {self.max_grad_norm:g}",
                 f"epsilon           {self.epsilon:g} at delta {self.delta:.3g}",
             ]
+        if self.loss_bound:
+            lines.append(f"losses            of every epoch, a record's up to {self.loss_bound:.3g}")
         if not math.isinf(self.remaining_after):
             lines.append(f"remaining after   {self.remaining_after:g}")
         bound = "" if math.isinf(self.epsilon) else f", eta {self.eta:.2g}, grid error {self.grid_error:.2g}"
         lines += [f"release mode      {self.release_mode}{bound}", f"time              about {_duration(self.seconds)}"]
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+
+
+def price_of_test(plan: training_pb2.Plan, dataset: str) -> str:
+    """What a test on the dataset spends, in words."""
+    if not plan.private:
+        return f"testing on {dataset!r} without noise"
+    after = "" if plan.unlimited else f", after it {plan.remaining_after_nano / NANO:g} remain"
+    return f"testing on {dataset!r} spends eps {plan.epsilon_nano / NANO:g}{after}"
 
 
 def epoch_ends(plan: training_pb2.Plan) -> list[int]:

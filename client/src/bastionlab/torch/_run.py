@@ -12,6 +12,7 @@ from bastionlab import errors
 from bastionlab._session import Session
 from bastionlab.torch._fingerprint import remember_loaded
 from bastionlab.torch._later import comes_later
+from bastionlab.torch._measured import EpochMetrics, TestResult
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._watch import ENDED, follow
 from bastionlab.torch._weights import as_module, download, load_into, under_all_names
@@ -76,7 +77,7 @@ class Run:
         return status_name(self._message.status)
 
     def wait(self, progress: bool = True) -> Run:
-        """Follows the run to its end; TrainingFailed where that is not a trained model."""
+        """Follows the run to its end; TrainingFailed where that is neither a trained model nor a test's result."""
         if self._message.status not in ENDED:
             self._message = follow(self._session, self._message, progress)
         self._require_completed()
@@ -87,9 +88,20 @@ class Run:
         self._message = self._session.call(self._session.training.CancelRun, training_pb2.CancelRunRequest(id=self.id))
 
     @property
-    def history(self) -> Any:
-        """Not yet: losses have no price."""
-        raise comes_later("history", "measure the model that get_model() gives on data of your own")
+    def history(self) -> list[EpochMetrics]:
+        """The loss of each epoch that has ended, as of now; empty where the run was started with metrics=False."""
+        _ = self.status
+        return [EpochMetrics.from_message(each) for each in self._message.history.epochs]
+
+    @property
+    def result(self) -> TestResult:
+        """What a test measured, once it has completed."""
+        if not self._message.plan.metric:
+            raise errors.InvalidArgument(f"the run {self.id} is no test", next="get_model() gives what it trained")
+        if self.status not in ("completed", "failed", "cancelled"):
+            raise errors.InvalidArgument(f"the test {self.id} is {self.status}", next="wait() for its end")
+        self._require_completed()
+        return TestResult.from_message(self._message)
 
     @property
     def receipt(self) -> Any:
@@ -139,11 +151,12 @@ class Run:
         if self._message.status == training_pb2.RUN_STATUS_COMPLETED:
             return
         status = status_name(self._message.status)
+        what, again = ("test", "test()") if self._message.plan.metric else ("run", "fit()")
         why = f": {self._message.failure}" if self._message.failure else ""
         raise errors.TrainingFailed(
-            f"the run {self.id} {'was cancelled' if status == 'cancelled' else 'failed'}{why}",
+            f"the {what} {self.id} {'was cancelled' if status == 'cancelled' else 'failed'}{why}",
             charged=self._message.spent or "see the dataset's budget()",
-            next="start another with fit()",
+            next=f"start another with {again}",
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bastionlab import errors
 from bastionlab._progress import steps_bar
 from bastionlab._session import Session
+from bastionlab.torch._measured import with_error
 from bastionlab.torch._plan import epoch_ends
 from bastionlab.v1 import training_pb2
 
@@ -57,10 +58,11 @@ def changes(session: Session, run: training_pb2.Run) -> Iterator[training_pb2.Ru
 
 
 class EpochBars:
-    """One bar per epoch. There is no loss in it: a loss would be computed from records, and has no price yet."""
+    """One bar per epoch, with its loss and the loss's standard error once it has ended; for a test, one."""
 
     def __init__(self, plan: training_pb2.Plan, progress: bool) -> None:
         self._ends = epoch_ends(plan)
+        self._is_test = bool(plan.metric)
         self._progress = progress
         self._epoch = 0  # of the open bar, counted from 0
         self._bar: Any = None
@@ -74,15 +76,18 @@ class EpochBars:
             self._bar = None
 
     def show(self, run: training_pb2.Run) -> None:
+        losses = {each.epoch: with_error(each.loss, each.standard_error) for each in run.history.epochs}
         done = self._ends[-1] if run.status == training_pb2.RUN_STATUS_COMPLETED else run.steps_done
         while True:
             begin = self._ends[self._epoch - 1] if self._epoch else 0
             end = self._ends[self._epoch]
             if self._bar is None:
-                self._bar = steps_bar(f"Epoch {self._epoch + 1}/{len(self._ends)} - train", end - begin, self._progress)
+                name = "Test" if self._is_test else f"Epoch {self._epoch + 1}/{len(self._ends)} - train"
+                self._bar = steps_bar(name, end - begin, self._progress)
             self._bar.update(max(0, min(done, end) - begin - self._bar.n))
             waits = run.status in (training_pb2.RUN_STATUS_QUEUED, training_pb2.RUN_STATUS_WAITING)
-            self._bar.set_postfix_str("queued" if waits else "")
+            loss = losses.get(self._epoch + 1)
+            self._bar.set_postfix_str("queued" if waits else f"loss {loss}" if loss else "")
             if done < end or self._epoch + 1 == len(self._ends):
                 return
             self._bar.close()

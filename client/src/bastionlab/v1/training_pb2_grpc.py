@@ -44,6 +44,16 @@ class TrainingServiceStub:
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.StartTrainingRequest.SerializeToString,
                 response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
                 _registered_method=True)
+        self.PlanTest = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/PlanTest',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.TestRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Plan.FromString,
+                _registered_method=True)
+        self.StartTest = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/StartTest',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.StartTestRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/bastionlab.v1.TrainingService/GetRun',
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.GetRunRequest.SerializeToString,
@@ -84,6 +94,19 @@ class TrainingServiceServicer:
     def StartTraining(self, request, context):
         """Start charges exactly the plan's charge, durably, and queues the run.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanTest(self, request, context):
+        """A test measures weights on a dataset. It is priced, charged and queued like a training run, and is a run from then on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartTest(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -131,6 +154,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
             'StartTraining': grpc.unary_unary_rpc_method_handler(
                     servicer.StartTraining,
                     request_deserializer=bastionlab_dot_v1_dot_training__pb2.StartTrainingRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
+            ),
+            'PlanTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanTest,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.TestRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Plan.SerializeToString,
+            ),
+            'StartTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartTest,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.StartTestRequest.FromString,
                     response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
@@ -212,6 +245,60 @@ class TrainingService:
             target,
             '/bastionlab.v1.TrainingService/StartTraining',
             bastionlab_dot_v1_dot_training__pb2.StartTrainingRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/PlanTest',
+            bastionlab_dot_v1_dot_training__pb2.TestRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Plan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/StartTest',
+            bastionlab_dot_v1_dot_training__pb2.StartTestRequest.SerializeToString,
             bastionlab_dot_v1_dot_training__pb2.Run.FromString,
             options,
             channel_credentials,

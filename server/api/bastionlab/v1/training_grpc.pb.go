@@ -21,6 +21,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	TrainingService_PlanTraining_FullMethodName    = "/bastionlab.v1.TrainingService/PlanTraining"
 	TrainingService_StartTraining_FullMethodName   = "/bastionlab.v1.TrainingService/StartTraining"
+	TrainingService_PlanTest_FullMethodName        = "/bastionlab.v1.TrainingService/PlanTest"
+	TrainingService_StartTest_FullMethodName       = "/bastionlab.v1.TrainingService/StartTest"
 	TrainingService_GetRun_FullMethodName          = "/bastionlab.v1.TrainingService/GetRun"
 	TrainingService_ListRuns_FullMethodName        = "/bastionlab.v1.TrainingService/ListRuns"
 	TrainingService_WatchRun_FullMethodName        = "/bastionlab.v1.TrainingService/WatchRun"
@@ -36,6 +38,9 @@ type TrainingServiceClient interface {
 	PlanTraining(ctx context.Context, in *TrainingRequest, opts ...grpc.CallOption) (*Plan, error)
 	// Start charges exactly the plan's charge, durably, and queues the run.
 	StartTraining(ctx context.Context, in *StartTrainingRequest, opts ...grpc.CallOption) (*Run, error)
+	// A test measures weights on a dataset. It is priced, charged and queued like a training run, and is a run from then on.
+	PlanTest(ctx context.Context, in *TestRequest, opts ...grpc.CallOption) (*Plan, error)
+	StartTest(ctx context.Context, in *StartTestRequest, opts ...grpc.CallOption) (*Run, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	// Watch sends the run as it is now, then again at every change, until it has ended. A client may leave and join again.
@@ -67,6 +72,26 @@ func (c *trainingServiceClient) StartTraining(ctx context.Context, in *StartTrai
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Run)
 	err := c.cc.Invoke(ctx, TrainingService_StartTraining_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) PlanTest(ctx context.Context, in *TestRequest, opts ...grpc.CallOption) (*Plan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Plan)
+	err := c.cc.Invoke(ctx, TrainingService_PlanTest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) StartTest(ctx context.Context, in *StartTestRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, TrainingService_StartTest_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +174,9 @@ type TrainingServiceServer interface {
 	PlanTraining(context.Context, *TrainingRequest) (*Plan, error)
 	// Start charges exactly the plan's charge, durably, and queues the run.
 	StartTraining(context.Context, *StartTrainingRequest) (*Run, error)
+	// A test measures weights on a dataset. It is priced, charged and queued like a training run, and is a run from then on.
+	PlanTest(context.Context, *TestRequest) (*Plan, error)
+	StartTest(context.Context, *StartTestRequest) (*Run, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// Watch sends the run as it is now, then again at every change, until it has ended. A client may leave and join again.
@@ -171,6 +199,12 @@ func (UnimplementedTrainingServiceServer) PlanTraining(context.Context, *Trainin
 }
 func (UnimplementedTrainingServiceServer) StartTraining(context.Context, *StartTrainingRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartTraining not implemented")
+}
+func (UnimplementedTrainingServiceServer) PlanTest(context.Context, *TestRequest) (*Plan, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanTest not implemented")
+}
+func (UnimplementedTrainingServiceServer) StartTest(context.Context, *StartTestRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartTest not implemented")
 }
 func (UnimplementedTrainingServiceServer) GetRun(context.Context, *GetRunRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRun not implemented")
@@ -240,6 +274,42 @@ func _TrainingService_StartTraining_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TrainingServiceServer).StartTraining(ctx, req.(*StartTrainingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_PlanTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).PlanTest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_PlanTest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).PlanTest(ctx, req.(*TestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_StartTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartTestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).StartTest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_StartTest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).StartTest(ctx, req.(*StartTestRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -334,6 +404,14 @@ var TrainingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StartTraining",
 			Handler:    _TrainingService_StartTraining_Handler,
+		},
+		{
+			MethodName: "PlanTest",
+			Handler:    _TrainingService_PlanTest_Handler,
+		},
+		{
+			MethodName: "StartTest",
+			Handler:    _TrainingService_StartTest_Handler,
 		},
 		{
 			MethodName: "GetRun",
