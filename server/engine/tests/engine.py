@@ -263,6 +263,8 @@ class Trainer:
         self.program = program  # must outlive the trainer
         self.library = program.library
         self.handle = handle
+        self.calls: list[str] = []  # what was called for the records, and
+        self.said: list[str] = []  # what it said beside its status
 
     def __del__(self) -> None:
         self.library.bl_trainer_free(self.handle)
@@ -279,11 +281,17 @@ class Trainer:
             ),
             error,
         )
+        self._note(f"pass of {len(slots)}", error)
         if failed.value == 0:
             return
         for slot, number in zip(slots, numbers, strict=True):
             if slot >= 0:
                 _check(self.library.bl_trainer_repeat(self.handle, packed, len(records), slot, number, ctypes.byref(error)), error)
+                self._note("repeat", error)
+
+    def _note(self, call: str, error: abi.Error) -> None:
+        self.calls.append(call)
+        self.said.append((error.op + error.layer + error.reason).decode())
 
     def step(self, random: RandomSource = os.urandom) -> None:
         error = abi.Error()

@@ -15,6 +15,7 @@ from oracle import Expected
 from records import Record, Schema
 from zoo import Case
 from zoo import embedding as embeddings
+from zoo.cancelling import Underflow
 from zoo.spoilt import spoilt_by, with_value
 
 COUNT = 8
@@ -159,26 +160,13 @@ def test_any_byte_is_a_bool(engine: Engine) -> None:
     assert_same(sum_of(program, odd, 1.0), sum_of(program, records, 1.0), torch.float64)
 
 
-class Cancelling(nn.Module):
-    """Two huge parts that cancel: once scaled, the smaller of them is below the smallest float32 and the other is not."""
-
-    def __init__(self, row: float) -> None:
-        super().__init__()
-        self.layer, self.row = nn.Linear(1, 1, bias=False), row
-        nn.init.constant_(self.layer.weight, 1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.layer((x.unsqueeze(-1) * 0 + 1) * self.row).squeeze(-1)
-        return (y * torch.tensor([1.01e-20, -1e-20])).sum(-1, keepdim=True)
-
-
 @pytest.mark.parametrize("clipping_norm", [0.1, 0.01, 1e-6])
 def test_no_underflow_lifts_a_gradient_over_the_clipping_norm(engine: Engine, clipping_norm: float) -> None:
     record = Record({"x": torch.randn(2)}, torch.tensor([1e30]))
     schema = Schema.of(record)
     for step in range(-4, 5):
         row = clipping_norm * 32 / torch.finfo(torch.float32).tiny * (1 + step * 0.004)
-        program = engine.load(archive(Cancelling(row), schema, "trace"), schema, "l1")
+        program = engine.load(archive(Underflow(row), schema, "trace"), schema, "l1")
         trainer = program.trainer(Training(pass_size=1, clipping_norm=clipping_norm))
         trainer.run_pass([record], [0])
         assert all(part.norm() <= clipping_norm * 1.001 for part in trainer.clipped_sum().values())

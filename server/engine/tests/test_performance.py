@@ -53,7 +53,9 @@ def test_a_distilbert_step(engine: Engine, capsys: pytest.CaptureFixture[str]) -
     optimizer = Optimizer(ADAM, lr=5e-5)
     lines = []
     for pass_size in (4, BATCH):
-        trainer = program.trainer(Training(pass_size=pass_size, release=CERTIFIED, noise_stddev=1.0, normalizer=BATCH, optimizer=optimizer))
+        trainer = program.trainer(
+            Training(pass_size=pass_size, release=CERTIFIED, noise_stddev=1.0, normalizer=BATCH, optimizer=optimizer)
+        )
         slots = list(range(pass_size))
         one_pass = seconds(lambda trainer=trainer, slots=slots: trainer.run_pass(records, slots))
         one_step = seconds(lambda trainer=trainer: trainer.step(os.urandom))

@@ -161,6 +161,19 @@ class TiedEmbedding(Base):
         return self.scale * up - self.scale * down + 100 * x * self.rows(torch.zeros(1, 1, dtype=torch.int64))[:, 0, 1:2]
 
 
+class Underflow(nn.Module):
+    """Two huge parts that cancel: once scaled, the smaller of them is below the smallest float32 and the other is not."""
+
+    def __init__(self, row: float) -> None:
+        super().__init__()
+        self.layer, self.row = nn.Linear(1, 1, bias=False), row
+        nn.init.constant_(self.layer.weight, 1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer((x.unsqueeze(-1) * 0 + 1) * self.row).squeeze(-1)
+        return (y * torch.tensor([1.01e-20, -1e-20])).sum(-1, keepdim=True)
+
+
 CANCELLING: list[type[nn.Module]] = [
     TwoPositions,
     ManyPositions,

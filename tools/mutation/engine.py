@@ -1,0 +1,237 @@
+"""Mutants of the engine: norms, clipping, the walls between records, noise, what is refused."""
+
+from __future__ import annotations
+
+from mutant import Engine, Mutant, without
+
+SRC = "engine/src"
+
+
+def attacks(*names: str) -> Engine:
+    """Some of the hostile zoo."""
+    return Engine(("test_hostile_catalogue.py",), " or ".join(names))
+
+
+ORACLE = Engine(("test_oracle.py",), "linear or embedding")
+STEP = Engine(("test_step.py",), "one_step_of_sgd")
+NOISE = Engine(("test_noise.py",), "right_size or scaled_by")
+
+CLIPPING: list[Mutant] = [
+    without(
+        "a gradient that is no number counts",
+        f"{SRC}/norms.cpp",
+        "norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts)",
+        "counts",
+        attacks("NOT_FINITE-Plain"),
+    ),
+    without(
+        "zero times infinity stands in the sum",
+        f"{SRC}/factors.cpp",
+        "return rows.masked_fill(as_column(factors, rows).eq(0), 0);",
+        "return rows;",
+        attacks("NOT_FINITE-Plain"),
+    ),
+    without(
+        "an empty slot counts",
+        f"{SRC}/pass.cpp",
+        "losses.counts.logical_and(occupied)",
+        "losses.counts",
+        Engine(("test_oracle.py", "test_step.py"), "linear or one_step"),
+    ),
+    without(
+        "small gradients are lifted to the clipping norm",
+        f"{SRC}/norms.cpp",
+        ".clamp_max_(1)",
+        "",
+        Engine(("test_oracle.py", "test_step.py"), "linear or one_step"),
+    ),
+    without(
+        "no record is clipped",
+        f"{SRC}/norms.cpp",
+        "if (clipping_norm.has_value()) {",
+        "if (false) {",
+        attacks("UNSEEN_USE-TwoNames"),
+    ),
+    without(
+        "the norm of the first use of a parameter only",
+        f"{SRC}/norms.cpp",
+        """    if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
+    if (uses.size() > 1) squares.add_(norms_of_sums(uses, parameters[p], slots));
+""",
+        "    if (!uses.empty()) squares.add_(uses[0]->squared_norms());\n",
+        attacks("UNSEEN_USE"),
+    ),
+    without(
+        "a row that is looked up twice is measured once",
+        f"{SRC}/rows.cpp",
+        "if (positions > 1) is_new.slice(1, 1).copy_(sorted.slice(1, 1).ne(sorted.slice(1, 0, -1)));",
+        "is_new.slice(1, 1).fill_(1);",
+        attacks("MANY_ROWS-ManyLookups"),
+    ),
+    without(
+        "a parameter may be a constant too",
+        f"{SRC}/replay.cpp",
+        'require(!trainable_.contains(given.integer), "a trainable parameter is used as a constant");',
+        "",
+        Engine(("test_graph.py",)),
+    ),
+]
+
+WALLS: list[Mutant] = [
+    without(
+        "one generator for all records of a pass",
+        f"{SRC}/byrecord.cpp",
+        "seed_generator(frame.seeds.at(slot), place_);",
+        "if (slot == 0) seed_generator(frame.seeds.at(slot), place_);",
+        attacks("RANDOMNESS", "SAMPLING"),
+    ),
+    without(
+        "one draw for every place of the program",
+        f"{SRC}/randomness.cpp",
+        "(place + 1) * 0x9e3779b97f4a7c15",
+        "(place * 0 + 1) * 0x9e3779b97f4a7c15",
+        Engine(("test_randomness.py",), "draw_apart"),
+    ),
+    without(
+        "kernels see records with gaps and overlaps",
+        f"{SRC}/frame.cpp",
+        "return all.dim() < 2 || all.select(0, 0).is_non_overlapping_and_dense() ? all : all.contiguous();",
+        "return all;",
+        Engine(("test_hostile_layout.py",), "neighbour"),
+    ),
+    without(
+        "products are differentiated for the whole pass",
+        f"{SRC}/operators.cpp",
+        'return op.schema().name() == "aten::prod";',
+        "return false;",
+        Engine(("test_hostile_company.py",), "differentiated"),
+    ),
+    without(
+        "a record is repeated beside empty slots",
+        f"{SRC}/trainer.cpp",
+        "try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed));",
+        "try_measure(records, [&] { std::vector<int64_t> one(size, -1); one[0] = slot; return one; }(), "
+        "std::vector<uint64_t>(size, seed));",
+        Engine(("test_hostile_company.py",), "takes_nobody"),
+    ),
+    without(
+        "a record on which the model fails ends the pass",
+        f"{SRC}/trainer.cpp",
+        "if (is_out_of_memory(e)) throw;\n    return std::nullopt;",
+        "throw;",
+        attacks("FAILURE-FailsByChance"),
+    ),
+    without(
+        "a tensor may be larger than its memory",
+        f"{SRC}/storage.cpp",
+        "return ok && (tensor.numel() == 0 || static_cast<size_t>(bytes) <= tensor.storage().nbytes());",
+        "return true;",
+        Engine(("test_hostile_archives.py", "test_graph.py")),
+    ),
+    without(
+        "an index is not compared with its own table",
+        f"{SRC}/judge.cpp",
+        'if (name == "aten::index_fill" || name == "aten::index_fill_") judge_index_fill(op, arguments, layer, varies);',
+        "",
+        attacks("MIXING-FillByIndex"),
+    ),
+]
+
+RELEASE: list[Mutant] = [
+    without(
+        "no noise",
+        f"{SRC}/trainer.cpp",
+        "if (noisy) add_noise(sums_[p], training_.noise_stddev, random, context);",
+        "",
+        NOISE,
+    ),
+    without(
+        "half of the noise",
+        f"{SRC}/trainer.cpp",
+        "add_noise(sums_[p], training_.noise_stddev, random, context);",
+        "add_noise(sums_[p], training_.noise_stddev / 2, random, context);",
+        NOISE,
+    ),
+    without(
+        "noise where a record was only",
+        f"{SRC}/trainer.cpp",
+        "if (noisy) add_noise(",
+        "if (noisy && sums_[p].any().item<bool>()) add_noise(",
+        Engine(("test_step.py",), "frozen_parameters"),
+    ),
+    without(
+        "divided by how many records there were",
+        f"{SRC}/trainer.cpp",
+        "    all[i] = slots[i];\n",
+        "    all[i] = slots[i];\n    training_.normalizer += slots[i] >= 0 ? 1 : 0;\n",
+        STEP,
+    ),
+    without(
+        "the next step begins with this one's sum",
+        f"{SRC}/trainer.cpp",
+        "    sums_[p].zero_();\n",
+        "",
+        Engine(("test_trainer.py",), "clean"),
+    ),
+]
+
+REFUSALS: list[Mutant] = [
+    without(
+        "the table of operators is open",
+        f"{SRC}/judge.cpp",
+        "if (allowed_.contains(name)) return;",
+        "return;",
+        attacks("SIDE_OUTPUT-Save", "SIDE_OUTPUT-Print", "COLLUSION"),
+    ),
+    without(
+        "what outlives a record may be written to",
+        f"{SRC}/evaluator.cpp",
+        "if (found == protected_.end()) continue;",
+        "if (found == protected_.end() || true) continue;",
+        attacks("STATE", "OPTIMIZER_STATE"),
+    ),
+    without(
+        "values of a record may steer the program",
+        f"{SRC}/evaluator.cpp",
+        "if (varying && !gives_tensors(*op))",
+        "if (false)",
+        attacks("BRANCH"),
+    ),
+    without(
+        "batch norm may learn",
+        f"{SRC}/judge.cpp",
+        'if (!argument(op, arguments, "training").toBool()) return;',
+        "return;",
+        attacks("MIXING-functional"),
+    ),
+    without(
+        "shapes may depend on a record",
+        f"{SRC}/judge.cpp",
+        "judge_shape(op, arguments, layer, varies);\n",
+        "",
+        attacks("BRANCH"),
+    ),
+    without(
+        "integers may be divided towards zero",
+        f"{SRC}/judge.cpp",
+        'if (!mode.isString() || mode.toStringRef() != "trunc") return;',
+        "return;",
+        attacks("FAILURE-Trap", "FAILURE-Truncate"),
+    ),
+    without(
+        "an image may be scaled beside its size",
+        f"{SRC}/judge.cpp",
+        "if (!argument(op, arguments, scale).isNone())",
+        "if (false)",
+        attacks("MIXING-Scale"),
+    ),
+    without(
+        "subnormal numbers are kept",
+        f"{SRC}/start.cpp",
+        "  at::globalContext().setFlushDenormal(true);\n}",
+        "}",
+        Engine(("test_hostile_records.py",), "underflow"),
+    ),
+]
+
+MUTANTS = [*CLIPPING, *WALLS, *RELEASE, *REFUSALS]

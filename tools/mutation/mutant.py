@@ -1,0 +1,57 @@
+"""A mutant: the product without one of its defences, and the tests that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DoesNotApply(Exception):
+    """The text that a mutant replaces is not there, or not once: the source has moved on and the mutant must follow."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    file: str  # below server/
+    old: str
+    new: str
+
+    def apply(self, server: Path) -> None:
+        path = server / self.file
+        text = path.read_text()
+        if (found := text.count(self.old)) != 1:
+            raise DoesNotApply(f"{self.file} holds {self.old!r} {found} times")
+        path.write_text(text.replace(self.old, self.new))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Tests of server/engine/tests, as pytest takes them."""
+
+    files: tuple[str, ...]
+    select: str = ""
+
+    def command(self, python: str) -> list[str]:
+        return [python, "-m", "pytest", "-q", "-x", *self.files, *(["-k", self.select] if self.select else [])]
+
+
+@dataclass(frozen=True)
+class Go:
+    """Tests of one Go package below server/."""
+
+    package: str
+    run: str
+
+    def command(self) -> list[str]:
+        return ["go", "test", "-count=1", "-run", self.run, f"./{self.package}"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    replacements: tuple[Replacement, ...]
+    tests: Engine | Go
+
+
+def without(name: str, file: str, old: str, new: str, tests: Engine | Go) -> Mutant:
+    return Mutant(name, (Replacement(file, old, new),), tests)

@@ -1,0 +1,85 @@
+"""Takes one defence after the other out of a copy of the product, and sees whether a test notices.
+
+    run.py [WORD ...]    only the mutants whose name holds one of the words
+
+One line for each, and at the end `N passed, N failed`. Passed: the loss was noticed. Failed: no test noticed, the mutant hung or
+did not compile, or the text that it replaces is not there any more.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import engine
+import server
+from mutant import DoesNotApply, Engine, Go, Mutant
+from scratch import Scratch
+
+PYTEST_FAILED, PYTEST_NONE = 1, 5
+
+
+def outcome(scratch: Scratch, mutant: Mutant) -> str:
+    """Nothing where the loss was noticed, else why not."""
+    try:
+        scratch.apply(mutant)
+        if isinstance(mutant.tests, Engine) and (said := scratch.build()):
+            return f"does not compile: {said}"
+        return verdict(mutant.tests, scratch.test(mutant.tests))
+    except DoesNotApply as failure:
+        return str(failure)
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    finally:
+        scratch.restore(mutant)
+
+
+def verdict(tests: Engine | Go, ran: subprocess.CompletedProcess[str]) -> str:
+    if ran.returncode == 0:
+        return "no test ran" if "no tests to run" in ran.stdout else "no test noticed"
+    if isinstance(tests, Go):
+        return f"does not compile: {ran.stdout[-2000:]}" if "build failed" in ran.stdout or "setup failed" in ran.stdout else ""
+    # A process that died of the mutant is a test that noticed.
+    return (
+        "" if ran.returncode == PYTEST_FAILED or ran.returncode < 0 else f"pytest ended with {ran.returncode}: {ran.stdout[-2000:]}"
+    )
+
+
+def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
+    """Without a mutant the same tests pass: else a failure would say nothing."""
+    if said := scratch.build():
+        return said
+    for tests in {mutant.tests for mutant in mutants}:
+        ran = scratch.test(tests)
+        if ran.returncode != 0 or "no tests to run" in ran.stdout:
+            return f"{tests}: {ran.stdout[-4000:]}"
+    return ""
+
+
+def main(words: list[str]) -> int:
+    mutants = [mutant for mutant in (*engine.MUTANTS, *server.MUTANTS) if not words or any(word in mutant.name for word in words)]
+    with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
+        scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))
+        if said := sound(scratch, mutants):
+            print(f"the tests fail without a mutant: {said}")
+            return 1
+        failed = 0
+        for mutant in mutants:
+            begin = time.monotonic()
+            why = outcome(scratch, mutant)
+            failed += why != ""
+            print(
+                f"{'FAILED' if why else 'noticed'}  {mutant.name}  ({time.monotonic() - begin:.0f} s){': ' + why if why else ''}",
+                flush=True,
+            )
+    print(f"{len(mutants) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""A copy of the sources in a temporary directory, in which mutants are made, built and tested. The checkout is never written to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from mutant import Engine, Go, Mutant
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# What a test may take at most: a mutant that hangs was not noticed.
+SECONDS = 900
+COPIED = ("server", "client/src", "tests")
+BUILT = Path("server/engine/build")
+
+
+class Scratch:
+    def __init__(self, directory: Path, python: str, libtorch: str) -> None:
+        self.root, self.python, self.libtorch = directory, python, libtorch
+        for part in COPIED:
+            shutil.copytree(
+                ROOT / part, directory / part, ignore=shutil.ignore_patterns("build", "__pycache__"), copy_function=shutil.copy2
+            )
+        # Object files too, with their times: only what a mutant changes is compiled.
+        (directory / BUILT).mkdir()
+        self._fetch_built(lambda _: True)
+        self.made = max(path.stat().st_mtime for path in (directory / BUILT).rglob("*"))
+
+    def _fetch_built(self, wanted: object) -> None:
+        for path in (ROOT / BUILT).rglob("*"):
+            copy = self.root / path.relative_to(ROOT)
+            if path.is_file() and "release" not in path.parts and path.suffix != ".a" and wanted(copy):  # type: ignore[operator]
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+
+    def apply(self, mutant: Mutant) -> None:
+        for replacement in mutant.replacements:
+            replacement.apply(self.root / "server")
+
+    def restore(self, mutant: Mutant) -> None:
+        """As it was, times included: an object file of the mutant's must not pass for one of the original's."""
+        for file in {replacement.file for replacement in mutant.replacements}:
+            shutil.copy2(ROOT / "server" / file, self.root / "server" / file)
+        if isinstance(mutant.tests, Engine):
+            self._fetch_built(lambda copy: not copy.exists() or copy.stat().st_mtime > self.made)
+
+    def build(self) -> str:
+        """What the compiler said where it refused, else nothing."""
+        made = self._run(
+            ["make", "-s", f"-j{os.cpu_count()}", "-C", "server/engine", "testing", f"LIBTORCH={self.libtorch}"], self.root
+        )
+        return "" if made.returncode == 0 else made.stdout[-2000:]
+
+    def test(self, tests: Engine | Go) -> subprocess.CompletedProcess[str]:
+        if isinstance(tests, Engine):
+            return self._run(tests.command(self.python), self.root / "server" / "engine" / "tests")
+        return self._run(tests.command(), self.root / "server")
+
+    def _run(self, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"LIBTORCH": self.libtorch, "CGO_ENABLED": "0"}
+        return subprocess.run(
+            command,
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )

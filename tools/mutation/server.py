@@ -1,0 +1,157 @@
+"""Mutants of the Go part: sampling, noise, what the trainer takes, what the server believes."""
+
+from __future__ import annotations
+
+from mutant import Go, Mutant, Replacement, without
+
+TRAINER = "internal/trainer"
+SUPERVISOR = "internal/supervisor"
+
+MUTANTS: list[Mutant] = [
+    without(
+        "sampling takes slots in a row",
+        f"{TRAINER}/sampling.go",
+        "if binary.LittleEndian.Uint64(chunk[i*drawBytes:]) < s.threshold {",
+        "if binary.LittleEndian.Uint64(chunk)+uint64(first+i)*(^uint64(0)/uint64(s.slots)) < s.threshold {",
+        Go(TRAINER, "TestSamplesAreIndependentAndHaveTheirRate"),
+    ),
+    without(
+        "a generator that runs dry goes unnoticed",
+        f"{TRAINER}/sampling.go",
+        "if _, err := io.ReadFull(s.random, chunk); err != nil {",
+        "if _, err := io.ReadFull(s.random, chunk); err != nil && first > 0 {",
+        Go(TRAINER, "TestASlotIsSampledIffItsDrawIsBelowTheThreshold"),
+    ),
+    without(
+        "every slot in every step",
+        f"{TRAINER}/chance.go",
+        "includesAll(asked bool) bool { return asked }",
+        "includesAll(asked bool) bool { return true }",
+        Go(TRAINER, "TestAStepWithoutARecordIsNoisedLikeAnyOther"),
+    ),
+    without(
+        "empty slots are left out of the sample",
+        f"{TRAINER}/sampling.go",
+        "pass[i] = emptySlot",
+        "pass = pass[:i]",
+        Go(TRAINER, "TestPassesFollowFromTheSampledSlotsAlone|TestTrainingRunsAllSteps"),
+    ),
+    without(
+        "noise under a key that everybody knows",
+        f"{TRAINER}/noise.go",
+        "return aes.NewCipher(key[:])",
+        "clear(key[:])\n\treturn aes.NewCipher(key[:])",
+        Go(TRAINER, "TestKeystream|TestEveryAttemptHasItsOwnNoise"),
+    ),
+    Mutant(
+        "noise of every run under one key",
+        (
+            Replacement(f"{TRAINER}/steps.go", '"fmt"\n', '"fmt"\n\t"strings"\n'),
+            Replacement(
+                f"{TRAINER}/steps.go", "newKeystream(rand.Reader)", 'newKeystream(strings.NewReader(strings.Repeat("k", keyBytes)))'
+            ),
+        ),
+        Go(TRAINER, "TestTwoRunsHaveNothingInCommon"),
+    ),
+    Mutant(
+        "masks of every run under one key",
+        (
+            Replacement(f"{TRAINER}/steps.go", '"fmt"\n', '"fmt"\n\t"strings"\n'),
+            Replacement(
+                f"{TRAINER}/steps.go", "newDraws(rand.Reader)", 'newDraws(strings.NewReader(strings.Repeat("k", keyBytes)))'
+            ),
+        ),
+        Go(TRAINER, "TestTwoRunsHaveNothingInCommon"),
+    ),
+    without(
+        "the key stream is zeros",
+        f"{TRAINER}/noise.go",
+        "\tk.stream.XORKeyStream(p, p)\n",
+        "",
+        Go(TRAINER, "TestKeystream|TestTrainingRunsAllSteps"),
+    ),
+    without(
+        "half of the noise",
+        f"{TRAINER}/chance.go",
+        "return multiplier * clippingNorm",
+        "return multiplier * clippingNorm / 2",
+        Go(TRAINER, "TestTrainingRunsAllSteps"),
+    ),
+    without(
+        "a private run may have no noise",
+        f"{TRAINER}/settings.go",
+        "positive(s.GetNoiseMultiplier())",
+        "s.GetNoiseMultiplier() >= 0",
+        Go(TRAINER, "TestPrepareFaults"),
+    ),
+    without(
+        "all records draw from one generator",
+        f"{TRAINER}/draws.go",
+        "binary.BigEndian.PutUint64(in[8:], uint64(record))",
+        "_ = record",
+        Go(TRAINER, "TestDrawsAreARecordsOwn"),
+    ),
+    without(
+        "a record draws by its place in the pass",
+        f"{TRAINER}/draws.go",
+        "binary.BigEndian.PutUint64(in[8:], uint64(record))",
+        "binary.BigEndian.PutUint64(in[8:], uint64(i)+0*uint64(record))",
+        Go(TRAINER, "TestDrawsAreARecordsOwn"),
+    ),
+    without(
+        "the records of a pass that failed are not repeated",
+        f"{TRAINER}/steps.go",
+        "if !failed || slot == emptySlot {",
+        "if failed || slot == emptySlot {",
+        Go(TRAINER, "TestEveryRecordOfAPassThatFailsIsRepeatedWithItsOwnDraws"),
+    ),
+    without(
+        "the trainer believes the server's judgement",
+        f"{TRAINER}/train.go",
+        "if err := canonical.Judge(p.Operators, announced.GetSchema(), announced.GetLoss()); err != nil {",
+        "if err := canonical.Judge(p.Operators, announced.GetSchema(), announced.GetLoss()); err != nil && p == nil {",
+        Go(TRAINER, "TestAProgramIsJudgedAgainBeforeTheData|TestPrepareFaults"),
+    ),
+    without(
+        "a program's digest is not compared",
+        f"{TRAINER}/payload.go",
+        "|| !bytes.Equal(found[:], digest) {",
+        "|| bytes.Equal(found[:], nil) {",
+        Go(TRAINER, "TestAProgramIsJudgedAgainBeforeTheData|TestPrepareFaults"),
+    ),
+    without(
+        "a payload may change under a read",
+        f"{TRAINER}/payload.go",
+        "if seals&requiredSeals != requiredSeals {",
+        "if seals&requiredSeals != requiredSeals && seals < 0 {",
+        Go(TRAINER, "TestIntakeFaults|TestPrepareFaults|TestAfterTheDataEveryFaultIsBare"),
+    ),
+    without(
+        "what went wrong with the data is told",
+        f"{TRAINER}/train.go",
+        "return p.fail(bareFault(), err)",
+        "return p.fail(faultOf(err), err)",
+        Go(TRAINER, "TestAfterTheDataEveryFaultIsBare"),
+    ),
+    without(
+        "progress is believed whatever it says",
+        f"{SUPERVISOR}/train.go",
+        "if !t.schedule.Follows(last, next) {",
+        "if next == nil {",
+        Go(SUPERVISOR, "TestWithTheDataEveryFailureIsTheSame"),
+    ),
+    without(
+        "what the table does not name is taken",
+        "internal/program/operators.go",
+        "Name: operator, Kind: Forbidden,",
+        "Name: operator, Kind: Pure,",
+        Go("internal/program", "TestOperatorsAreJudgedByTheTable"),
+    ),
+    without(
+        "what the table forbids is taken",
+        "internal/program/operators.go",
+        "if operator.Kind != Forbidden {",
+        'if operator.Name != "" {',
+        Go("internal/program", "TestTheTable|TestTheEmbeddedTable"),
+    ),
+]
