@@ -28,11 +28,16 @@ func TestMain(m *testing.M) {
 	if name == serverName {
 		os.Exit(playServer())
 	}
+	if name == scriptedName {
+		os.Exit(playScript(os.Args[0]))
+	}
 	if behave, ok := behaviours[name]; ok {
 		os.Exit(playTrainer(behave))
 	}
 	goleak.VerifyTestMain(m)
 }
+
+const scriptedName = "scripted"
 
 // actor is one fake trainer.
 type actor struct {

@@ -111,7 +111,7 @@ func (l *Launcher) open(ctx context.Context, role string, outputBytes int64) (*s
 		what.lastWords = s.words
 	}
 	// PRIVACY: what a process with records writes to standard error goes to /dev/null.
-	p, err := l.start(what)
+	p, err := l.begin(what)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -202,7 +202,7 @@ func testSchema() *bastionlabv1.Schema {
 	}
 }
 
-func memoryFile(t *testing.T, content []byte, seals int) *os.File {
+func memoryFile(t testing.TB, content []byte, seals int) *os.File {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -219,7 +219,7 @@ func memoryFile(t *testing.T, content []byte, seals int) *os.File {
 	return file
 }
 
-func sealed(t *testing.T, content []byte) *os.File {
+func sealed(t testing.TB, content []byte) *os.File {
 	return memoryFile(t, content, requiredSeals|unix.F_SEAL_GROW)
 }
 
@@ -239,7 +239,7 @@ func testProgram() program.Canonical {
 }
 
 // payloadOf is testProgram as a file, after a change.
-func payloadOf(t *testing.T, change func(*program.Canonical)) []byte {
+func payloadOf(t testing.TB, change func(*program.Canonical)) []byte {
 	t.Helper()
 	canonical := testProgram()
 	if change != nil {

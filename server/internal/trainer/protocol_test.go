@@ -92,6 +92,8 @@ func TestIntakeFaults(t *testing.T) {
 	}{
 		{"the engine's reasons are passed on", fakeEngine{readErr: incompatible}, nil, requiredSeals,
 			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::batch_norm", Layer: "bn", Reason: "it mixes records"}},
+		{"a reason that quotes bytes of the archive", fakeEngine{readErr: &Failure{BadArchive, "a\xffb", "\xc3", "expected ident but found '\xe2\x82"}}, nil, requiredSeals,
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_ARCHIVE, Operator: "a?b", Layer: "?", Reason: "expected ident but found '?"}},
 		{"no archive", fakeEngine{readErr: &Failure{Status: BadArchive}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_ARCHIVE}},
 		{"it does not go into a graph", fakeEngine{graphErr: &Failure{Status: Internal}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}},
 		{"its tensors cannot be had", fakeEngine{tensorsErr: &Failure{Status: OutOfMemory}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_OUT_OF_MEMORY}},
