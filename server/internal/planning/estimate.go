@@ -35,6 +35,9 @@ func estimateSeconds(p Plan, r Request) float64 {
 		rate = operationsPerSecond / (operationsPerParameter * parameters)
 	}
 	records := float64(p.BatchSize) + passesBeyondExpectedBatch*float64(min(p.MaxBatchSize, r.Declared))
+	if p.PassesPerStep > 0 {
+		records = float64(p.PassesPerStep) // of one record each
+	}
 	seconds := records / rate
 	if p.Private {
 		seconds += parameters * noiseSecondsPerParameter

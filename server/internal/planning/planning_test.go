@@ -251,7 +251,6 @@ func TestInvalidRequests(t *testing.T) {
 		"losses of unknown classes": {func(r *request) { r.Metrics, r.Loss = true, "cross_entropy" }, "pass metrics=False"},
 		"noise beyond the grid":     {func(r *request) { r.Trainable, r.Epsilon = 1<<40, pointer(0.001) }, "does not fit into the integers"},
 		"release unheard of":        {func(r *request) { r.Release = "raw" }, `there is no release "raw"`},
-		"constant time":             {func(r *request) { r.ConstantTime = true }, "constant_time=False"},
 		"gpu":                       {func(r *request) { r.Device = "cuda" }, `pass device="cpu"`},
 		"no noise, fine batch size": {func(r *request) { r.Limit, r.Epsilon, r.BatchSize = 0, nil, pointer(int64(-1)) }, "batch_size must be"},
 	}
