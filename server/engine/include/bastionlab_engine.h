@@ -198,13 +198,15 @@ BL_API void bl_trainer_free(bl_trainer*);
  * contributes zero. All that the model draws at random for a record comes from seeds[i] alone, so that it is the same in whatever
  * slot and company; a seed must be used for one record in one step and never again. What is not finite
  * contributes zero. Where the model fails on a slot, an empty one perhaps, nobody has counted and `failed` is 1: then each record
- * of the pass is to be repeated. PRIVACY: whether a pass failed is a fact about records and must not leave the caller. */
+ * of the pass is to be probed, and the pass made again. PRIVACY: whether a pass failed is a fact about records and must not leave the caller. */
 BL_API bl_status bl_trainer_pass(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
                                  const uint64_t* seeds, int64_t n_slots, int32_t* failed, bl_error* err);
-/* One record of a pass that failed, in a pass that holds nothing but copies of it. It counts once; where the model fails on it, it
- * contributes zero and no status tells of it. */
-BL_API bl_status bl_trainer_repeat(bl_trainer*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
-                                   bl_error* err);
+/* Whether the model fails on a record of a pass that failed, in a pass that holds nothing but copies of it; nothing is added. */
+BL_API bl_status bl_trainer_probe(bl_trainer*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                                  int32_t* failed, bl_error* err);
+/* A pass that failed, once more, with -1 for the records that fail: whoever does not fail counts as if the others had been empty. */
+BL_API bl_status bl_trainer_again(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
+                                  const uint64_t* seeds, int64_t n_slots, bl_error* err);
 
 /* Fills n bytes from a cryptographically secure generator. Called on the thread that called bl_trainer_step. */
 typedef void (*bl_random)(void* context, uint8_t* out, size_t n);

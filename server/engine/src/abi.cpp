@@ -111,11 +111,19 @@ bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n
   });
 }
 
-bl_status bl_trainer_repeat(bl_trainer* trainer, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
-                            bl_error* err) {
+bl_status bl_trainer_probe(bl_trainer* trainer, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                           int32_t* failed, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
-    given(trainer).trainer.repeat(records, n_records, slot, seed);
+    given(failed) = given(trainer).trainer.probe(records, n_records, slot, seed) ? 0 : 1;
+  });
+}
+
+bl_status bl_trainer_again(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots,
+                           const uint64_t* seeds, int64_t n_slots, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(trainer).trainer.again(records, n_records, slots, seeds, n_slots);
   });
 }
 

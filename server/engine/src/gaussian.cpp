@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "normal_tail.h"
 
@@ -157,6 +158,10 @@ void rounded_normals(const uint64_t* words, double stddev, int64_t* out, size_t 
     if ((words[i] & kSign) != 0) out[i] = -out[i];
     if (is_open[i] != 0 || (words[i] & ~kSign) < kCoarse) open.push_back(i);
   }
+  // PRIVACY: nobody finds the noise in freed memory.
+  explicit_bzero(z, sizeof(z));
+  explicit_bzero(in_tail, sizeof(in_tail));
+  explicit_bzero(p, sizeof(p));
 }
 
 int64_t rounded_normal(uint64_t word, uint64_t more, double stddev) {
@@ -164,7 +169,7 @@ int64_t rounded_normal(uint64_t word, uint64_t more, double stddev) {
   double p = (static_cast<double>(magnitude) + (static_cast<double>(more >> 11) + 0.5) * 0x1p-53) * 0x1p-64;
   double z = normal(p);
   int64_t rounded = nearest(stddev * z);
-  if (is_open(z, stddev)) {
+  if (magnitude == 0 || is_open(z, stddev)) {  // 53 of the further bits are few where there are no others
     // The number is close to a boundary, and for the largest deviations one of a few.
     while (lies_beyond(magnitude, more, 2 * rounded + 1, stddev)) rounded++;
     while (rounded > 0 && !lies_beyond(magnitude, more, 2 * rounded - 1, stddev)) rounded--;

@@ -18,9 +18,11 @@ class Trainer {
   Trainer(const Program& program, const bl_training& training);
   ~Trainer();
 
-  // False where the pass failed and counted nobody: each of its slots is then to be repeated.
+  // False where the pass failed and counted nobody: then each of its records is to be probed, and the pass made again with those that do
+  // not fail.
   bool pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
-  void repeat(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
+  bool probe(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
+  void again(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
   void step(bl_random random, void* context);
   double loss() const { return loss_; }
 
@@ -31,6 +33,11 @@ class Trainer {
   const Sum& sum(int64_t index) const { return sums_.at(index); }
 
  private:
+  struct Slots {
+    std::vector<int64_t> records;  // [pass_size], -1 where empty
+    std::vector<uint64_t> seeds;   // [pass_size]
+  };
+  Slots checked(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) const;
   void add(Measurement& pass);
   void add_certified(Measurement& pass, std::optional<double> clipping_norm);
   void add_exact(Measurement& pass);

@@ -284,10 +284,20 @@ class Trainer:
         self._note(f"pass of {len(slots)}", error)
         if failed.value == 0:
             return
-        for slot, number in zip(slots, numbers, strict=True):
-            if slot >= 0:
-                _check(self.library.bl_trainer_repeat(self.handle, packed, len(records), slot, number, ctypes.byref(error)), error)
-                self._note("repeat", error)
+        kept = [self._unless_it_fails(packed, len(records), *pair) for pair in zip(slots, numbers, strict=True)]
+        again = (ctypes.c_int64 * len(slots))(*kept)
+        function = self.library.bl_trainer_again
+        _check(function(self.handle, packed, len(records), again, seeds, len(slots), ctypes.byref(error)), error)
+        self._note(f"pass of {len(slots)} again", error)
+
+    def _unless_it_fails(self, packed: bytes, count: int, slot: int, number: int) -> int:
+        if slot < 0:
+            return slot
+        failed, error = ctypes.c_int32(), abi.Error()
+        function = self.library.bl_trainer_probe
+        _check(function(self.handle, packed, count, slot, number, ctypes.byref(failed), ctypes.byref(error)), error)
+        self._note("probe", error)
+        return -1 if failed.value else slot
 
     def _note(self, call: str, error: abi.Error) -> None:
         self.calls.append(call)

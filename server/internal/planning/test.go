@@ -79,8 +79,8 @@ func (p *Plan) withTestNoise(r TestRequest) error {
 		return err
 	}
 	p.Private, p.Epsilon, p.Delta, p.RemainingAfter = true, price.epsilon, price.delta, price.remainingAfter
-	// PRIVACY: solved for the integers that are charged.
-	found, err := account.accountant().Calibrate(p.SampleRate, p.Steps, p.Epsilon.Float(), p.Delta.Float())
+	// PRIVACY: solved for the integers that are charged, less what the noise's sampler may add.
+	found, err := account.accountant().Calibrate(p.SampleRate, p.Steps, p.Epsilon.Float()-samplerShare, p.Delta.Float())
 	if err != nil {
 		return err
 	}

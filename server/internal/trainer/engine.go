@@ -52,10 +52,12 @@ type Training struct {
 type Trainer interface {
 	// Pass adds the clipped gradients of some records to the step's sum. records holds count of them; a slot of -1 is empty.
 	// seeds has one number for each slot: all that the model draws at random for the record comes from it.
-	// Where the model fails on a slot nobody has counted, and each record of the pass is to be repeated.
+	// Where the model fails on a slot nobody has counted: each record of the pass is to be probed, and the pass made again.
 	Pass(records []byte, count int64, slots []int64, seeds []uint64) (failed bool, err error)
-	// Repeat adds one record of a pass that failed, unless the model fails on it too.
-	Repeat(records []byte, count, slot int64, seed uint64) error
+	// Probe says whether the model fails on a record, which is in a pass with nothing but copies of itself. It adds nothing.
+	Probe(records []byte, count, slot int64, seed uint64) (failed bool, err error)
+	// Again makes a pass that failed once more, with -1 for the records that fail.
+	Again(records []byte, count int64, slots []int64, seeds []uint64) error
 	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
 	Step(random io.Reader) error
 	// Loss is the mean loss per record of the last step, with its noise; 0 where none is released.

@@ -39,7 +39,10 @@ type fakeEngine struct {
 	training   Training
 	evaluation Evaluation
 	passFails  bool
-	repeated   []repetition
+	failsOn    int64
+	probed     []repetition
+	again      [][]int64
+	againSeeds [][]uint64
 	passes     [][]int64
 	seeds      [][]uint64
 	steps      int
@@ -126,8 +129,13 @@ func (e *fakeEngine) Pass(records []byte, count int64, slots []int64, seeds []ui
 	return e.passFails, e.passErr
 }
 
-func (e *fakeEngine) Repeat(_ []byte, _, slot int64, seed uint64) error {
-	e.repeated = append(e.repeated, repetition{slot, seed})
+func (e *fakeEngine) Probe(_ []byte, _, slot int64, seed uint64) (bool, error) {
+	e.probed = append(e.probed, repetition{slot, seed})
+	return slot == e.failsOn, nil
+}
+
+func (e *fakeEngine) Again(_ []byte, _ int64, slots []int64, seeds []uint64) error {
+	e.again, e.againSeeds = append(e.again, slices.Clone(slots)), append(e.againSeeds, slices.Clone(seeds))
 	return nil
 }
 

@@ -29,6 +29,10 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 	if err != nil {
 		return nil, err
 	}
+	order, err := newKeystream(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
 	sampler := newSampler(rand.Reader, settings.GetInclusionThreshold(), includesAll(settings.GetIncludeAll()), settings.GetSlots())
 	teller := p.newTeller(schedule.New(settings.GetEpochEnds(), settings.GetLossBound() > 0))
 	var sample []int64
@@ -36,8 +40,11 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 		if sample, err = sampler.sample(sample[:0]); err != nil {
 			return nil, err
 		}
-		for _, slots := range passes(sample, settings.GetPassSize(), records.count) {
-			if err := passOn(run.trainer, records, slots, draws.of(step, slots), teller); err != nil {
+		if err := shuffle(sample, order); err != nil {
+			return nil, err
+		}
+		for _, slots := range passes(sample, settings.GetPassSize(), records.count, settings.GetPassesPerStep()) {
+			if err := passOn(run.trainer, records, slots, draws.of(step, slots), settings.GetPassSize(), teller); err != nil {
 				return nil, fmt.Errorf("step %d: %w", step, err)
 			}
 		}
@@ -52,24 +59,35 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 	return writeWeights(run.trainer, files[0])
 }
 
-// passOn makes one pass, and where the model fails on one of its slots a pass for each of its records.
+// passOn makes one pass. Where the model fails on one of its slots, each record is probed by itself and the pass is made again without
+// those that fail.
 // PRIVACY: that it took longer is all that can be seen of it.
-func passOn(trainer Trainer, records *records, slots []int64, seeds []uint64, teller *teller) error {
+func passOn(trainer Trainer, records *records, slots []int64, seeds []uint64, passSize int64, teller *teller) error {
 	failed, err := trainer.Pass(records.bytes, records.count, slots, seeds)
 	if err != nil {
 		return fmt.Errorf("pass: %w", err)
 	}
+	if !failed || passSize == 1 {
+		return teller.alive() // a record that was alone is left out
+	}
 	for i, slot := range slots {
-		if !failed || slot == emptySlot {
+		if slot == emptySlot {
 			continue
 		}
-		if err := trainer.Repeat(records.bytes, records.count, slot, seeds[i]); err != nil {
-			return fmt.Errorf("repeat: %w", err)
+		fails, err := trainer.Probe(records.bytes, records.count, slot, seeds[i])
+		if err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
+		if fails {
+			slots[i] = emptySlot
 		}
 		// One record may make many passes of one; the server must not take that for silence.
 		if err := teller.alive(); err != nil {
 			return err
 		}
+	}
+	if err := trainer.Again(records.bytes, records.count, slots, seeds); err != nil {
+		return fmt.Errorf("pass again: %w", err)
 	}
 	return teller.alive()
 }

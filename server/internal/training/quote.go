@@ -70,6 +70,7 @@ func planOf(priced planning.Plan, o *order) (*bastionlabv1.Plan, error) {
 		ReleaseMode:        priced.ReleaseMode,
 		GridExponent:       int32(priced.GridExponent),
 		GridError:          priced.GridError,
+		PassesPerStep:      priced.PassesPerStep,
 		Eta:                priced.Eta,
 		Seconds:            priced.Seconds,
 		Warnings:           priced.Warnings,
@@ -98,6 +99,7 @@ func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRe
 			BatchSize:          priced.BatchSize,
 			PassSize:           min(priced.MaxBatchSize, declared), // a pass never holds more than every slot
 			Optimizer:          request.GetOptimizer(),
+			PassesPerStep:      priced.PassesPerStep,
 			Exact:              priced.ReleaseMode == planning.ReleaseExact,
 			GridExponent:       int32(priced.GridExponent),
 			Eta:                priced.Eta,

@@ -47,7 +47,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"gradient norm is NaN":     {scientist, func(r *bastionlabv1.TrainingRequest) { r.MaxGradNorm = math.NaN() }, refusal.InvalidArgument, "max_grad_norm"},
 		"delta over its share":     {scientist, func(r *bastionlabv1.TrainingRequest) { r.Delta = proto.Float64(0.5) }, refusal.InvalidArgument, "delta"},
 		"delta is NaN":             {scientist, func(r *bastionlabv1.TrainingRequest) { r.Delta = proto.Float64(math.NaN()) }, refusal.InvalidArgument, "delta"},
-		"constant time":            {scientist, func(r *bastionlabv1.TrainingRequest) { r.ConstantTime = true }, refusal.InvalidArgument, "constant"},
+		"constant time, certified": {scientist, func(r *bastionlabv1.TrainingRequest) { r.ConstantTime, r.Release = true, "certified" }, refusal.InvalidArgument, "constant"},
 		"a GPU":                    {scientist, func(r *bastionlabv1.TrainingRequest) { r.Device = "cuda" }, refusal.InvalidArgument, "cpu"},
 		"a mode that is not there": {scientist, func(r *bastionlabv1.TrainingRequest) { r.Release = "raw" }, refusal.InvalidArgument, "exact"},
 		"no optimizer":             {scientist, func(r *bastionlabv1.TrainingRequest) { r.Optimizer = nil }, refusal.InvalidArgument, "optimizer"},

@@ -97,7 +97,7 @@ class TrainingRequest(_message.Message):
     def __init__(self, model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., nb_epochs: _Optional[float] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., metrics: _Optional[bool] = ..., release: _Optional[str] = ..., constant_time: _Optional[bool] = ..., device: _Optional[str] = ..., continue_run_id: _Optional[str] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("noise_multiplier", "sample_rate", "steps", "batch_size", "max_batch_size", "max_grad_norm", "private", "epsilon_nano", "delta_atto", "remaining_after_nano", "release_mode", "seconds", "warnings", "nb_epochs", "charge", "unlimited", "grid_exponent", "grid_error", "eta", "loss_bound", "metric")
+    __slots__ = ("noise_multiplier", "sample_rate", "steps", "batch_size", "max_batch_size", "max_grad_norm", "private", "epsilon_nano", "delta_atto", "remaining_after_nano", "release_mode", "seconds", "warnings", "nb_epochs", "charge", "unlimited", "grid_exponent", "grid_error", "eta", "loss_bound", "metric", "passes_per_step")
     NOISE_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class Plan(_message.Message):
     ETA_FIELD_NUMBER: _ClassVar[int]
     LOSS_BOUND_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
+    PASSES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     noise_multiplier: float
     sample_rate: float
     steps: int
@@ -140,7 +141,8 @@ class Plan(_message.Message):
     eta: float
     loss_bound: float
     metric: str
-    def __init__(self, noise_multiplier: _Optional[float] = ..., sample_rate: _Optional[float] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., remaining_after_nano: _Optional[int] = ..., release_mode: _Optional[str] = ..., seconds: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., nb_epochs: _Optional[float] = ..., charge: _Optional[bytes] = ..., unlimited: _Optional[bool] = ..., grid_exponent: _Optional[int] = ..., grid_error: _Optional[float] = ..., eta: _Optional[float] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ...) -> None: ...
+    passes_per_step: int
+    def __init__(self, noise_multiplier: _Optional[float] = ..., sample_rate: _Optional[float] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., remaining_after_nano: _Optional[int] = ..., release_mode: _Optional[str] = ..., seconds: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., nb_epochs: _Optional[float] = ..., charge: _Optional[bytes] = ..., unlimited: _Optional[bool] = ..., grid_exponent: _Optional[int] = ..., grid_error: _Optional[float] = ..., eta: _Optional[float] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ..., passes_per_step: _Optional[int] = ...) -> None: ...
 
 class Charge(_message.Message):
     __slots__ = ("dataset_id", "program_sha256", "private", "epsilon_nano", "delta_atto", "steps", "max_grad_norm", "accountant", "release_mode", "grid_exponent", "eta", "loss_bound", "metric")

@@ -353,7 +353,7 @@ type TrainingRequest struct {
 	Optimizer     *Optimizer             `protobuf:"bytes,9,opt,name=optimizer,proto3" json:"optimizer,omitempty"`
 	Metrics       bool                   `protobuf:"varint,10,opt,name=metrics,proto3" json:"metrics,omitempty"`                                   // release a noised loss of every epoch; it costs nothing more
 	Release       string                 `protobuf:"bytes,11,opt,name=release,proto3" json:"release,omitempty"`                                    // "certified" or "exact"; empty: certified
-	ConstantTime  bool                   `protobuf:"varint,12,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"`     // refused until the engine offers it
+	ConstantTime  bool                   `protobuf:"varint,12,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"`     // the same number of passes in every step; makes the release exact
 	Device        string                 `protobuf:"bytes,13,opt,name=device,proto3" json:"device,omitempty"`                                      // "cpu"
 	ContinueRunId string                 `protobuf:"bytes,14,opt,name=continue_run_id,json=continueRunId,proto3" json:"continue_run_id,omitempty"` // a completed run of the same model, whose weights this one starts from
 	unknownFields protoimpl.UnknownFields
@@ -512,7 +512,8 @@ type Plan struct {
 	Eta          float64 `protobuf:"fixed64,19,opt,name=eta,proto3" json:"eta,omitempty"`                                      // one record moves a step's sum by at most max_grad_norm * (1 + eta)
 	// Up to where a record's loss counts: the bound B of the loss, public. 0: the run releases no losses, or the test measures no loss.
 	LossBound     float64 `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`
-	Metric        string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"` // what a test measures; empty: a training run
+	Metric        string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                                       // what a test measures; empty: a training run
+	PassesPerStep int64   `protobuf:"varint,22,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"` // in constant time; 0: as many as a sample needs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,6 +693,13 @@ func (x *Plan) GetMetric() string {
 		return x.Metric
 	}
 	return ""
+}
+
+func (x *Plan) GetPassesPerStep() int64 {
+	if x != nil {
+		return x.PassesPerStep
+	}
+	return 0
 }
 
 // Charge is the price of a run together with all that determines it.
@@ -1881,7 +1889,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"\b_epsilonB\b\n" +
 	"\x06_deltaB\r\n" +
-	"\v_batch_size\"\x98\x05\n" +
+	"\v_batch_size\"\xc0\x05\n" +
 	"\x04Plan\x12)\n" +
 	"\x10noise_multiplier\x18\x01 \x01(\x01R\x0fnoiseMultiplier\x12\x1f\n" +
 	"\vsample_rate\x18\x02 \x01(\x01R\n" +
@@ -1909,7 +1917,8 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x03eta\x18\x13 \x01(\x01R\x03eta\x12\x1d\n" +
 	"\n" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
-	"\x06metric\x18\x15 \x01(\tR\x06metric\"\xb2\x03\n" +
+	"\x06metric\x18\x15 \x01(\tR\x06metric\x12&\n" +
+	"\x0fpasses_per_step\x18\x16 \x01(\x03R\rpassesPerStep\"\xb2\x03\n" +
 	"\x06Charge\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12%\n" +

@@ -30,10 +30,20 @@ func (r *run) Pass(records []byte, count int64, slots []int64, seeds []uint64) (
 	return failed != 0, check(status, &failure)
 }
 
-func (r *run) Repeat(records []byte, count, slot int64, seed uint64) error {
+func (r *run) Probe(records []byte, count, slot int64, seed uint64) (bool, error) {
+	var (
+		failed  C.int32_t
+		failure C.bl_error
+	)
+	status := C.bl_trainer_probe(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count), C.int64_t(slot),
+		C.uint64_t(seed), &failed, &failure)
+	return failed != 0, check(status, &failure)
+}
+
+func (r *run) Again(records []byte, count int64, slots []int64, seeds []uint64) error {
 	var failure C.bl_error
-	status := C.bl_trainer_repeat(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count), C.int64_t(slot),
-		C.uint64_t(seed), &failure)
+	status := C.bl_trainer_again(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count),
+		(*C.int64_t)(unsafe.SliceData(slots)), (*C.uint64_t)(unsafe.SliceData(seeds)), C.int64_t(len(slots)), &failure)
 	return check(status, &failure)
 }
 

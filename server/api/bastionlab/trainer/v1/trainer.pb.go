@@ -892,10 +892,11 @@ type Settings struct {
 	PassSize           int64                  `protobuf:"varint,10,opt,name=pass_size,json=passSize,proto3" json:"pass_size,omitempty"`          // records in memory in one pass
 	Optimizer          *v1.Optimizer          `protobuf:"bytes,11,opt,name=optimizer,proto3" json:"optimizer,omitempty"`
 	Threads            int32                  `protobuf:"varint,12,opt,name=threads,proto3" json:"threads,omitempty"`
-	Exact              bool                   `protobuf:"varint,13,opt,name=exact,proto3" json:"exact,omitempty"`                                   // passes of one record, whose integers are measured; else certified
-	GridExponent       int32                  `protobuf:"varint,14,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"` // sums are integers in units of max_grad_norm * 2^-grid_exponent
-	Eta                float64                `protobuf:"fixed64,15,opt,name=eta,proto3" json:"eta,omitempty"`                                      // the noise is scaled to max_grad_norm * (1 + eta)
-	LossBound          float64                `protobuf:"fixed64,16,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`         // losses clamped to [0, loss_bound] are released beside the gradients; 0: none
+	Exact              bool                   `protobuf:"varint,13,opt,name=exact,proto3" json:"exact,omitempty"`                                        // passes of one record, whose integers are measured; else certified
+	GridExponent       int32                  `protobuf:"varint,14,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"`      // sums are integers in units of max_grad_norm * 2^-grid_exponent
+	Eta                float64                `protobuf:"fixed64,15,opt,name=eta,proto3" json:"eta,omitempty"`                                           // the noise is scaled to max_grad_norm * (1 + eta)
+	LossBound          float64                `protobuf:"fixed64,16,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`              // losses clamped to [0, loss_bound] are released beside the gradients; 0: none
+	PassesPerStep      int64                  `protobuf:"varint,17,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"` // in constant time: as many in every step, of one record each; 0: as many as a sample needs
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1038,6 +1039,13 @@ func (x *Settings) GetEta() float64 {
 func (x *Settings) GetLossBound() float64 {
 	if x != nil {
 		return x.LossBound
+	}
+	return 0
+}
+
+func (x *Settings) GetPassesPerStep() int64 {
+	if x != nil {
+		return x.PassesPerStep
 	}
 	return 0
 }
@@ -1549,7 +1557,7 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\x05Train\x128\n" +
 	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\x12;\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1f.bastionlab.trainer.v1.SettingsR\bsettings\x12.\n" +
-	"\x13has_initial_weights\x18\x03 \x01(\bR\x11hasInitialWeights\"\x8a\x04\n" +
+	"\x13has_initial_weights\x18\x03 \x01(\bR\x11hasInitialWeights\"\xb2\x04\n" +
 	"\bSettings\x12\x18\n" +
 	"\aprivate\x18\x01 \x01(\bR\aprivate\x12\"\n" +
 	"\rmax_grad_norm\x18\x02 \x01(\x01R\vmaxGradNorm\x12)\n" +
@@ -1571,7 +1579,8 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\rgrid_exponent\x18\x0e \x01(\x05R\fgridExponent\x12\x10\n" +
 	"\x03eta\x18\x0f \x01(\x01R\x03eta\x12\x1d\n" +
 	"\n" +
-	"loss_bound\x18\x10 \x01(\x01R\tlossBound\"\n" +
+	"loss_bound\x18\x10 \x01(\x01R\tlossBound\x12&\n" +
+	"\x0fpasses_per_step\x18\x11 \x01(\x03R\rpassesPerStep\"\n" +
 	"\n" +
 	"\bPrepared\"C\n" +
 	"\x04Data\x12\x18\n" +
