@@ -40,7 +40,7 @@ func main() {
 	flag.StringVar(&s.trainer, "trainer", "", "the released trainer")
 	flag.StringVar(&s.repeater, "repeater", "", "the trainer built with the tag fuzz")
 	flag.DurationVar(&s.duration, "duration", time.Minute, "how long")
-	flag.DurationVar(&s.window, "window", 30*time.Second, "without an answer for so long, a trainer is taken to hang")
+	flag.DurationVar(&s.window, "window", 30*time.Second, "a trainer that computes for so long without an answer is taken to hang")
 	flag.IntVar(&s.wholeEvery, "whole-every", 50, "every so many archives go through the supervisor as well")
 	flag.Uint64Var(&s.first, "first", uint64(time.Now().UnixNano()), "number of the first mutant; the same number makes the same mutants of the same pool")
 	flag.BoolVar(&s.replay, "replay", false, "change nothing: send every seed the whole way, and say what came of it")
@@ -82,7 +82,7 @@ func run(ctx context.Context, s settings) (int, error) {
 	if _, err := os.Stat(repeater); err != nil {
 		return 0, err
 	}
-	whole, err := newWhole(s.trainer, s.window, operators)
+	whole, err := newWhole(s.trainer, 10*s.window, operators)
 	if err != nil {
 		return 0, err
 	}
