@@ -53,6 +53,27 @@ CLIPPING: list[Mutant] = [
         attacks("UNSEEN_USE-TwoNames"),
     ),
     without(
+        "squares of products in float32",
+        f"{SRC}/outer.cpp",
+        "at::Tensor l = left_.to(at::kDouble).flatten(0, 1), r = right_.to(at::kDouble).flatten(0, 1);",
+        "at::Tensor l = left_.flatten(0, 1), r = right_.flatten(0, 1);",
+        Engine(("test_hostile_cancellation.py",), "squares"),
+    ),
+    without(
+        "squares of rows in float32",
+        f"{SRC}/factors.cpp",
+        "at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}, false, at::kDouble).square()",
+        "at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}).square().to(at::kDouble)",
+        Engine(("test_hostile_records.py",), "square_overflows"),
+    ),
+    without(
+        "parts that cancel may be as large as they like",
+        f"{SRC}/norms.cpp",
+        "at::maximum(norms, spread.div(largest))",
+        "norms",
+        Engine(("test_hostile_cancellation.py",), "FewWide"),
+    ),
+    without(
         "the norm of the first use of a parameter only",
         f"{SRC}/norms.cpp",
         """    if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
@@ -141,22 +162,22 @@ RELEASE: list[Mutant] = [
     without(
         "no noise",
         f"{SRC}/trainer.cpp",
-        "if (noisy) add_noise(sums_[p], training_.noise_stddev, random, context);",
-        "",
+        "if (noisy) add_noise(",
+        "if (false) add_noise(",
         NOISE,
     ),
     without(
         "half of the noise",
-        f"{SRC}/trainer.cpp",
-        "add_noise(sums_[p], training_.noise_stddev, random, context);",
-        "add_noise(sums_[p], training_.noise_stddev / 2, random, context);",
+        f"{SRC}/release.cpp",
+        "noise_stddev = t.noise_stddev / *unit;",
+        "noise_stddev = t.noise_stddev / *unit / 2;",
         NOISE,
     ),
     without(
         "noise where a record was only",
         f"{SRC}/trainer.cpp",
         "if (noisy) add_noise(",
-        "if (noisy && sums_[p].any().item<bool>()) add_noise(",
+        "if (noisy && sum.numbers().any().item<bool>()) add_noise(",
         Engine(("test_step.py",), "frozen_parameters"),
     ),
     without(
@@ -169,9 +190,44 @@ RELEASE: list[Mutant] = [
     without(
         "the next step begins with this one's sum",
         f"{SRC}/trainer.cpp",
-        "    sums_[p].zero_();\n",
+        "  for (Sum& sum : sums_) sum.clear();\n",
         "",
         Engine(("test_trainer.py",), "clean"),
+    ),
+    without(
+        "an exact contribution is not measured on the grid",
+        f"{SRC}/trainer.cpp",
+        "double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm_of(gradients));",
+        "double factor = 1;",
+        attacks("WORST_USE", "UNSEEN_USE-TwoNames"),
+    ),
+    without(
+        "a released loss is not clamped",
+        f"{SRC}/release.cpp",
+        "losses.clamp(0, loss_bound).mul_(loss_scale)",
+        "losses.mul(loss_scale)",
+        attacks("NOT_FINITE-Plain"),
+    ),
+    without(
+        "a loss beside a gradient of the whole norm",
+        f"{SRC}/release.cpp",
+        "t.clipping_norm * (loss_bound > 0 ? std::sqrt(1 - kLossShare) : 1)",
+        "t.clipping_norm",
+        attacks("NOT_FINITE-Plain"),
+    ),
+    without(
+        "products are not cut into blocks",
+        f"{SRC}/blocks.cpp",
+        "return static_cast<double>(records) * terms <= largest;",
+        "return true;",
+        Engine(("test_release.py",)),
+    ),
+    without(
+        "the compiler may do as if there were no infinities",
+        "engine/Makefile",
+        "CXXFLAGS += -O3",
+        "CXXFLAGS += -O3 -ffast-math",
+        Engine(("test_release.py", "test_rounded_normal.py")),
     ),
 ]
 

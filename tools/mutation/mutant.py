@@ -47,11 +47,24 @@ class Go:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """Tests of server, trainer and client together, for which both programs are built."""
+
+    file: str
+
+    def command(self, python: str) -> list[str]:
+        return [python, "-m", "pytest", "-q", "-x", self.file]
+
+
+Tests = Engine | Go | Whole
+
+
+@dataclass(frozen=True)
 class Mutant:
     name: str
     replacements: tuple[Replacement, ...]
-    tests: Engine | Go
+    tests: Tests
 
 
-def without(name: str, file: str, old: str, new: str, tests: Engine | Go) -> Mutant:
+def without(name: str, file: str, old: str, new: str, tests: Tests) -> Mutant:
     return Mutant(name, (Replacement(file, old, new),), tests)

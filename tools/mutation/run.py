@@ -18,7 +18,7 @@ import torch
 
 import engine
 import server
-from mutant import DoesNotApply, Engine, Go, Mutant
+from mutant import DoesNotApply, Go, Mutant, Tests
 from scratch import Scratch
 
 PYTEST_FAILED, PYTEST_NONE = 1, 5
@@ -28,7 +28,7 @@ def outcome(scratch: Scratch, mutant: Mutant) -> str:
     """Nothing where the loss was noticed, else why not."""
     try:
         scratch.apply(mutant)
-        if isinstance(mutant.tests, Engine) and (said := scratch.build()):
+        if said := scratch.build(mutant.tests):
             return f"does not compile: {said}"
         return verdict(mutant.tests, scratch.test(mutant.tests))
     except DoesNotApply as failure:
@@ -39,7 +39,7 @@ def outcome(scratch: Scratch, mutant: Mutant) -> str:
         scratch.restore(mutant)
 
 
-def verdict(tests: Engine | Go, ran: subprocess.CompletedProcess[str]) -> str:
+def verdict(tests: Tests, ran: subprocess.CompletedProcess[str]) -> str:
     if ran.returncode == 0:
         return "no test ran" if "no tests to run" in ran.stdout else "no test noticed"
     if isinstance(tests, Go):
@@ -52,9 +52,9 @@ def verdict(tests: Engine | Go, ran: subprocess.CompletedProcess[str]) -> str:
 
 def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
     """Without a mutant the same tests pass: else a failure would say nothing."""
-    if said := scratch.build():
-        return said
-    for tests in {mutant.tests for mutant in mutants}:
+    for tests in dict.fromkeys(mutant.tests for mutant in mutants):
+        if said := scratch.build(tests):
+            return said
         ran = scratch.test(tests)
         if ran.returncode != 0 or "no tests to run" in ran.stdout:
             return f"{tests}: {ran.stdout[-4000:]}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
-from mutant import Engine, Go, Mutant
+from mutant import Go, Mutant, Tests, Whole
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a test may take at most: a mutant that hangs was not noticed.
@@ -28,10 +29,10 @@ class Scratch:
         self._fetch_built(lambda _: True)
         self.made = max(path.stat().st_mtime for path in (directory / BUILT).rglob("*"))
 
-    def _fetch_built(self, wanted: object) -> None:
+    def _fetch_built(self, wanted: Callable[[Path], bool]) -> None:
         for path in (ROOT / BUILT).rglob("*"):
             copy = self.root / path.relative_to(ROOT)
-            if path.is_file() and "release" not in path.parts and path.suffix != ".a" and wanted(copy):  # type: ignore[operator]
+            if path.is_file() and wanted(copy):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, copy)
 
@@ -43,23 +44,24 @@ class Scratch:
         """As it was, times included: an object file of the mutant's must not pass for one of the original's."""
         for file in {replacement.file for replacement in mutant.replacements}:
             shutil.copy2(ROOT / "server" / file, self.root / "server" / file)
-        if isinstance(mutant.tests, Engine):
+        if not isinstance(mutant.tests, Go):
             self._fetch_built(lambda copy: not copy.exists() or copy.stat().st_mtime > self.made)
 
-    def build(self) -> str:
+    def build(self, tests: Tests) -> str:
         """What the compiler said where it refused, else nothing."""
-        made = self._run(
-            ["make", "-s", f"-j{os.cpu_count()}", "-C", "server/engine", "testing", f"LIBTORCH={self.libtorch}"], self.root
-        )
+        if isinstance(tests, Go):
+            return ""
+        where = ["server"] if isinstance(tests, Whole) else ["server/engine", "testing"]
+        made = self._run(["make", "-s", f"-j{os.cpu_count()}", "-C", *where, f"LIBTORCH={self.libtorch}"], self.root)
         return "" if made.returncode == 0 else made.stdout[-2000:]
 
-    def test(self, tests: Engine | Go) -> subprocess.CompletedProcess[str]:
-        if isinstance(tests, Engine):
-            return self._run(tests.command(self.python), self.root / "server" / "engine" / "tests")
-        return self._run(tests.command(), self.root / "server")
+    def test(self, tests: Tests) -> subprocess.CompletedProcess[str]:
+        if isinstance(tests, Go):
+            return self._run(tests.command(), self.root / "server")
+        return self._run(tests.command(self.python), self.root if isinstance(tests, Whole) else self.root / "server/engine/tests")
 
     def _run(self, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"LIBTORCH": self.libtorch, "CGO_ENABLED": "0"}
+        environment = os.environ | {"LIBTORCH": self.libtorch, "CGO_ENABLED": "0", "PYTHONPATH": str(self.root / "client/src")}
         return subprocess.run(
             command,
             cwd=directory,

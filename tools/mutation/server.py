@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mutant import Go, Mutant, Replacement, without
+from mutant import Go, Mutant, Replacement, Whole, without
 
 TRAINER = "internal/trainer"
 SUPERVISOR = "internal/supervisor"
 
-MUTANTS: list[Mutant] = [
+GO_MUTANTS: list[Mutant] = [
     without(
         "sampling takes slots in a row",
         f"{TRAINER}/sampling.go",
@@ -73,9 +73,30 @@ MUTANTS: list[Mutant] = [
     without(
         "half of the noise",
         f"{TRAINER}/chance.go",
-        "return multiplier * clippingNorm",
-        "return multiplier * clippingNorm / 2",
+        "multiplier*sensitivity, math",
+        "multiplier*sensitivity/2, math",
         Go(TRAINER, "TestTrainingRunsAllSteps"),
+    ),
+    without(
+        "noise as if nothing were rounded",
+        f"{TRAINER}/settings.go",
+        "s.GetMaxGradNorm()*(1+s.GetEta())",
+        "s.GetMaxGradNorm()",
+        Go(TRAINER, "TestTheNoiseCovers"),
+    ),
+    without(
+        "eta is zero",
+        "internal/planning/release.go",
+        "found.eta = roundingShare + found.gridError + remainderShare",
+        "found.eta = 0",
+        Go("internal/planning", "TestTheGrid"),
+    ),
+    without(
+        "the grid may be as coarse as it likes",
+        "internal/planning/release.go",
+        "found.gridError = math.Inf(1); found.gridError > gridShare;",
+        "found.gridError = math.Inf(1); found.gridError > 1;",
+        Go("internal/planning", "TestTheGrid"),
     ),
     without(
         "a private run may have no noise",
@@ -155,3 +176,31 @@ MUTANTS: list[Mutant] = [
         Go("internal/program", "TestTheTable|TestTheEmbeddedTable"),
     ),
 ]
+
+# Built as a release and asked by the auditor what its weights tell.
+AUDIT = Whole("tests/test_audit.py")
+AUDITED: list[Mutant] = [
+    without(
+        "half of the noise, in a release build",
+        f"{TRAINER}/chance.go",
+        "multiplier*sensitivity, math",
+        "multiplier*sensitivity/2, math",
+        AUDIT,
+    ),
+    without(
+        "every slot in every step, in a release build",
+        f"{TRAINER}/chance.go",
+        "includesAll(asked bool) bool { return asked }",
+        "includesAll(asked bool) bool { return true }",
+        AUDIT,
+    ),
+    without(
+        "clipping at twice the norm, in a release build",
+        f"{TRAINER}/settings.go",
+        "training.ClippingNorm = s.GetMaxGradNorm()",
+        "training.ClippingNorm = 2 * s.GetMaxGradNorm()",
+        AUDIT,
+    ),
+]
+
+MUTANTS = [*GO_MUTANTS, *AUDITED]

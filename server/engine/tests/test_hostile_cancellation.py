@@ -11,7 +11,7 @@ from engine import Engine, Training
 from oracle import Gradient, norm
 from records import Record, Schema
 from soundness import NORM_SLACK, contribution
-from zoo.cancelling import CANCELLING
+from zoo.cancelling import CANCELLING, SmallTimesLarge
 
 # 1e6 is where a Gram matrix in float32 fails, 1e15 where one in float64 does.
 SCALES = [1e3, 1e4, 1e6, 1e7, 1e8, 1e10, 1e12, 1e15, 1e16, 1e18, 1e20]
@@ -50,3 +50,11 @@ def test_the_attack_would_matter(model: type[nn.Module]) -> None:
     module, inputs = model(0.0), torch.ones(1, 1)
     module(inputs).sum().backward()
     assert torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm() > 50 * C
+
+
+def test_squares_below_the_smallest_float_count(engine: Engine) -> None:
+    one = record(1.0, torch.float32)
+    schema, smallest = Schema.of(one), 1e-6  # the smallest clipping norm that a plan may have
+    program = engine.load(archive(SmallTimesLarge(), schema, "trace"), schema, "l1")
+    length = norm(contribution(program, [one], [0], Training(pass_size=4, clipping_norm=smallest)))
+    assert 0.1 * smallest < length <= smallest * (1 + NORM_SLACK)

@@ -64,6 +64,19 @@ class FewWidePositions(nn.Module):
         return (y * self.parts).sum((1, 2)).unsqueeze(1) + 100 * x * y[:, 1, 1:2]
 
 
+class SmallTimesLarge(nn.Module):
+    """Too wide to be written out. The squares of one factor lie below the smallest float32, and those of the other make up for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(96, 96, bias=False)
+        nn.init.zeros_(self.layer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = (x.unsqueeze(1) * 0 + 1e14).expand(1, 6, 96)
+        return (self.layer(rows) * 1e-21).sum((1, 2)).unsqueeze(1)
+
+
 class FewWideWindows(FewWidePositions):
     def __init__(self, scale: float) -> None:
         super().__init__(scale)
