@@ -175,6 +175,9 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_trainer_parameter_count": (c_int64, [c_void_p]),
     "bl_trainer_parameter": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),
     "bl_trainer_set_parameter": (c_int32, [c_void_p, c_char_p, c_int32, c_char_p, c_size_t, _ERROR]),
+    "bl_trainer_state_count": (c_int32, [c_void_p, POINTER(c_int64), _ERROR]),
+    "bl_trainer_state": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),
+    "bl_trainer_set_state": (c_int32, [c_void_p, POINTER(TensorView), _ERROR]),
     "bl_testing_clipped_sum": (c_int32, [c_void_p, c_int64, POINTER(c_double), c_size_t, _ERROR]),
 }
 

@@ -104,6 +104,25 @@ func (a *actor) data() *os.File {
 	return files[1]
 }
 
+// begins writes no state, announces it, and waits until it is kept.
+func (a *actor) begins(steps int64) {
+	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_State{State: &trainerv1.State{StepsDone: steps, StateBytes: 1}}})
+	if frame, _ := a.hear(); frame.GetStateKept() == nil {
+		os.Exit(1)
+	}
+}
+
+// steps makes all steps of two epochs.
+func (a *actor) steps() {
+	for step := range int64(4) {
+		if step%2 == 0 {
+			a.begins(step)
+		}
+		a.progress(step+1, (step+1)/2)
+		a.progress(step+1, (step+1)/2) // a sign of life
+	}
+}
+
 func (a *actor) fault(code trainerv1.Fault_Code, operator, layer, reason string) {
 	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Fault{Fault: &trainerv1.Fault{Code: code, Operator: operator, Layer: layer, Reason: reason}}})
 }
@@ -188,10 +207,7 @@ var behaviours = map[string]func(*actor){
 		a.prepared()
 		output := a.data()
 		fmt.Fprintln(os.Stderr, "record 4711 is odd")
-		for step := range int64(4) {
-			a.progress(step+1, (step+1)/2)
-			a.progress(step+1, (step+1)/2) // a sign of life
-		}
+		a.steps()
 		if _, err := output.WriteString("weights"); err != nil {
 			os.Exit(1)
 		}
@@ -200,6 +216,7 @@ var behaviours = map[string]func(*actor){
 	"lingers": func(a *actor) {
 		a.prepared()
 		output := a.data()
+		a.steps()
 		if _, err := output.WriteString("weights"); err != nil {
 			os.Exit(1)
 		}
@@ -218,8 +235,77 @@ var behaviours = map[string]func(*actor){
 	},
 	"speaks-with-data":     func(a *actor) { a.prepared(); a.data(); a.progress(4711, 0); hang() },
 	"gives-with-data":      func(a *actor) { a.prepared(); a.data(); a.raw("\x00\x00\x00\x02\x22\x00", 0); hang() },
-	"nothing-with-data":    func(a *actor) { a.prepared(); a.data(); a.finished(7) },
-	"ends-early-with-data": func(a *actor) { a.prepared(); a.data(); a.progress(1, 0) },
+	"nothing-with-data":    func(a *actor) { a.prepared(); a.data(); a.steps(); a.finished(7) },
+	"ends-early-with-data": func(a *actor) { a.prepared(); a.data(); a.begins(0); a.progress(1, 0) },
+
+	// The steps of an epoch come after its state, and nothing comes between.
+	"trains-without-a-state": func(a *actor) { a.prepared(); a.data(); a.progress(1, 0); hang() },
+	"goes-beyond-its-state": func(a *actor) {
+		a.prepared()
+		a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.progress(2, 1)
+		a.progress(3, 1)
+		hang()
+	},
+	"begins-in-the-midst": func(a *actor) {
+		a.prepared()
+		a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.begins(1)
+		hang()
+	},
+	"begins-too-early": func(a *actor) {
+		a.prepared()
+		a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.begins(2)
+		hang()
+	},
+	"begins-late":  func(a *actor) { a.prepared(); a.data(); a.begins(2); hang() },
+	"begins-twice": func(a *actor) { a.prepared(); a.data(); a.begins(0); a.begins(0); hang() },
+	"finishes-early": func(a *actor) {
+		a.prepared()
+		output := a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.progress(2, 1)
+		if _, err := output.WriteString("weights"); err != nil {
+			os.Exit(1)
+		}
+		a.finished(7)
+		hang()
+	},
+	"finishes-without-its-last-steps": func(a *actor) {
+		a.prepared()
+		output := a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.progress(2, 1)
+		a.begins(2)
+		if _, err := output.WriteString("weights"); err != nil {
+			os.Exit(1)
+		}
+		a.finished(7)
+		hang()
+	},
+	"goes-on": func(a *actor) {
+		a.prepared()
+		_, files := a.hear()
+		if len(files) != 4 {
+			os.Exit(1)
+		}
+		a.progress(2, 1) // what was told before is a sign of life
+		a.progress(3, 1)
+		a.progress(4, 2)
+		if _, err := files[1].WriteString("weights"); err != nil {
+			os.Exit(1)
+		}
+		a.finished(7)
+	},
 	"dies-before-the-data": func(a *actor) { a.prepared(); os.Exit(3) },
 }
 
@@ -231,6 +317,7 @@ func crawl(a *actor) {
 		time.Sleep(shortWindow / 4)
 		a.progress(0, 0)
 	}
+	a.steps()
 	if _, err := output.WriteString("weights"); err != nil {
 		os.Exit(1)
 	}

@@ -54,9 +54,12 @@ type Trainer interface {
 	Repeat(records []byte, count, slot int64, seed uint64) error
 	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
 	Step(random io.Reader) error
-	// Parameters are valid until the next call.
+	// Parameters are valid until the trainer computes again.
 	Parameters() ([]safetensors.Tensor, error)
 	SetParameter(safetensors.Tensor) error
+	// State is what the optimizer remembers between two steps, and is valid as long.
+	State() ([]safetensors.Tensor, error)
+	SetState(safetensors.Tensor) error
 	Close()
 }
 

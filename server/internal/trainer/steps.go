@@ -18,7 +18,7 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer records.output.Close()
+	defer records.close()
 	settings := run.settings
 	noise, err := newKeystream(rand.Reader)
 	if err != nil {
@@ -28,11 +28,14 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 	if err != nil {
 		return nil, err
 	}
-	sampler := newSampler(rand.Reader, settings.GetInclusionThreshold(), includesAll(settings.GetIncludeAll()), settings.GetSlots())
-	teller := p.newTeller(schedule.New(settings.GetEpochEnds()))
-	var sample []int64
-	for step := int64(1); step <= settings.GetSteps(); step++ {
-		if sample, err = sampler.sample(sample[:0]); err != nil {
+	epochs, err := p.newEpochs(run, records)
+	if err != nil {
+		return nil, err
+	}
+	teller := p.newTeller(epochs.schedule, epochs.current.Begin)
+	for step := epochs.current.Begin + 1; step <= settings.GetSteps(); step++ {
+		sample, err := epochs.sample(step) // the first of an epoch waits until the samples of all of it are durable
+		if err != nil {
 			return nil, err
 		}
 		for _, slots := range passes(sample, settings.GetPassSize(), records.count) {
@@ -81,8 +84,13 @@ type teller struct {
 	lastTime time.Time
 }
 
-func (p *Process) newTeller(plan schedule.Schedule) *teller {
-	return &teller{process: p, schedule: plan, last: &trainerv1.Progress{}, lastTime: time.Now()}
+// newTeller begins where an earlier attempt was, with what was told of that.
+func (p *Process) newTeller(plan schedule.Schedule, stepsDone int64) *teller {
+	last := plan.After(stepsDone)
+	if last == nil {
+		last = &trainerv1.Progress{}
+	}
+	return &teller{process: p, schedule: plan, last: last, lastTime: time.Now()}
 }
 
 func (t *teller) stepped(step int64) error {

@@ -41,6 +41,7 @@ func (s *Service) endWithData(ctx context.Context, l *live) {
 		s.Log.ErrorContext(ctx, "cannot settle a run; it stays charged", "run", row.ID, "error", err)
 	}
 	s.forgetWeights(ctx, &row)
+	s.forgetState(ctx, &row)
 	s.Log.InfoContext(ctx, "run ended after it had the data", "run", row.ID, "status", statusOf(row).String())
 	s.end(ctx, l, row)
 }

@@ -164,7 +164,7 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 	if err := proto.Unmarshal(row.Plan, plan); err != nil {
 		return nil, fmt.Errorf("decode the plan of a run: %w", err)
 	}
-	return &bastionlabv1.Run{
+	run := &bastionlabv1.Run{
 		Id:            row.ID,
 		ModelId:       row.ModelID,
 		DatasetId:     row.DatasetID,
@@ -180,5 +180,11 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 		EpochsDone:    row.EpochsDone,
 		Scientist:     row.Scientist,
 		Mine:          row.Scientist == user,
-	}, nil
+		Denial:        row.Denial,
+	}
+	if row.DatasetOwner == user {
+		run.Interruptions = row.Interruptions
+		run.Decides = statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_WAITING
+	}
+	return run, nil
 }

@@ -83,6 +83,10 @@ func (s *Service) newRow(user string, request *bastionlabv1.StartTrainingRequest
 	if err != nil {
 		return storage.RunRow{}, fmt.Errorf("encode the plan: %w", err)
 	}
+	encodedTrain, err := proto.Marshal(priced.train)
+	if err != nil {
+		return storage.RunRow{}, fmt.Errorf("encode what a trainer is told: %w", err)
+	}
 	return storage.RunRow{
 		ID:            storage.NewID(),
 		ModelID:       priced.model.ID,
@@ -96,5 +100,6 @@ func (s *Service) newRow(user string, request *bastionlabv1.StartTrainingRequest
 		Spent:         spentText(priced.plan, priced.limit),
 		Request:       encodedRequest,
 		Plan:          encodedPlan,
+		Train:         encodedTrain,
 	}, nil
 }

@@ -67,11 +67,18 @@ type fakeTrainer struct {
 	raw      []byte               // instead, if not nil
 	announce int64                // beyond the output's true size
 	output   *os.File
-	progress func(*trainerv1.Progress)
 	ended    chan struct{}
+
+	data    *trainerv1.Data
+	state   *os.File // takes the next state
+	resumed []byte   // the state that it goes on from
+	keeps   func(context.Context, *trainerv1.State) (*os.File, error)
 }
 
-func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
+func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+	keep func(context.Context, *trainerv1.State) (*os.File, error),
+) (*trainerv1.Finished, error) {
+	records, output := files[0], files[1]
 	content, err := io.ReadAll(records)
 	if err != nil || data.GetRecords() != declared || int64(len(content)) != declared*data.GetRecordBytes() || !bytes.Contains(content, []byte(planted)) {
 		return nil, fmt.Errorf("the trainer got %d bytes for %v: %w", len(content), data, err)
@@ -79,7 +86,12 @@ func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, ou
 	if _, err := records.WriteAt([]byte{0}, 0); err == nil {
 		return nil, errors.New("the records can be written to")
 	}
-	t.output, t.progress = output, progress
+	t.output, t.data, t.state, t.keeps = output, data, files[2], keep
+	if len(data.GetResumedSha256()) > 0 {
+		if t.resumed, err = io.ReadAll(files[3]); err != nil {
+			return nil, err
+		}
+	}
 	if t.launcher.run != nil {
 		if err := t.launcher.run(ctx, t); err != nil {
 			return nil, err
@@ -95,6 +107,15 @@ func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, ou
 		return nil, err
 	}
 	return &trainerv1.Finished{OutputBytes: int64(file.Len()) + t.announce}, ctx.Err()
+}
+
+// keep writes a state and has it kept.
+func (t *fakeTrainer) keep(ctx context.Context, steps int64, content string) (err error) {
+	if _, err := t.state.WriteString(content); err != nil {
+		return err
+	}
+	t.state, err = t.keeps(ctx, &trainerv1.State{StepsDone: steps, StateBytes: int64(len(content))})
+	return err
 }
 
 func (t *fakeTrainer) Ended() <-chan struct{} {

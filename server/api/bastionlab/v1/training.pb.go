@@ -904,10 +904,14 @@ type Run struct {
 	Failure       string                 `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"` // from a fixed list before the trainer had data, one fixed text after
 	Spent         string                 `protobuf:"bytes,11,opt,name=spent,proto3" json:"spent,omitempty"`     // what the run cost, in words
 	// Coarse on purpose: how long a step took depends on records.
-	StepsDone     int64  `protobuf:"varint,12,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
-	EpochsDone    int64  `protobuf:"varint,13,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
-	Scientist     string `protobuf:"bytes,14,opt,name=scientist,proto3" json:"scientist,omitempty"`
-	Mine          bool   `protobuf:"varint,15,opt,name=mine,proto3" json:"mine,omitempty"` // the caller started it
+	StepsDone  int64  `protobuf:"varint,12,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
+	EpochsDone int64  `protobuf:"varint,13,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
+	Scientist  string `protobuf:"bytes,14,opt,name=scientist,proto3" json:"scientist,omitempty"`
+	Mine       bool   `protobuf:"varint,15,opt,name=mine,proto3" json:"mine,omitempty"` // the caller started it
+	// How often an attempt at the run ended without a result, and was or may be repeated. PRIVACY: told to the dataset's owner only.
+	Interruptions int64  `protobuf:"varint,20,opt,name=interruptions,proto3" json:"interruptions,omitempty"`
+	Decides       bool   `protobuf:"varint,21,opt,name=decides,proto3" json:"decides,omitempty"` // the caller may approve or deny it while it waits
+	Denial        string `protobuf:"bytes,22,opt,name=denial,proto3" json:"denial,omitempty"`    // the owner's words, where the run was denied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1045,6 +1049,27 @@ func (x *Run) GetMine() bool {
 		return x.Mine
 	}
 	return false
+}
+
+func (x *Run) GetInterruptions() int64 {
+	if x != nil {
+		return x.Interruptions
+	}
+	return 0
+}
+
+func (x *Run) GetDecides() bool {
+	if x != nil {
+		return x.Decides
+	}
+	return false
+}
+
+func (x *Run) GetDenial() string {
+	if x != nil {
+		return x.Denial
+	}
+	return ""
 }
 
 type GetRunRequest struct {
@@ -1259,6 +1284,102 @@ func (x *CancelRunRequest) GetId() string {
 	return ""
 }
 
+type ApproveRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRunRequest) Reset() {
+	*x = ApproveRunRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRunRequest) ProtoMessage() {}
+
+func (x *ApproveRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRunRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRunRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ApproveRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DenyRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenyRunRequest) Reset() {
+	*x = DenyRunRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenyRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenyRunRequest) ProtoMessage() {}
+
+func (x *DenyRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenyRunRequest.ProtoReflect.Descriptor instead.
+func (*DenyRunRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DenyRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DenyRunRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type DownloadWeightsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -1268,7 +1389,7 @@ type DownloadWeightsRequest struct {
 
 func (x *DownloadWeightsRequest) Reset() {
 	*x = DownloadWeightsRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1401,7 @@ func (x *DownloadWeightsRequest) String() string {
 func (*DownloadWeightsRequest) ProtoMessage() {}
 
 func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1414,7 @@ func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsRequest.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DownloadWeightsRequest) GetRunId() string {
@@ -1316,7 +1437,7 @@ type DownloadWeightsResponse struct {
 
 func (x *DownloadWeightsResponse) Reset() {
 	*x = DownloadWeightsResponse{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1449,7 @@ func (x *DownloadWeightsResponse) String() string {
 func (*DownloadWeightsResponse) ProtoMessage() {}
 
 func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1462,7 @@ func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsResponse.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DownloadWeightsResponse) GetPart() isDownloadWeightsResponse_Part {
@@ -1395,7 +1516,7 @@ type DownloadHeader struct {
 
 func (x *DownloadHeader) Reset() {
 	*x = DownloadHeader{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1528,7 @@ func (x *DownloadHeader) String() string {
 func (*DownloadHeader) ProtoMessage() {}
 
 func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1541,7 @@ func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadHeader.ProtoReflect.Descriptor instead.
 func (*DownloadHeader) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{16}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DownloadHeader) GetSizeBytes() int64 {
@@ -1526,7 +1647,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\arequest\x18\x01 \x01(\v2\x1e.bastionlab.v1.TrainingRequestR\arequest\x12\x16\n" +
 	"\x06charge\x18\x02 \x01(\fR\x06charge\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xce\x03\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xa6\x04\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bmodel_id\x18\x02 \x01(\tR\amodelId\x12\x1d\n" +
@@ -1546,7 +1667,10 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\vepochs_done\x18\r \x01(\x03R\n" +
 	"epochsDone\x12\x1c\n" +
 	"\tscientist\x18\x0e \x01(\tR\tscientist\x12\x12\n" +
-	"\x04mine\x18\x0f \x01(\bR\x04mine\"\x1f\n" +
+	"\x04mine\x18\x0f \x01(\bR\x04mine\x12$\n" +
+	"\rinterruptions\x18\x14 \x01(\x03R\rinterruptions\x12\x18\n" +
+	"\adecides\x18\x15 \x01(\bR\adecides\x12\x16\n" +
+	"\x06denial\x18\x16 \x01(\tR\x06denial\"\x1f\n" +
 	"\rGetRunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x11\n" +
 	"\x0fListRunsRequest\":\n" +
@@ -1555,7 +1679,12 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x0fWatchRunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\"\n" +
 	"\x10CancelRunRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"/\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x11ApproveRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"8\n" +
+	"\x0eDenyRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"/\n" +
 	"\x16DownloadWeightsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"r\n" +
 	"\x17DownloadWeightsResponse\x127\n" +
@@ -1573,14 +1702,17 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n" +
 	"\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n" +
 	"\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n" +
-	"\x14RUN_STATUS_CANCELLED\x10\x062\x91\x04\n" +
+	"\x14RUN_STATUS_CANCELLED\x10\x062\x93\x05\n" +
 	"\x0fTrainingService\x12C\n" +
 	"\fPlanTraining\x12\x1e.bastionlab.v1.TrainingRequest\x1a\x13.bastionlab.v1.Plan\x12H\n" +
 	"\rStartTraining\x12#.bastionlab.v1.StartTrainingRequest\x1a\x12.bastionlab.v1.Run\x12:\n" +
 	"\x06GetRun\x12\x1c.bastionlab.v1.GetRunRequest\x1a\x12.bastionlab.v1.Run\x12K\n" +
 	"\bListRuns\x12\x1e.bastionlab.v1.ListRunsRequest\x1a\x1f.bastionlab.v1.ListRunsResponse\x12@\n" +
 	"\bWatchRun\x12\x1e.bastionlab.v1.WatchRunRequest\x1a\x12.bastionlab.v1.Run0\x01\x12@\n" +
-	"\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12b\n" +
+	"\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12B\n" +
+	"\n" +
+	"ApproveRun\x12 .bastionlab.v1.ApproveRunRequest\x1a\x12.bastionlab.v1.Run\x12<\n" +
+	"\aDenyRun\x12\x1d.bastionlab.v1.DenyRunRequest\x1a\x12.bastionlab.v1.Run\x12b\n" +
 	"\x0fDownloadWeights\x12%.bastionlab.v1.DownloadWeightsRequest\x1a&.bastionlab.v1.DownloadWeightsResponse0\x01BHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
 
 var (
@@ -1596,7 +1728,7 @@ func file_bastionlab_v1_training_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_bastionlab_v1_training_proto_goTypes = []any{
 	(RunStatus)(0),                  // 0: bastionlab.v1.RunStatus
 	(*Optimizer)(nil),               // 1: bastionlab.v1.Optimizer
@@ -1613,9 +1745,11 @@ var file_bastionlab_v1_training_proto_goTypes = []any{
 	(*ListRunsResponse)(nil),        // 12: bastionlab.v1.ListRunsResponse
 	(*WatchRunRequest)(nil),         // 13: bastionlab.v1.WatchRunRequest
 	(*CancelRunRequest)(nil),        // 14: bastionlab.v1.CancelRunRequest
-	(*DownloadWeightsRequest)(nil),  // 15: bastionlab.v1.DownloadWeightsRequest
-	(*DownloadWeightsResponse)(nil), // 16: bastionlab.v1.DownloadWeightsResponse
-	(*DownloadHeader)(nil),          // 17: bastionlab.v1.DownloadHeader
+	(*ApproveRunRequest)(nil),       // 15: bastionlab.v1.ApproveRunRequest
+	(*DenyRunRequest)(nil),          // 16: bastionlab.v1.DenyRunRequest
+	(*DownloadWeightsRequest)(nil),  // 17: bastionlab.v1.DownloadWeightsRequest
+	(*DownloadWeightsResponse)(nil), // 18: bastionlab.v1.DownloadWeightsResponse
+	(*DownloadHeader)(nil),          // 19: bastionlab.v1.DownloadHeader
 }
 var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	2,  // 0: bastionlab.v1.Optimizer.sgd:type_name -> bastionlab.v1.SGD
@@ -1627,23 +1761,27 @@ var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	0,  // 6: bastionlab.v1.Run.status:type_name -> bastionlab.v1.RunStatus
 	5,  // 7: bastionlab.v1.Run.plan:type_name -> bastionlab.v1.Plan
 	9,  // 8: bastionlab.v1.ListRunsResponse.runs:type_name -> bastionlab.v1.Run
-	17, // 9: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
+	19, // 9: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
 	4,  // 10: bastionlab.v1.TrainingService.PlanTraining:input_type -> bastionlab.v1.TrainingRequest
 	8,  // 11: bastionlab.v1.TrainingService.StartTraining:input_type -> bastionlab.v1.StartTrainingRequest
 	10, // 12: bastionlab.v1.TrainingService.GetRun:input_type -> bastionlab.v1.GetRunRequest
 	11, // 13: bastionlab.v1.TrainingService.ListRuns:input_type -> bastionlab.v1.ListRunsRequest
 	13, // 14: bastionlab.v1.TrainingService.WatchRun:input_type -> bastionlab.v1.WatchRunRequest
 	14, // 15: bastionlab.v1.TrainingService.CancelRun:input_type -> bastionlab.v1.CancelRunRequest
-	15, // 16: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
-	5,  // 17: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
-	9,  // 18: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
-	9,  // 19: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
-	12, // 20: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
-	9,  // 21: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
-	9,  // 22: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
-	16, // 23: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
+	15, // 16: bastionlab.v1.TrainingService.ApproveRun:input_type -> bastionlab.v1.ApproveRunRequest
+	16, // 17: bastionlab.v1.TrainingService.DenyRun:input_type -> bastionlab.v1.DenyRunRequest
+	17, // 18: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
+	5,  // 19: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
+	9,  // 20: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
+	9,  // 21: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
+	12, // 22: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
+	9,  // 23: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
+	9,  // 24: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
+	9,  // 25: bastionlab.v1.TrainingService.ApproveRun:output_type -> bastionlab.v1.Run
+	9,  // 26: bastionlab.v1.TrainingService.DenyRun:output_type -> bastionlab.v1.Run
+	18, // 27: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -1660,7 +1798,7 @@ func file_bastionlab_v1_training_proto_init() {
 		(*Optimizer_Adamw)(nil),
 	}
 	file_bastionlab_v1_training_proto_msgTypes[3].OneofWrappers = []any{}
-	file_bastionlab_v1_training_proto_msgTypes[15].OneofWrappers = []any{
+	file_bastionlab_v1_training_proto_msgTypes[17].OneofWrappers = []any{
 		(*DownloadWeightsResponse_Header)(nil),
 		(*DownloadWeightsResponse_Chunk)(nil),
 	}
@@ -1670,7 +1808,7 @@ func file_bastionlab_v1_training_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_training_proto_rawDesc), len(file_bastionlab_v1_training_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
