@@ -75,7 +75,10 @@ def test_the_owner_lets_a_run_go_on(
     assert run.status == "completed"
     said = capsys.readouterr().err
     assert said_once(said, fit.run_id)
-    assert f'the owner of its dataset must decide whether it may try once more, with client.torch.run("{fit.run_id}").approve()' in said
+    assert (
+        f'the owner of its dataset must decide whether it may try once more, with client.torch.run("{fit.run_id}").approve()'
+        in said
+    )
     assert "waits for the dataset's owner" in said, "the bar says so too"
 
 

@@ -123,7 +123,8 @@ bl_tensor_view Trainer::state(int64_t index) const {
 }
 
 void Trainer::set_state(const bl_tensor_view& given) {
-  if (given.name == nullptr || (given.rank > 0 && given.shape == nullptr)) throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
+  if (given.name == nullptr || (given.rank > 0 && given.shape == nullptr))
+    throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
   set_optimizer_state(*optimizer_, training_.optimizer, names_, parameters_, given);
 }
 

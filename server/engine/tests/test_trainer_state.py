@@ -57,7 +57,9 @@ def assert_identical(first: dict[str, Tensor], second: dict[str, Tensor]) -> Non
     assert list(first) == list(second)
     for name, tensor in first.items():
         assert tensor.dtype == second[name].dtype
-        assert torch.equal(tensor.contiguous().view(-1).view(torch.uint8), second[name].contiguous().view(-1).view(torch.uint8)), name
+        assert torch.equal(tensor.contiguous().view(-1).view(torch.uint8), second[name].contiguous().view(-1).view(torch.uint8)), (
+            name
+        )
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
@@ -106,7 +108,9 @@ def test_the_state_is_what_the_optimizer_remembers(program: Program, records: li
     for tensor, value in state.items():
         kind, parameter = tensor.split(".", 1)
         if kind == "step":
-            assert value.dtype == torch.int64 and value.shape == () and value.item() == 3
+            assert value.dtype == torch.int64
+            assert value.shape == ()
+            assert value.item() == 3
         else:
             assert tuple(value.shape) == SHAPES[parameter]
 

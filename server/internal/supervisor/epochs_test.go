@@ -88,3 +88,75 @@ func TestAnAttemptGoesOnWithAnEpoch(t *testing.T) {
 		})
 	}
 }
+
+// epochBehaviours are of trainers with data.
+var epochBehaviours = map[string]func(*actor){
+	// The steps of an epoch come after its state, and nothing comes between.
+	"trains-without-a-state": func(a *actor) { a.prepared(); a.data(); a.progress(1, 0); hang() },
+	"goes-beyond-its-state": func(a *actor) {
+		a.prepared()
+		a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.progress(2, 1)
+		a.progress(3, 1)
+		hang()
+	},
+	"begins-in-the-midst": func(a *actor) {
+		a.prepared()
+		a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.begins(1)
+		hang()
+	},
+	"begins-too-early": func(a *actor) {
+		a.prepared()
+		a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.begins(2)
+		hang()
+	},
+	"begins-late":  func(a *actor) { a.prepared(); a.data(); a.begins(2); hang() },
+	"begins-twice": func(a *actor) { a.prepared(); a.data(); a.begins(0); a.begins(0); hang() },
+	"finishes-early": func(a *actor) {
+		a.prepared()
+		output := a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.progress(2, 1)
+		if _, err := output.WriteString("weights"); err != nil {
+			os.Exit(1)
+		}
+		a.finished(7)
+		hang()
+	},
+	"finishes-without-its-last-steps": func(a *actor) {
+		a.prepared()
+		output := a.data()
+		a.begins(0)
+		a.progress(1, 0)
+		a.progress(2, 1)
+		a.begins(2)
+		if _, err := output.WriteString("weights"); err != nil {
+			os.Exit(1)
+		}
+		a.finished(7)
+		hang()
+	},
+	"goes-on": func(a *actor) {
+		a.prepared()
+		_, files := a.hear()
+		if len(files) != 4 {
+			os.Exit(1)
+		}
+		a.progress(2, 1) // what was told before is a sign of life
+		a.progress(3, 1)
+		a.progress(4, 2)
+		if _, err := files[1].WriteString("weights"); err != nil {
+			os.Exit(1)
+		}
+		a.finished(7)
+	},
+}

@@ -28,7 +28,11 @@ func TestMain(m *testing.M) {
 	if name == serverName {
 		os.Exit(playServer())
 	}
-	if behave, ok := behaviours[name]; ok {
+	behave, ok := behaviours[name]
+	if !ok {
+		behave, ok = epochBehaviours[name]
+	}
+	if ok {
 		os.Exit(playTrainer(behave))
 	}
 	goleak.VerifyTestMain(m)
@@ -237,75 +241,6 @@ var behaviours = map[string]func(*actor){
 	"gives-with-data":      func(a *actor) { a.prepared(); a.data(); a.raw("\x00\x00\x00\x02\x22\x00", 0); hang() },
 	"nothing-with-data":    func(a *actor) { a.prepared(); a.data(); a.steps(); a.finished(7) },
 	"ends-early-with-data": func(a *actor) { a.prepared(); a.data(); a.begins(0); a.progress(1, 0) },
-
-	// The steps of an epoch come after its state, and nothing comes between.
-	"trains-without-a-state": func(a *actor) { a.prepared(); a.data(); a.progress(1, 0); hang() },
-	"goes-beyond-its-state": func(a *actor) {
-		a.prepared()
-		a.data()
-		a.begins(0)
-		a.progress(1, 0)
-		a.progress(2, 1)
-		a.progress(3, 1)
-		hang()
-	},
-	"begins-in-the-midst": func(a *actor) {
-		a.prepared()
-		a.data()
-		a.begins(0)
-		a.progress(1, 0)
-		a.begins(1)
-		hang()
-	},
-	"begins-too-early": func(a *actor) {
-		a.prepared()
-		a.data()
-		a.begins(0)
-		a.progress(1, 0)
-		a.begins(2)
-		hang()
-	},
-	"begins-late":  func(a *actor) { a.prepared(); a.data(); a.begins(2); hang() },
-	"begins-twice": func(a *actor) { a.prepared(); a.data(); a.begins(0); a.begins(0); hang() },
-	"finishes-early": func(a *actor) {
-		a.prepared()
-		output := a.data()
-		a.begins(0)
-		a.progress(1, 0)
-		a.progress(2, 1)
-		if _, err := output.WriteString("weights"); err != nil {
-			os.Exit(1)
-		}
-		a.finished(7)
-		hang()
-	},
-	"finishes-without-its-last-steps": func(a *actor) {
-		a.prepared()
-		output := a.data()
-		a.begins(0)
-		a.progress(1, 0)
-		a.progress(2, 1)
-		a.begins(2)
-		if _, err := output.WriteString("weights"); err != nil {
-			os.Exit(1)
-		}
-		a.finished(7)
-		hang()
-	},
-	"goes-on": func(a *actor) {
-		a.prepared()
-		_, files := a.hear()
-		if len(files) != 4 {
-			os.Exit(1)
-		}
-		a.progress(2, 1) // what was told before is a sign of life
-		a.progress(3, 1)
-		a.progress(4, 2)
-		if _, err := files[1].WriteString("weights"); err != nil {
-			os.Exit(1)
-		}
-		a.finished(7)
-	},
 	"dies-before-the-data": func(a *actor) { a.prepared(); os.Exit(3) },
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
@@ -84,6 +85,7 @@ func attemptReal(t *testing.T, trainer *supervisor.Trainer, m model, steps int64
 	return made
 }
 
+// part is the first tensor of a state whose name begins so.
 func part(t *testing.T, state realState, name string) []byte {
 	t.Helper()
 	tensors, err := safetensors.Decode(state.content)
@@ -91,7 +93,7 @@ func part(t *testing.T, state realState, name string) []byte {
 		t.Fatal(err)
 	}
 	for _, tensor := range tensors {
-		if tensor.Name == name {
+		if strings.HasPrefix(tensor.Name, name) {
 			return tensor.Data
 		}
 	}
@@ -123,7 +125,7 @@ func TestTheRealTrainerGoesOnFromAState(t *testing.T) {
 	if bytes.Equal(part(t, first.states[0], "samples"), part(t, first.states[1], "samples")) {
 		t.Error("two epochs have the same samples")
 	}
-	if got := part(t, first.states[1], "optimizer.step.words.weight"); !slices.Equal(got, []byte{steps / 2, 0, 0, 0, 0, 0, 0, 0}) {
+	if got := part(t, first.states[1], "optimizer.step."); !slices.Equal(got, []byte{steps / 2, 0, 0, 0, 0, 0, 0, 0}) {
 		t.Errorf("the optimizer counts %v", got)
 	}
 	whole := attemptReal(t, prepare(), m, steps, &first.states[0])

@@ -17,6 +17,7 @@ from bastionlab.torch._watch import ENDED, follow
 from bastionlab.torch._weights import as_module, download, load_into, under_all_names
 from bastionlab.v1 import training_pb2
 
+
 class Run:
     """A run: it lives on the server, whether or not anybody watches.
 
