@@ -66,6 +66,8 @@ class FakeServer:
     token_seconds: int = 3600
     hold_runs: bool = False
     """Whether runs stay running until `release_runs`."""
+    interrupt_runs: int = 0
+    """How many runs begin to wait for the owner of their dataset, when their first steps are done."""
     datasets: dict[str, StoredDataset] = field(default_factory=dict)
     archives: dict[str, bytes] = field(default_factory=dict)
     requests: dict[str, training_pb2.TrainingRequest] = field(default_factory=dict)
@@ -445,6 +447,14 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         while run.status not in ENDED:
             if run.status == training_pb2.RUN_STATUS_QUEUED:
                 run.status = training_pb2.RUN_STATUS_RUNNING
+            elif run.status == training_pb2.RUN_STATUS_WAITING:
+                time.sleep(0.01)
+                if not context.is_active():
+                    return
+                continue
+            elif self._s.interrupt_runs > 0:
+                self._s.interrupt_runs -= 1
+                run.status = training_pb2.RUN_STATUS_WAITING
             elif run.steps_done < run.plan.steps:
                 run.steps_done = min(run.plan.steps, run.steps_done + max(1, run.plan.steps // 4))
                 self._tell_losses(run)
@@ -457,6 +467,26 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
                 run.status = training_pb2.RUN_STATUS_COMPLETED
                 self._s.datasets[run.dataset_id].entries[0].status = "completed"
             yield copy_of(run)
+
+    def ApproveRun(self, request: training_pb2.ApproveRunRequest, context: grpc.ServicerContext) -> training_pb2.Run:
+        run = self._decidable(context, "ApproveRun", request.id)
+        run.status = training_pb2.RUN_STATUS_QUEUED
+        return copy_of(run)
+
+    def DenyRun(self, request: training_pb2.DenyRunRequest, context: grpc.ServicerContext) -> training_pb2.Run:
+        run = self._decidable(context, "DenyRun", request.id)
+        run.failure, run.denial = "the owner of its dataset did not approve another attempt", request.reason
+        run.status = training_pb2.RUN_STATUS_FAILED
+        return copy_of(run)
+
+    def _decidable(self, context: grpc.ServicerContext, method: str, run_id: str) -> training_pb2.Run:
+        user = self._s.enter(context, method)
+        run = self._find(context, self._s.runs, run_id, "run")
+        if user != self._s.datasets[run.dataset_id].message.owner:
+            raise abort(context, Kind.KIND_PERMISSION_DENIED, "only the owner of its dataset decides", "ask the dataset's owner")
+        if run.status != training_pb2.RUN_STATUS_WAITING:
+            raise abort(context, Kind.KIND_INVALID_ARGUMENT, "the run does not wait for its dataset's owner")
+        return run
 
     def CancelRun(self, request: training_pb2.CancelRunRequest, context: grpc.ServicerContext) -> training_pb2.Run:
         self._s.enter(context, "CancelRun")

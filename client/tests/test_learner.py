@@ -71,7 +71,7 @@ def test_plan_costs_nothing(server: FakeServer, learner: RemoteLearner, dataset:
         "epsilon           2 at delta 0.000167",
         "losses            of every epoch, a record's up to 2",
         "remaining after   4",
-        "release mode      float",
+        "release mode      certified, eta 0.016, grid error 4e-05",
         "time              about 2 s",
     ]
 

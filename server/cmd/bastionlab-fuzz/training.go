@@ -40,6 +40,12 @@ func trainOf(sample archivefuzz.Sample, payload []byte, r *rand.Rand) *trainerv1
 	}
 }
 
+// dataOf announces records to a run that has no name: nobody goes on with it.
+func dataOf(records []byte) *trainerv1.Data {
+	const nameBytes = 32
+	return &trainerv1.Data{Records: trainedRecords, RecordBytes: int64(len(records)) / trainedRecords, Run: make([]byte, nameBytes)}
+}
+
 // train has an admitted program trained on odd records, by a process that parsed archives before: that is not what it is held to here.
 func (f *fuzzer) train(sample archivefuzz.Sample, result inspection, number uint64) {
 	r := rand.New(rand.NewPCG(number, 7))
@@ -94,8 +100,12 @@ func (c *child) train(request *trainerv1.Train, result inspection, records []byt
 		return phase, frame.GetFault(), err
 	}
 	phase = "training"
-	announced := &trainerv1.Data{Records: trainedRecords, RecordBytes: int64(len(records)) / trainedRecords}
-	if err := c.conn.Send(&trainerv1.ToTrainer{Fds: 2, Frame: &trainerv1.ToTrainer_Data{Data: announced}}, data, output); err != nil {
+	state, err := storage.NewMemfd("fuzz")
+	if err != nil {
+		return phase, nil, err
+	}
+	defer state.Close()
+	if err := c.conn.Send(&trainerv1.ToTrainer{Fds: 3, Frame: &trainerv1.ToTrainer_Data{Data: dataOf(records)}}, data, output, state); err != nil {
 		return phase, nil, err
 	}
 	for {
@@ -106,8 +116,14 @@ func (c *child) train(request *trainerv1.Train, result inspection, records []byt
 		if finished := frame.GetFinished(); finished != nil {
 			return phase, nil, checkWeights(io.NewSectionReader(output, 0, finished.GetOutputBytes()), finished.GetOutputBytes(), result)
 		}
-		if frame.GetProgress() == nil {
-			return phase, nil, errors.New("neither progress nor an end")
+		switch {
+		case frame.GetState() != nil: // of the one epoch that there is: it is the last
+			kept := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_StateKept{StateKept: &trainerv1.StateKept{}}}
+			if err := c.conn.Send(kept); err != nil {
+				return phase, nil, err
+			}
+		case frame.GetProgress() == nil:
+			return phase, nil, errors.New("neither a state nor progress nor an end")
 		}
 	}
 }

@@ -88,8 +88,13 @@ func (w *whole) train(sample archivefuzz.Sample, payload []byte) error {
 		return err
 	}
 	defer output.Close()
-	data := &trainerv1.Data{Records: trainedRecords, RecordBytes: int64(len(content)) / trainedRecords}
-	_, err = trainer.Run(context.Background(), data, records, output, nil)
+	state, err := storage.NewMemfd("fuzz")
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	keep := func(context.Context, *trainerv1.State) (*os.File, error) { return nil, nil } // of the one epoch that there is
+	_, err = trainer.Run(context.Background(), dataOf(content), []*os.File{records, output, state}, nil, keep)
 	return err
 }
 

@@ -105,7 +105,10 @@ type fakeTrainer struct{ trainers *fakeTrainers }
 func (fakeTrainer) Ended() <-chan struct{} { return nil }
 func (fakeTrainer) Close() error           { return nil }
 
-func (t fakeTrainer) Run(ctx context.Context, _ *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
+func (t fakeTrainer) Run(ctx context.Context, _ *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+	_ func(context.Context, *trainerv1.State) (*os.File, error),
+) (*trainerv1.Finished, error) {
+	records, output := files[0], files[1]
 	content, err := io.ReadAll(records)
 	if err != nil {
 		return nil, err

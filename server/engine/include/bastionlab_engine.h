@@ -251,6 +251,15 @@ BL_API bl_status bl_evaluator_add(bl_evaluator*, const uint8_t* records, int64_t
 /* The sum with noise, in units of 2^-BL_METRIC_BITS. Once. */
 BL_API bl_status bl_evaluator_release(bl_evaluator*, bl_random random, void* context, int64_t* out, bl_error* err);
 
+/* What the optimizer remembers between two steps, beside the parameters: "momentum_buffer.NAME" (SGD with momentum), or
+ * "exp_avg.NAME", "exp_avg_sq.NAME", with amsgrad "max_exp_avg_sq.NAME", and "step.NAME", one int64 (Adam, AdamW). There is nothing
+ * before the first step. A trainer that is given parameters and all of these goes on bit for bit as the one that they came from.
+ * The count takes stock, between two steps; the views are valid until the next call but bl_trainer_state. */
+BL_API bl_status bl_trainer_state_count(bl_trainer*, int64_t* out, bl_error* err);
+BL_API bl_status bl_trainer_state(bl_trainer*, int64_t index, bl_tensor_view* out, bl_error* err);
+/* Overwrites one of them; name, dtype and shape must fit. Until the others of its parameter are given, they are zero. */
+BL_API bl_status bl_trainer_set_state(bl_trainer*, const bl_tensor_view*, bl_error* err);
+
 #ifdef BL_TESTING
 /* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter lies
  * the sum of losses. */

@@ -149,6 +149,18 @@ bl_status bl_trainer_set_parameter(bl_trainer* trainer, const char* name, int32_
   return guarded(err, [&] { given(trainer).trainer.set_parameter(&given(name), dtype, data, bytes); });
 }
 
+bl_status bl_trainer_state_count(bl_trainer* trainer, int64_t* out, bl_error* err) {
+  return guarded(err, [&] { given(out) = given(trainer).trainer.state_count(); });
+}
+
+bl_status bl_trainer_state(bl_trainer* trainer, int64_t index, bl_tensor_view* out, bl_error* err) {
+  return guarded(err, [&] { given(out) = given(trainer).trainer.state(index); });
+}
+
+bl_status bl_trainer_set_state(bl_trainer* trainer, const bl_tensor_view* tensor, bl_error* err) {
+  return guarded(err, [&] { given(trainer).trainer.set_state(given(tensor)); });
+}
+
 bl_status bl_evaluator_create(bl_program* program, const bl_evaluation* settings, bl_evaluator** out, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();

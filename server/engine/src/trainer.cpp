@@ -9,6 +9,7 @@
 #include "grid.h"
 #include "noise.h"
 #include "optimizer.h"
+#include "optimizer_state.h"
 
 namespace bastionlab {
 namespace {
@@ -20,6 +21,11 @@ std::vector<at::Tensor> copies(const std::vector<const Parameter*>& parameters) 
   std::vector<at::Tensor> out;
   for (const Parameter* parameter : parameters) out.push_back(parameter->tensor.detach().clone(at::MemoryFormat::Contiguous));
   return out;
+}
+
+bl_tensor_view view_of(const std::string& name, const at::Tensor& tensor) {
+  return {name.c_str(),          abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()),
+          tensor.sizes().data(), tensor.const_data_ptr(),         tensor.nbytes()};
 }
 
 }  // namespace
@@ -166,9 +172,23 @@ void Trainer::step(bl_random random, void* context) {
 
 bl_tensor_view Trainer::parameter(int64_t index) const {
   if (index < 0 || index >= parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
-  const at::Tensor& tensor = parameters_[index];
-  return {names_[index].c_str(), abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()),
-          tensor.sizes().data(), tensor.const_data_ptr(),         tensor.nbytes()};
+  return view_of(names_[index], parameters_[index]);
+}
+
+int64_t Trainer::state_count() {
+  state_ = optimizer_state(*optimizer_, training_.optimizer, names_, parameters_);
+  return static_cast<int64_t>(state_.size());
+}
+
+bl_tensor_view Trainer::state(int64_t index) const {
+  if (index < 0 || index >= static_cast<int64_t>(state_.size())) throw Failure(BL_INVALID_ARGUMENT, "there is no such tensor");
+  return view_of(state_[index].first, state_[index].second);
+}
+
+void Trainer::set_state(const bl_tensor_view& given) {
+  if (given.name == nullptr || (given.rank > 0 && given.shape == nullptr))
+    throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
+  set_optimizer_state(*optimizer_, training_.optimizer, names_, parameters_, given);
 }
 
 void Trainer::set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes) {

@@ -29,6 +29,9 @@ class Trainer {
   int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
   bl_tensor_view parameter(int64_t index) const;
   void set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes);
+  int64_t state_count();
+  bl_tensor_view state(int64_t index) const;
+  void set_state(const bl_tensor_view& given);
   // By parameter; the last one is of losses.
   const Sum& sum(int64_t index) const { return sums_.at(index); }
 
@@ -53,6 +56,7 @@ class Trainer {
   std::vector<Sum> sums_;              // by parameter; the last one is of losses
   double loss_ = 0;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  std::vector<std::pair<std::string, at::Tensor>> state_;  // as it was counted last
 };
 
 }  // namespace bastionlab

@@ -324,6 +324,20 @@ class Trainer:
         loss: float = self.library.bl_trainer_loss(self.handle)
         return loss
 
+    def state(self) -> dict[str, Tensor]:
+        """What the optimizer remembers."""
+        count, error = ctypes.c_int64(), abi.Error()
+        _check(self.library.bl_trainer_state_count(self.handle, ctypes.byref(count), ctypes.byref(error)), error)
+        return {name: tensor for name, tensor in (self._view(self.library.bl_trainer_state, i) for i in range(count.value))}
+
+    def set_state(self, name: str, tensor: Tensor) -> None:
+        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        view, error = abi.TensorView(), abi.Error()
+        view.name, view.dtype, view.rank = name.encode(), abi.DTYPES[tensor.dtype], tensor.dim()
+        view.shape = (ctypes.c_int64 * tensor.dim())(*tensor.shape)
+        view.data, view.bytes = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data)
+        _check(self.library.bl_trainer_set_state(self.handle, ctypes.byref(view), ctypes.byref(error)), error)
+
     def clipped_sum(self) -> dict[str, Tensor]:
         """The step's sum so far, before noise, by parameter, in float64."""
         return {
@@ -352,11 +366,11 @@ class Trainer:
         return count
 
     def _parameter(self, index: int) -> tuple[str, Tensor]:
+        return self._view(self.library.bl_trainer_parameter, index)
+
+    def _view(self, function: Callable[..., int], index: int) -> tuple[str, Tensor]:
         view, error = abi.TensorView(), abi.Error()
-        _check(
-            self.library.bl_trainer_parameter(self.handle, index, ctypes.byref(view), ctypes.byref(error)),
-            error,
-        )
+        _check(function(self.handle, index, ctypes.byref(view), ctypes.byref(error)), error)
         dtype = next(dtype for dtype, number in abi.DTYPES.items() if number == view.dtype)
         shape = [view.shape[i] for i in range(view.rank)]
         data = bytearray(ctypes.string_at(view.data, view.bytes))

@@ -58,5 +58,7 @@ type Training interface {
 	// Watch sends the run as it is now and at every change until it has ended or ctx is done.
 	Watch(ctx context.Context, user, id string, send func(*bastionlabv1.Run) error) error
 	Cancel(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
+	Approve(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
+	Deny(ctx context.Context, user, id, reason string) (*bastionlabv1.Run, error)
 	Weights(ctx context.Context, user, id string) (training.Weights, error)
 }

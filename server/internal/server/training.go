@@ -58,6 +58,14 @@ func (s *trainingService) CancelRun(ctx context.Context, request *bastionlabv1.C
 	return s.training.Cancel(ctx, userOf(ctx), request.GetId())
 }
 
+func (s *trainingService) ApproveRun(ctx context.Context, request *bastionlabv1.ApproveRunRequest) (*bastionlabv1.Run, error) {
+	return s.training.Approve(ctx, userOf(ctx), request.GetId())
+}
+
+func (s *trainingService) DenyRun(ctx context.Context, request *bastionlabv1.DenyRunRequest) (*bastionlabv1.Run, error) {
+	return s.training.Deny(ctx, userOf(ctx), request.GetId(), request.GetReason())
+}
+
 type weightsStream = grpc.ServerStreamingServer[bastionlabv1.DownloadWeightsResponse]
 
 func (s *trainingService) DownloadWeights(request *bastionlabv1.DownloadWeightsRequest, stream weightsStream) error {

@@ -131,7 +131,7 @@ func converse(t *testing.T, l *Launcher, role byte, log *logged) {
 	}
 }
 
-// runWithData: PRIVACY: with records there is a result, or one error; the log is silent; progress is the schedule's.
+// runWithData: PRIVACY: with records there is a result, or one error; the log is silent; progress and states are the schedule's.
 func runWithData(ctx context.Context, t *testing.T, trainer *Trainer, output *os.File, log *logged) {
 	t.Helper()
 	records := openFile(t, "r")
@@ -145,7 +145,29 @@ func runWithData(ctx context.Context, t *testing.T, trainer *Trainer, output *os
 		}
 		last = p
 	}
-	finished, err := trainer.Run(ctx, &trainerv1.Data{Records: 1, RecordBytes: 1}, records, output, told)
+	var given []*os.File
+	defer func() {
+		for _, file := range given {
+			file.Close()
+		}
+	}()
+	next := func() *os.File {
+		file := openFile(t, "")
+		given = append(given, file)
+		return file
+	}
+	began := int64(-1)
+	keep := func(_ context.Context, state *trainerv1.State) (*os.File, error) {
+		// A state of the schedule, once, when all before it was told.
+		if steps := state.GetStepsDone(); steps <= began || steps != last.GetStepsDone() || steps%2 != 0 || steps > 2 {
+			t.Errorf("a state after %d steps: before it %d, told %v", steps, began, last)
+		}
+		if began = state.GetStepsDone(); began == 2 {
+			return nil, nil
+		}
+		return next(), nil
+	}
+	finished, err := trainer.Run(ctx, &trainerv1.Data{Records: 1, RecordBytes: 1}, []*os.File{records, output, next()}, told, keep)
 	select {
 	case <-trainer.Ended():
 	default:
@@ -172,7 +194,8 @@ func goodScripts() []script {
 		}
 		return all
 	}
-	trained := join(script{actHello, 1, actHear, actPrepared, actHear}, written, script{actProgress, 1, 0, actProgress, 2, 1, actProgress, 3, 1, actProgress, 4, 2})
+	trained := join(script{actHello, 1, actHear, actPrepared, actHear}, written, script{actState, 1, 0, actHear, actProgress, 1, 0, actProgress, 2, 1},
+		script{actState, 1, 2, actHear, actProgress, 3, 1, actProgress, 4, 2})
 	return []script{
 		join(script{actHello, 1, actHear}, written, script{actTook, 1, 6}),
 		join(script{actHello, 1, actHear}, written, script{actTook, 1, 6, actWait, 3, actWrite, 3, 'm', 'o', 'r', 9}),
@@ -181,8 +204,10 @@ func goodScripts() []script {
 		join(trained, script{actFinished, 6}),
 		join(trained, script{actFinished, 6, actHang}),
 		join(trained, script{actFinished, 6, actSeal, 15, actResize, 0}),
+		join(trained, script{actState, 1, 4, actHear, actFinished, 6}),
 		join(trained, script{actHangUp, actWrite, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 4}),
 		{actHello, 0x7f, actProbed, 4, 'o', 'p', 'e', 'n'},
+		{actHello, 1, actHear, actPrepared, actHear, actState, 1, 2, actHear, actProgress, 1, 0},
 		{actHello, 1, actHear, actPrepared, actHear, actProgress, 4, 2, actProgress, 4, 2, actFault, 8, 3, 'r', 'o', 'w'},
 		{actGive, 3, 0, 0, 0, 2, actHang},
 		{actLength, 10, actHang},

@@ -33,7 +33,7 @@ const (
 	actFault           // Fault
 	actProbed          // ProbeDone
 	actHear            // wait for a frame and keep its descriptors
-	actWrite           // write to the last descriptor that came
+	actWrite           // write to the output
 	actResize          // make it shorter or longer
 	actSeal            // make it unchangeable
 	actGive            // bytes with descriptors beside them
@@ -41,6 +41,7 @@ const (
 	actHang            // until it is killed
 	actHangUp          // close the conversation and go on
 	actLength          // a length and nothing behind it
+	actState           // State
 	acts
 )
 
@@ -50,6 +51,7 @@ type player struct {
 	socket  *os.File
 	conn    *seam.Conn
 	output  *os.File
+	state   *os.File
 	stopped <-chan struct{} // nil: only the kernel stops it
 }
 
@@ -130,6 +132,8 @@ func (p *player) frame(kind int) *trainerv1.FromTrainer {
 		return &trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Progress{Progress: &trainerv1.Progress{StepsDone: p.number(), EpochsDone: p.number()}}}
 	case actFinished:
 		return &trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Finished{Finished: &trainerv1.Finished{OutputBytes: p.number()}}}
+	case actState:
+		return &trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_State{State: &trainerv1.State{StateBytes: p.number(), StepsDone: p.number()}}}
 	case actProbed:
 		done := &trainerv1.ProbeDone{Attempts: []*trainerv1.ProbeAttempt{{Call: string(p.bytes()), Denied: true}}}
 		return &trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_ProbeDone{ProbeDone: done}}
@@ -185,22 +189,28 @@ func (p *player) hear() bool {
 	if err != nil {
 		return false
 	}
-	p.drop()
 	for i, file := range files {
-		if i == len(files)-1 {
-			p.output = file
-		} else {
+		switch {
+		case i == 1: // beside an archive or records
+			p.output = replaced(p.output, file)
+		case i > 1 || frame.GetStateKept() != nil:
+			p.state = replaced(p.state, file)
+		default:
 			file.Close()
 		}
 	}
 	return true
 }
 
-func (p *player) drop() {
-	if p.output != nil {
-		p.output.Close()
-		p.output = nil
+func replaced(old, file *os.File) *os.File {
+	if old != nil {
+		old.Close()
 	}
+	return file
+}
+
+func (p *player) drop() {
+	p.output, p.state = replaced(p.output, nil), replaced(p.state, nil)
 }
 
 func (p *player) wait(d time.Duration) bool {

@@ -62,9 +62,12 @@ type Trainer interface {
 	Step(random io.Reader) error
 	// Loss is the mean loss per record of the last step, with its noise; 0 where none is released.
 	Loss() float64
-	// Parameters are valid until the next call.
+	// Parameters are valid until the trainer computes again.
 	Parameters() ([]safetensors.Tensor, error)
 	SetParameter(safetensors.Tensor) error
+	// State is what the optimizer remembers between two steps, and is valid as long.
+	State() ([]safetensors.Tensor, error)
+	SetState(safetensors.Tensor) error
 	Close()
 }
 

@@ -86,7 +86,7 @@ func (p *Process) prepareTest() (_ *evaluation, err error) {
 
 // testOnRecords does the whole test. PRIVACY: whatever it returns as an error is told to nobody.
 func (p *Process) testOnRecords(test *evaluation) (int64, error) {
-	records, _, err := p.receiveRecords(test.recordBytes, test.slots, 0)
+	records, _, err := p.receiveRecords(test.recordBytes, test.slots, func(*trainerv1.Data) int { return 0 })
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +98,7 @@ func (p *Process) testOnRecords(test *evaluation) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	teller := p.newTeller(schedule.New(nil, false))
+	teller := p.newTeller(schedule.New(nil, false), 0)
 	// PRIVACY: every declared slot, empty ones too, so that neither the sum's terms nor the time tell how many are filled.
 	for slot := range test.slots {
 		if slot >= records.count {

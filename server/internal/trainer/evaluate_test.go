@@ -25,7 +25,7 @@ func TestATestMeasuresEverySlotAndGivesOneNumber(t *testing.T) {
 	if s.receive().GetPrepared() == nil {
 		t.Fatal("not prepared")
 	}
-	s.sendData(&trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, sealed(t, make([]byte, 3*testRecordBytes)))
+	s.sendRecords(&trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, sealed(t, make([]byte, 3*testRecordBytes)))
 	if tested := s.receive().GetTested(); tested.GetSum() != 1000 {
 		t.Errorf("got %v", tested)
 	}
@@ -95,7 +95,7 @@ func TestAfterTheDataEveryFaultOfATestIsBare(t *testing.T) {
 			if test.data == nil {
 				s.sendTest(&trainerv1.Test{}, sealed(t, payload))
 			} else {
-				s.sendData(test.data, sealed(t, make([]byte, 3*testRecordBytes)))
+				s.sendRecords(test.data, sealed(t, make([]byte, 3*testRecordBytes)))
 			}
 			if frame := s.receive(); !proto.Equal(frame.GetFault(), bareFault()) {
 				t.Errorf("got %v", frame)

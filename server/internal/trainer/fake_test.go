@@ -48,6 +48,7 @@ type fakeEngine struct {
 	steps      int
 	noise      [][]byte
 	parameter  []byte
+	moment     []byte // what the optimizer remembers once a step was made
 }
 
 func (e *fakeEngine) ABI() int32           { return 3 }
@@ -109,7 +110,7 @@ func (e *fakeEngine) Report() (*bastionlabv1.CapabilityReport, error) {
 func (e *fakeEngine) Train(training Training) (Trainer, error) {
 	e.training = training
 	e.trainers++
-	e.passes, e.seeds, e.steps, e.noise = nil, nil, 0, nil // the last trainer's
+	e.passes, e.seeds, e.steps, e.noise, e.moment = nil, nil, 0, nil, nil // the last trainer's
 	return e, e.trainErr
 }
 
@@ -146,6 +147,7 @@ func (e *fakeEngine) Step(random io.Reader) error {
 	}
 	e.noise = append(e.noise, noise)
 	e.steps++
+	e.moment = append([]byte{'m'}, noise[:3]...)
 	if e.trainers == 1 {
 		return nil
 	}
@@ -195,6 +197,21 @@ func (e *fakeEngine) SetParameter(tensor safetensors.Tensor) error {
 		return &Failure{Status: InvalidArgument, Reason: "no such parameter"}
 	}
 	e.parameter = slices.Clone(tensor.Data)
+	return nil
+}
+
+func (e *fakeEngine) State() ([]safetensors.Tensor, error) {
+	if e.moment == nil {
+		return nil, nil
+	}
+	return []safetensors.Tensor{{Name: "exp_avg.w", DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{1}, Data: e.moment}}, nil
+}
+
+func (e *fakeEngine) SetState(tensor safetensors.Tensor) error {
+	if tensor.Name != "exp_avg.w" {
+		return &Failure{Status: InvalidArgument, Reason: "the optimizer keeps no such tensor"}
+	}
+	e.moment = slices.Clone(tensor.Data)
 	return nil
 }
 
@@ -285,6 +302,8 @@ type server struct {
 	t     *testing.T
 	conn  *seam.Conn
 	ended chan error
+
+	keeper keeper
 }
 
 const testOutputLimit = 1 << 20
@@ -316,7 +335,19 @@ func play(t *testing.T, role Role, engine *fakeEngine) *server {
 	return s
 }
 
+// receive returns the next frame that is not about a state; states are kept, as a server keeps them.
 func (s *server) receive() *trainerv1.FromTrainer {
+	s.t.Helper()
+	for {
+		frame := s.receiveAny()
+		if frame.GetState() == nil {
+			return frame
+		}
+		s.keep(frame.GetState())
+	}
+}
+
+func (s *server) receiveAny() *trainerv1.FromTrainer {
 	s.t.Helper()
 	var frame trainerv1.FromTrainer
 	if _, err := s.conn.Receive(&frame); err != nil {
@@ -348,7 +379,16 @@ func (s *server) sendTest(test *trainerv1.Test, files ...*os.File) {
 	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Test{Test: test}}, files...)
 }
 
-func (s *server) sendData(data *trainerv1.Data, files ...*os.File) {
+// sendRecords gives the process what a test gets: its records and no more.
+func (s *server) sendRecords(data *trainerv1.Data, files ...*os.File) {
 	s.t.Helper()
 	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Data{Data: data}}, files...)
+}
+
+// sendData gives the process its records and an output, and a file for the first state.
+func (s *server) sendData(data *trainerv1.Data, records, output *os.File, resumed ...*os.File) {
+	s.t.Helper()
+	data.Run = testRun
+	s.keeper.file = memoryFile(s.t, nil, 0)
+	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Data{Data: data}}, append([]*os.File{records, output, s.keeper.file}, resumed...)...)
 }

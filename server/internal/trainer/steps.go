@@ -15,12 +15,11 @@ const aliveInterval = 30 * time.Second
 
 // trainOnRecords does the whole run. PRIVACY: whatever it returns as an error is told to nobody.
 func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
-	settings := run.settings
-	records, files, err := p.receiveRecords(run.recordBytes, settings.GetSlots(), 1)
+	given, err := p.receiveGiven(run)
 	if err != nil {
 		return nil, err
 	}
-	defer closeAll(files)
+	defer given.close()
 	noise, err := newKeystream(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -33,18 +32,22 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 	if err != nil {
 		return nil, err
 	}
-	sampler := newSampler(rand.Reader, settings.GetInclusionThreshold(), includesAll(settings.GetIncludeAll()), settings.GetSlots())
-	teller := p.newTeller(schedule.New(settings.GetEpochEnds(), settings.GetLossBound() > 0))
-	var sample []int64
-	for step := int64(1); step <= settings.GetSteps(); step++ {
-		if sample, err = sampler.sample(sample[:0]); err != nil {
+	epochs, err := p.newEpochs(run, given)
+	if err != nil {
+		return nil, err
+	}
+	settings := run.settings
+	teller := p.newTeller(epochs.schedule, epochs.current.Begin)
+	for step := epochs.current.Begin + 1; step <= settings.GetSteps(); step++ {
+		sample, err := epochs.sample(step) // the first of an epoch waits until the samples of all of it are durable
+		if err != nil {
 			return nil, err
 		}
 		if err := shuffle(sample, order); err != nil {
 			return nil, err
 		}
-		for _, slots := range passes(sample, settings.GetPassSize(), records.count, settings.GetPassesPerStep()) {
-			if err := passOn(run.trainer, records, slots, draws.of(step, slots), settings.GetPassSize(), teller); err != nil {
+		for _, slots := range passes(sample, settings.GetPassSize(), given.count, settings.GetPassesPerStep()) {
+			if err := passOn(run.trainer, given.records, slots, draws.of(step, slots), settings.GetPassSize(), teller); err != nil {
 				return nil, fmt.Errorf("step %d: %w", step, err)
 			}
 		}
@@ -56,7 +59,7 @@ func (p *Process) trainOnRecords(run *run) (*trainerv1.Finished, error) {
 			return nil, err
 		}
 	}
-	return writeWeights(run.trainer, files[0])
+	return writeWeights(run.trainer, given.output)
 }
 
 // passOn makes one pass. Where the model fails on one of its slots, each record is probed by itself and the pass is made again without
@@ -102,12 +105,19 @@ type teller struct {
 	lastTime time.Time
 }
 
-func (p *Process) newTeller(plan schedule.Schedule) *teller {
-	return &teller{process: p, schedule: plan, last: &trainerv1.Progress{}, lastTime: time.Now()}
+// newTeller begins where an earlier attempt began its last epoch, with what was told of that but the loss, which that attempt told. An epoch is
+// repeated as a whole, so its loss is the mean over the steps of one attempt.
+func (p *Process) newTeller(plan schedule.Schedule, stepsDone int64) *teller {
+	last := plan.After(stepsDone)
+	if last == nil {
+		last = &trainerv1.Progress{}
+	}
+	return &teller{process: p, schedule: plan, last: last, lastTime: time.Now()}
 }
 
 // stepped hears the loss that a step released.
-// PRIVACY: each is a coordinate of a noised vector, so their mean is public. It is told once, at the epoch's end.
+// PRIVACY: each is a coordinate of a noised vector, so their mean may leave. It is told once, at the epoch's end, and the server shows it when
+// the state after the epoch is durable.
 func (t *teller) stepped(step int64, loss float64) error {
 	t.losses, t.steps = t.losses+loss, t.steps+1
 	progress := t.schedule.After(step)

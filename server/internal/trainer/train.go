@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 
@@ -34,6 +35,7 @@ type run struct {
 	trainer     Trainer
 	recordBytes int64
 	settings    *trainerv1.Settings
+	remembered  int // tensors of an optimizer that made a step
 }
 
 func (r *run) close() {
@@ -112,7 +114,7 @@ func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (
 	if err := run.program.Rehearse(run.settings.GetPassSize()); err != nil {
 		return err
 	}
-	if err := rehearseSteps(run); err != nil {
+	if err := p.rehearseSteps(run); err != nil {
 		return err
 	}
 	if run.trainer, err = run.program.Train(trainingOf(run.settings)); err != nil {
@@ -134,7 +136,7 @@ func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (
 const rehearsedSteps = 2
 
 // rehearseSteps makes steps with a trainer that is thrown away, on a record of zeros: what does not fit into memory shows here.
-func rehearseSteps(run *run) error {
+func (p *Process) rehearseSteps(run *run) error {
 	trainer, err := run.program.Train(trainingOf(run.settings))
 	if err != nil {
 		return err
@@ -153,7 +155,9 @@ func rehearseSteps(run *run) error {
 			return err
 		}
 	}
-	return nil
+	remembered, err := trainer.State()
+	run.remembered = len(remembered)
+	return errors.Join(err, p.checkStateFits(trainer, run.settings))
 }
 
 // checkOutputFits compares what will be written at the end with what the process may write.

@@ -5,9 +5,10 @@
 //
 // Invariants: a payload is parsed only if it is sealed against change and its digest is the announced one. No archive reaches a process that
 // is given records, and a program is judged by package program and by the engine before they are. The records are sampled
-// anew for every step, by a secure generator, empty slots like filled ones; every step of a private run is noised exactly once,
-// from a key that is drawn for this attempt and dies with it. Once the records were announced nothing leaves but coarse progress,
-// the noised losses of epochs, the noised parameters or a test's noised sum, or one bare fault.
+// anew for every step, by a secure generator, empty slots like filled ones; the samples of an epoch are durable before it begins, and an
+// attempt that goes on with it has the same. Every step of a private run is noised exactly once, from a key that is drawn for this attempt
+// and dies with it. Once the records were announced nothing leaves but states for the server to keep, coarse progress, the noised losses of
+// epochs, the noised parameters or a test's noised sum, or one bare fault.
 //
 // Non-goals: prices, budgets, queues and files are the server's. What libtorch does is behind Engine; one test double stands for it.
 package trainer

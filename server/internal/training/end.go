@@ -41,6 +41,7 @@ func (s *Service) endWithData(ctx context.Context, l *live) {
 		s.Log.ErrorContext(ctx, "cannot settle a run; it stays charged", "run", row.ID, "error", err)
 	}
 	s.forgetResults(ctx, &row)
+	s.forgetState(ctx, &row)
 	s.Log.InfoContext(ctx, "run ended after it had the data", "run", row.ID, "status", statusOf(row).String())
 	s.end(ctx, l, row)
 }
@@ -58,7 +59,6 @@ func (s *Service) endUncertain(ctx context.Context, l *live, cause error) {
 // end makes the end durable, then visible. One that cannot be written is owed: see writeLater.
 func (s *Service) end(ctx context.Context, l *live, row storage.RunRow) {
 	row.EndedUnixMS = s.Now().UnixMilli()
-	row = showReleased(l, row)
 	l.owed = !s.record(ctx, l, row)
 }
 
@@ -73,12 +73,18 @@ func (s *Service) record(ctx context.Context, l *live, row storage.RunRow) bool 
 	return err == nil
 }
 
-// forgetResults removes weights, or a test's result, that will never be released.
+// forgetResults removes what will never be released: weights, a test's result, and the loss of an epoch that was not followed by a state.
 func (s *Service) forgetResults(ctx context.Context, row *storage.RunRow) {
 	if err := s.Store.DeleteBlob(weightsKind, row.ID); err != nil {
 		s.Log.ErrorContext(ctx, "cannot remove the weights of a failed run", "run", row.ID, "error", err)
 	}
+	forgetUnfollowed(row)
+}
+
+// forgetUnfollowed takes the same out of the row. The state is forgotten after it.
+func forgetUnfollowed(row *storage.RunRow) {
 	row.WeightsSHA256, row.WeightsBytes, row.Result = nil, 0, nil
+	row.History = followed(*row)
 }
 
 // loggable is an error of a run that never had the data, for the log.

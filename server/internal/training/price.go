@@ -27,6 +27,13 @@ type order struct {
 	test      *trainerv1.Test    // nil for a training run
 }
 
+// lossError is planning.Plan.LossError of the plan as people saw it: it outlives a server.
+func (o order) lossError(steps int64) float64 {
+	return planning.Plan{
+		NoiseMultiplier: o.plan.GetNoiseMultiplier(), Eta: o.plan.GetEta(), LossBound: o.plan.GetLossBound(), BatchSize: o.plan.GetBatchSize(),
+	}.LossError(steps)
+}
+
 func (o order) epsilon() accounting.Epsilon { return accounting.Epsilon(o.plan.GetEpsilonNano()) }
 
 // price finds what the request names and prices it at this moment's budget.

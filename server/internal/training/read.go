@@ -160,9 +160,13 @@ func statusOf(row storage.RunRow) bastionlabv1.RunStatus { return bastionlabv1.R
 
 // runOf is a run as the user sees it.
 func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
-	plan, history := &bastionlabv1.Plan{}, &bastionlabv1.History{}
-	if err := errors.Join(proto.Unmarshal(row.Plan, plan), proto.Unmarshal(row.History, history)); err != nil {
-		return nil, fmt.Errorf("decode a run: %w", err)
+	plan := &bastionlabv1.Plan{}
+	if err := proto.Unmarshal(row.Plan, plan); err != nil {
+		return nil, fmt.Errorf("decode the plan of a run: %w", err)
+	}
+	history, err := shownHistory(row)
+	if err != nil {
+		return nil, err
 	}
 	var result *bastionlabv1.TestResult
 	// PRIVACY: "completed" is written after the ledger settled the run, and by nothing else.
@@ -172,7 +176,7 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 			return nil, fmt.Errorf("decode a test's result: %w", err)
 		}
 	}
-	return &bastionlabv1.Run{
+	run := &bastionlabv1.Run{
 		Id:            row.ID,
 		ModelId:       row.ModelID,
 		DatasetId:     row.DatasetID,
@@ -190,5 +194,11 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 		Mine:          row.Scientist == user,
 		History:       history,
 		Result:        result,
-	}, nil
+		Denial:        row.Denial,
+	}
+	if row.DatasetOwner == user {
+		run.Interruptions = row.Interruptions
+		run.Decides = statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_WAITING
+	}
+	return run, nil
 }

@@ -94,6 +94,10 @@ func (s *Service) newRow(user string, request starting, wanted proto.Message, pr
 	if err != nil {
 		return storage.RunRow{}, fmt.Errorf("encode the plan: %w", err)
 	}
+	encodedTrain, err := proto.Marshal(priced.train)
+	if err != nil {
+		return storage.RunRow{}, fmt.Errorf("encode what a trainer is told: %w", err)
+	}
 	return storage.RunRow{
 		ID:            storage.NewID(),
 		ModelID:       priced.model.ID,
@@ -107,5 +111,6 @@ func (s *Service) newRow(user string, request starting, wanted proto.Message, pr
 		Spent:         spentText(priced.plan, priced.limit),
 		Request:       encodedRequest,
 		Plan:          encodedPlan,
+		Train:         encodedTrain,
 	}, nil
 }

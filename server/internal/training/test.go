@@ -12,7 +12,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 )
 
-// A test is a run of its own: charged, queued, cancelled and recovered like one, with a number at its end in the place of weights.
+// A test is a run of its own: charged, queued and cancelled like one, with a number at its end in the place of weights. It is attempted once.
 
 // PlanTest prices a test. It spends nothing.
 func (s *Service) PlanTest(ctx context.Context, user string, request *bastionlabv1.TestRequest) (*bastionlabv1.Plan, error) {
@@ -91,9 +91,20 @@ func (s *Service) quoteTest(ctx context.Context, request *bastionlabv1.TestReque
 	return nil
 }
 
-// test gives the tester the records and keeps what it found. The result does not leave yet.
+// testWithData gives the tester the records and sees the test to its end. It stays charged whatever happens here.
+// PRIVACY: a test is never repeated: it has no state, so that another attempt would be another look at the data.
+func (s *Service) testWithData(ctx context.Context, l *live, e *equipment) verdict {
+	if err := s.test(ctx, l, e); err != nil {
+		s.endWithData(ctx, l)
+		return over
+	}
+	return s.complete(ctx, l)
+}
+
+// test keeps what the tester found. The result does not leave yet.
 func (s *Service) test(ctx context.Context, l *live, e *equipment) error {
-	tested, err := e.tester.Run(ctx, e.data(), e.records.File)
+	data := &trainerv1.Data{Records: e.records.Count, RecordBytes: e.records.RecordBytes}
+	tested, err := e.tester.Run(ctx, data, e.records.File)
 	if err != nil {
 		return err
 	}

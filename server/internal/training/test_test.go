@@ -137,6 +137,7 @@ func TestTestsAddUpToTheLimitOfTheTestedDataset(t *testing.T) {
 	w.expectSpent(other, 0)
 }
 
+// PRIVACY: nor is it repeated: another attempt would be another look at the data.
 func TestAFailedTestStaysChargedAndSaysNothing(t *testing.T) {
 	w := newWorld(t)
 	w.trainer.measure = func(context.Context) (int64, error) { return 4711, errors.New(planted) }
@@ -146,6 +147,9 @@ func TestAFailedTestStaysChargedAndSaysNothing(t *testing.T) {
 	w.expectSpent(d, 2)
 	if run.GetResult() != nil || strings.Contains(w.log.String(), planted) || strings.Contains(run.String(), "4711") {
 		t.Errorf("what happened got out: %v\n%s", run, w.log)
+	}
+	if attempts, interruptions := len(w.trainer.tests), w.asOwner(run.GetId()).GetInterruptions(); attempts != 1 || interruptions != 0 {
+		t.Errorf("%d attempts, %d interruptions", attempts, interruptions)
 	}
 }
 
@@ -194,6 +198,31 @@ func TestTestingWithoutNoiseMakesTheAccountInfinite(t *testing.T) {
 	}
 	if account, err := w.ledger.Account(d); err != nil || !account.Infinite {
 		t.Errorf("account %v, %v", account, err)
+	}
+}
+
+// A server that stops ends a test that has the data; the next one does not take it up.
+func TestATestOfAServerThatStopsFails(t *testing.T) {
+	w := open(t, t.TempDir(), nil)
+	stop := w.serve()
+	arrived := make(chan struct{})
+	w.trainer.measure = func(ctx context.Context) (int64, error) {
+		close(arrived)
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	d := w.upload(6)
+	run := w.startTest(testRequest(w.insertModel(scientist, d), d, 2)).GetId()
+	<-arrived
+	left := w.killed()
+	stop()
+	expectRun(t, w.get(run), failed, failureWithData, spentTwoOfSix)
+	for name, dir := range map[string]string{"stopped": w.killed(), "killed": left} {
+		t.Run(name, func(t *testing.T) {
+			w := reopened(t, dir)
+			expectRun(t, w.get(run), failed, failureWithData, spentTwoOfSix)
+			w.expectSpent(d, 2)
+		})
 	}
 }
 

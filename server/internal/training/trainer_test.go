@@ -91,15 +91,30 @@ type fakeTrainer struct {
 	raw      []byte               // instead, if not nil
 	announce int64                // beyond the output's true size
 	output   *os.File
-	progress func(*trainerv1.Progress)
 	ended    chan struct{}
+
+	data    *trainerv1.Data
+	state   *os.File // takes the next state
+	resumed []byte   // the state that it goes on from
+	keeps   func(context.Context, *trainerv1.State) (*os.File, error)
+
+	progress func(*trainerv1.Progress)
 }
 
-func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
-	if err := checkGiven(data, records); err != nil {
+func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+	keep func(context.Context, *trainerv1.State) (*os.File, error),
+) (*trainerv1.Finished, error) {
+	records, output := files[0], files[1]
+	err := checkGiven(data, records)
+	if err != nil {
 		return nil, err
 	}
-	t.output, t.progress = output, progress
+	t.output, t.data, t.state, t.progress, t.keeps = output, data, files[2], progress, keep
+	if len(data.GetResumedSha256()) > 0 {
+		if t.resumed, err = io.ReadAll(files[3]); err != nil {
+			return nil, err
+		}
+	}
 	if t.launcher.run != nil {
 		if err := t.launcher.run(ctx, t); err != nil {
 			return nil, err
@@ -143,6 +158,20 @@ func (t *fakeTester) Run(ctx context.Context, data *trainerv1.Data, records *os.
 
 func (t *fakeTester) Ended() <-chan struct{} { return t.ended }
 func (t *fakeTester) Close() error           { return nil }
+
+// tellLoss tells of an epoch's end.
+func (t *fakeTrainer) tellLoss(steps, epochs int64, loss float64) {
+	t.progress(&trainerv1.Progress{StepsDone: steps, EpochsDone: epochs, Loss: &loss})
+}
+
+// keep writes a state and has it kept.
+func (t *fakeTrainer) keep(ctx context.Context, steps int64, content string) (err error) {
+	if _, err := t.state.WriteString(content); err != nil {
+		return err
+	}
+	t.state, err = t.keeps(ctx, &trainerv1.State{StepsDone: steps, StateBytes: int64(len(content))})
+	return err
+}
 
 func (t *fakeTrainer) Ended() <-chan struct{} {
 	if t.launcher.look != nil {

@@ -40,8 +40,10 @@ type Launcher interface {
 type Trainer interface {
 	// Ended is closed when there is no process any more.
 	Ended() <-chan struct{}
-	// Run gives the trainer the records and waits for its end.
-	Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error)
+	// Run gives the trainer its files - the records, the output, one for the first state and, where data say so, a state to go on from - and
+	// waits for its end. Each epoch begins when keep has returned for its state, with the file for the next.
+	Run(ctx context.Context, data *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+		keep func(context.Context, *trainerv1.State) (*os.File, error)) (*trainerv1.Finished, error)
 	Close() error
 }
 
@@ -94,6 +96,7 @@ type Service struct {
 	mu       sync.Mutex
 	lives    map[string]*live // by run
 	queue    []*live
+	waiting  map[*live]bool // for the owners of their datasets
 	stopping bool
 	wake     chan struct{} // holds a token while the queue may have work
 
@@ -122,7 +125,7 @@ func New(config Config) (*Service, error) {
 		config.Now = time.Now
 	}
 	return &Service{
-		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, writeAgain: writeAgain, stopped: make(chan struct{}), pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
+		Config: config, lives: map[string]*live{}, waiting: map[*live]bool{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, writeAgain: writeAgain, stopped: make(chan struct{}), pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
 	}, nil
 }
 

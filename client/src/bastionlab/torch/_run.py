@@ -18,8 +18,6 @@ from bastionlab.torch._watch import ENDED, follow
 from bastionlab.torch._weights import as_module, download, load_into, under_all_names
 from bastionlab.v1 import training_pb2
 
-_NO_WAITING = "no run waits for its owner yet; cancel() stops one"
-
 
 class Run:
     """A run: it lives on the server, whether or not anybody watches.
@@ -113,13 +111,22 @@ class Run:
         """Not yet: comes in a later release."""
         raise comes_later("report", "the learner's check() says what the server understood of the model")
 
+    @property
+    def interruptions(self) -> int:
+        """How often an attempt at the run ended without a result. The owner of its dataset is told; others read 0."""
+        return int(self._message.interruptions)
+
     def approve(self) -> None:
-        """Not yet: comes in a later release."""
-        raise comes_later("approve", _NO_WAITING)
+        """Lets a run that waits make one more attempt. For the owner of its dataset.
+
+        A run waits when attempts at it ended without a result more often than it is repeated unasked. That may be an accident, or a
+        model made to end itself until it likes what it got: one attempt more is one choice more.
+        """
+        self._message = self._session.call(self._session.training.ApproveRun, training_pb2.ApproveRunRequest(id=self.id))
 
     def deny(self, reason: str = "") -> None:
-        """Not yet: comes in a later release."""
-        raise comes_later("deny", _NO_WAITING)
+        """Ends a run that waits, without weights and charged in full. For the owner of its dataset; its author reads the reason."""
+        self._message = self._session.call(self._session.training.DenyRun, training_pb2.DenyRunRequest(id=self.id, reason=reason))
 
     @overload
     def get_model(self, model: None = None, progress: bool = True) -> dict[str, torch.Tensor]: ...
@@ -152,7 +159,7 @@ class Run:
             return
         status = status_name(self._message.status)
         what, again = ("test", "test()") if self._message.plan.metric else ("run", "fit()")
-        why = f": {self._message.failure}" if self._message.failure else ""
+        why = "".join(f": {text}" for text in (self._message.failure, self._message.denial) if text)
         raise errors.TrainingFailed(
             f"the {what} {self.id} {'was cancelled' if status == 'cancelled' else 'failed'}{why}",
             charged=self._message.spent or "see the dataset's budget()",

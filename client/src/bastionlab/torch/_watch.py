@@ -16,6 +16,8 @@ from bastionlab.v1 import training_pb2
 
 ENDED = (training_pb2.RUN_STATUS_COMPLETED, training_pb2.RUN_STATUS_FAILED, training_pb2.RUN_STATUS_CANCELLED)
 
+_STANDS_STILL = {training_pb2.RUN_STATUS_QUEUED: "queued", training_pb2.RUN_STATUS_WAITING: "waits for the dataset's owner"}
+
 # How long a server may be away before the watcher gives up; the run itself does not depend on the watcher.
 PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.25
@@ -27,9 +29,11 @@ def follow(session: Session, run: training_pb2.Run, progress: bool) -> training_
     try:
         with EpochBars(run.plan, progress) as bars:
             bars.show(run)
+            told = _tell_who_decides(run, False)
             for latest in changes(session, run):
                 run = latest
                 bars.show(run)
+                told = _tell_who_decides(run, told)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nThe run goes on without you. {_find_again(run.id)}\n")
         raise
@@ -85,14 +89,26 @@ class EpochBars:
                 name = "Test" if self._is_test else f"Epoch {self._epoch + 1}/{len(self._ends)} - train"
                 self._bar = steps_bar(name, end - begin, self._progress)
             self._bar.update(max(0, min(done, end) - begin - self._bar.n))
-            waits = run.status in (training_pb2.RUN_STATUS_QUEUED, training_pb2.RUN_STATUS_WAITING)
             loss = losses.get(self._epoch + 1)
-            self._bar.set_postfix_str("queued" if waits else f"loss {loss}" if loss else "")
+            self._bar.set_postfix_str(_STANDS_STILL.get(run.status, f"loss {loss}" if loss else ""))
             if done < end or self._epoch + 1 == len(self._ends):
                 return
             self._bar.close()
             self._bar = None
             self._epoch += 1
+
+
+def _tell_who_decides(run: training_pb2.Run, told: bool) -> bool:
+    """Says once, each time a run begins to wait, who must do what for it to go on."""
+    if run.status != training_pb2.RUN_STATUS_WAITING:
+        return False
+    if not told:
+        whose = "you, the owner of its dataset," if run.decides else "the owner of its dataset"
+        sys.stderr.write(
+            f"\nThe run {run.id} was interrupted and waits: {whose} must decide whether it may try once more, with "
+            f'client.torch.run("{run.id}").approve() or .deny(reason). It stays charged either way; its author may .cancel() it.\n'
+        )
+    return True
 
 
 def _find_again(run: str) -> str:

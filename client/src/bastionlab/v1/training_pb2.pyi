@@ -223,7 +223,7 @@ class StartTestRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[TestRequest, _Mapping]] = ..., charge: _Optional[bytes] = ..., name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("id", "model_id", "dataset_id", "status", "plan", "created_unix_ms", "ended_unix_ms", "name", "description", "failure", "spent", "steps_done", "epochs_done", "scientist", "mine", "history", "result")
+    __slots__ = ("id", "model_id", "dataset_id", "status", "plan", "created_unix_ms", "ended_unix_ms", "name", "description", "failure", "spent", "steps_done", "epochs_done", "scientist", "mine", "history", "result", "interruptions", "decides", "denial")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +241,9 @@ class Run(_message.Message):
     MINE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTIONS_FIELD_NUMBER: _ClassVar[int]
+    DECIDES_FIELD_NUMBER: _ClassVar[int]
+    DENIAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     model_id: str
     dataset_id: str
@@ -258,7 +261,10 @@ class Run(_message.Message):
     mine: bool
     history: History
     result: TestResult
-    def __init__(self, id: _Optional[str] = ..., model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., status: _Optional[_Union[RunStatus, str]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., failure: _Optional[str] = ..., spent: _Optional[str] = ..., steps_done: _Optional[int] = ..., epochs_done: _Optional[int] = ..., scientist: _Optional[str] = ..., mine: _Optional[bool] = ..., history: _Optional[_Union[History, _Mapping]] = ..., result: _Optional[_Union[TestResult, _Mapping]] = ...) -> None: ...
+    interruptions: int
+    decides: bool
+    denial: str
+    def __init__(self, id: _Optional[str] = ..., model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., status: _Optional[_Union[RunStatus, str]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., failure: _Optional[str] = ..., spent: _Optional[str] = ..., steps_done: _Optional[int] = ..., epochs_done: _Optional[int] = ..., scientist: _Optional[str] = ..., mine: _Optional[bool] = ..., history: _Optional[_Union[History, _Mapping]] = ..., result: _Optional[_Union[TestResult, _Mapping]] = ..., interruptions: _Optional[int] = ..., decides: _Optional[bool] = ..., denial: _Optional[str] = ...) -> None: ...
 
 class History(_message.Message):
     __slots__ = ("epochs",)
@@ -313,6 +319,20 @@ class CancelRunRequest(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class ApproveRunRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DenyRunRequest(_message.Message):
+    __slots__ = ("id", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DownloadWeightsRequest(_message.Message):
     __slots__ = ("run_id",)

@@ -74,6 +74,16 @@ class TrainingServiceStub:
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
                 _registered_method=True)
+        self.ApproveRun = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/ApproveRun',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.ApproveRunRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+                _registered_method=True)
+        self.DenyRun = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/DenyRun',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.DenyRunRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+                _registered_method=True)
         self.DownloadWeights = channel.unary_stream(
                 '/bastionlab.v1.TrainingService/DownloadWeights',
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.DownloadWeightsRequest.SerializeToString,
@@ -136,6 +146,19 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApproveRun(self, request, context):
+        """Approve and Deny are the dataset's owner's: about a run that waits, because it was interrupted more often than it is repeated unasked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DenyRun(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DownloadWeights(self, request, context):
         """Download sends the trained parameters of a completed run: one header, then chunks of a safetensors file.
         """
@@ -184,6 +207,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
                     request_deserializer=bastionlab_dot_v1_dot_training__pb2.CancelRunRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
+            ),
+            'ApproveRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRun,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.ApproveRunRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
+            ),
+            'DenyRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DenyRun,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.DenyRunRequest.FromString,
                     response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
             ),
             'DownloadWeights': grpc.unary_stream_rpc_method_handler(
@@ -407,6 +440,60 @@ class TrainingService:
             target,
             '/bastionlab.v1.TrainingService/CancelRun',
             bastionlab_dot_v1_dot_training__pb2.CancelRunRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/ApproveRun',
+            bastionlab_dot_v1_dot_training__pb2.ApproveRunRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DenyRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/DenyRun',
+            bastionlab_dot_v1_dot_training__pb2.DenyRunRequest.SerializeToString,
             bastionlab_dot_v1_dot_training__pb2.Run.FromString,
             options,
             channel_credentials,

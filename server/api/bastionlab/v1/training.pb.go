@@ -1130,12 +1130,16 @@ type Run struct {
 	Failure       string                 `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"` // from a fixed list before the trainer had data, one fixed text after
 	Spent         string                 `protobuf:"bytes,11,opt,name=spent,proto3" json:"spent,omitempty"`     // what the run cost, in words
 	// Coarse on purpose: how long a step took depends on records.
-	StepsDone     int64       `protobuf:"varint,12,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
-	EpochsDone    int64       `protobuf:"varint,13,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
-	Scientist     string      `protobuf:"bytes,14,opt,name=scientist,proto3" json:"scientist,omitempty"`
-	Mine          bool        `protobuf:"varint,15,opt,name=mine,proto3" json:"mine,omitempty"`      // the caller started it
-	History       *History    `protobuf:"bytes,20,opt,name=history,proto3" json:"history,omitempty"` // of the epochs that have ended
-	Result        *TestResult `protobuf:"bytes,21,opt,name=result,proto3" json:"result,omitempty"`   // of a completed test
+	StepsDone  int64       `protobuf:"varint,12,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
+	EpochsDone int64       `protobuf:"varint,13,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
+	Scientist  string      `protobuf:"bytes,14,opt,name=scientist,proto3" json:"scientist,omitempty"`
+	Mine       bool        `protobuf:"varint,15,opt,name=mine,proto3" json:"mine,omitempty"`      // the caller started it
+	History    *History    `protobuf:"bytes,20,opt,name=history,proto3" json:"history,omitempty"` // of the epochs that have ended
+	Result     *TestResult `protobuf:"bytes,21,opt,name=result,proto3" json:"result,omitempty"`   // of a completed test
+	// How often an attempt at the run ended without a result, and was or may be repeated. PRIVACY: told to the dataset's owner only.
+	Interruptions int64  `protobuf:"varint,22,opt,name=interruptions,proto3" json:"interruptions,omitempty"`
+	Decides       bool   `protobuf:"varint,23,opt,name=decides,proto3" json:"decides,omitempty"` // the caller may approve or deny it while it waits
+	Denial        string `protobuf:"bytes,24,opt,name=denial,proto3" json:"denial,omitempty"`    // the owner's words, where the run was denied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1287,6 +1291,27 @@ func (x *Run) GetResult() *TestResult {
 		return x.Result
 	}
 	return nil
+}
+
+func (x *Run) GetInterruptions() int64 {
+	if x != nil {
+		return x.Interruptions
+	}
+	return 0
+}
+
+func (x *Run) GetDecides() bool {
+	if x != nil {
+		return x.Decides
+	}
+	return false
+}
+
+func (x *Run) GetDenial() string {
+	if x != nil {
+		return x.Denial
+	}
+	return ""
 }
 
 // History is in the order of the epochs.
@@ -1667,6 +1692,102 @@ func (x *CancelRunRequest) GetId() string {
 	return ""
 }
 
+type ApproveRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRunRequest) Reset() {
+	*x = ApproveRunRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRunRequest) ProtoMessage() {}
+
+func (x *ApproveRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRunRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRunRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ApproveRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DenyRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenyRunRequest) Reset() {
+	*x = DenyRunRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenyRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenyRunRequest) ProtoMessage() {}
+
+func (x *DenyRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenyRunRequest.ProtoReflect.Descriptor instead.
+func (*DenyRunRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DenyRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DenyRunRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type DownloadWeightsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -1676,7 +1797,7 @@ type DownloadWeightsRequest struct {
 
 func (x *DownloadWeightsRequest) Reset() {
 	*x = DownloadWeightsRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1809,7 @@ func (x *DownloadWeightsRequest) String() string {
 func (*DownloadWeightsRequest) ProtoMessage() {}
 
 func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1822,7 @@ func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsRequest.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{19}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DownloadWeightsRequest) GetRunId() string {
@@ -1724,7 +1845,7 @@ type DownloadWeightsResponse struct {
 
 func (x *DownloadWeightsResponse) Reset() {
 	*x = DownloadWeightsResponse{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1857,7 @@ func (x *DownloadWeightsResponse) String() string {
 func (*DownloadWeightsResponse) ProtoMessage() {}
 
 func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1870,7 @@ func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsResponse.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{20}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DownloadWeightsResponse) GetPart() isDownloadWeightsResponse_Part {
@@ -1803,7 +1924,7 @@ type DownloadHeader struct {
 
 func (x *DownloadHeader) Reset() {
 	*x = DownloadHeader{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1936,7 @@ func (x *DownloadHeader) String() string {
 func (*DownloadHeader) ProtoMessage() {}
 
 func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1949,7 @@ func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadHeader.ProtoReflect.Descriptor instead.
 func (*DownloadHeader) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{21}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DownloadHeader) GetSizeBytes() int64 {
@@ -1962,7 +2083,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\arequest\x18\x01 \x01(\v2\x1a.bastionlab.v1.TestRequestR\arequest\x12\x16\n" +
 	"\x06charge\x18\x02 \x01(\fR\x06charge\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xb3\x04\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"\x8b\x05\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bmodel_id\x18\x02 \x01(\tR\amodelId\x12\x1d\n" +
@@ -1984,7 +2105,10 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\tscientist\x18\x0e \x01(\tR\tscientist\x12\x12\n" +
 	"\x04mine\x18\x0f \x01(\bR\x04mine\x120\n" +
 	"\ahistory\x18\x14 \x01(\v2\x16.bastionlab.v1.HistoryR\ahistory\x121\n" +
-	"\x06result\x18\x15 \x01(\v2\x19.bastionlab.v1.TestResultR\x06result\">\n" +
+	"\x06result\x18\x15 \x01(\v2\x19.bastionlab.v1.TestResultR\x06result\x12$\n" +
+	"\rinterruptions\x18\x16 \x01(\x03R\rinterruptions\x12\x18\n" +
+	"\adecides\x18\x17 \x01(\bR\adecides\x12\x16\n" +
+	"\x06denial\x18\x18 \x01(\tR\x06denial\">\n" +
 	"\aHistory\x123\n" +
 	"\x06epochs\x18\x01 \x03(\v2\x1b.bastionlab.v1.EpochMetricsR\x06epochs\"u\n" +
 	"\fEpochMetrics\x12\x14\n" +
@@ -2004,7 +2128,12 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x0fWatchRunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\"\n" +
 	"\x10CancelRunRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"/\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x11ApproveRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"8\n" +
+	"\x0eDenyRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"/\n" +
 	"\x16DownloadWeightsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"r\n" +
 	"\x17DownloadWeightsResponse\x127\n" +
@@ -2022,7 +2151,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n" +
 	"\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n" +
 	"\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n" +
-	"\x14RUN_STATUS_CANCELLED\x10\x062\x90\x05\n" +
+	"\x14RUN_STATUS_CANCELLED\x10\x062\x92\x06\n" +
 	"\x0fTrainingService\x12C\n" +
 	"\fPlanTraining\x12\x1e.bastionlab.v1.TrainingRequest\x1a\x13.bastionlab.v1.Plan\x12H\n" +
 	"\rStartTraining\x12#.bastionlab.v1.StartTrainingRequest\x1a\x12.bastionlab.v1.Run\x12;\n" +
@@ -2031,7 +2160,10 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x06GetRun\x12\x1c.bastionlab.v1.GetRunRequest\x1a\x12.bastionlab.v1.Run\x12K\n" +
 	"\bListRuns\x12\x1e.bastionlab.v1.ListRunsRequest\x1a\x1f.bastionlab.v1.ListRunsResponse\x12@\n" +
 	"\bWatchRun\x12\x1e.bastionlab.v1.WatchRunRequest\x1a\x12.bastionlab.v1.Run0\x01\x12@\n" +
-	"\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12b\n" +
+	"\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12B\n" +
+	"\n" +
+	"ApproveRun\x12 .bastionlab.v1.ApproveRunRequest\x1a\x12.bastionlab.v1.Run\x12<\n" +
+	"\aDenyRun\x12\x1d.bastionlab.v1.DenyRunRequest\x1a\x12.bastionlab.v1.Run\x12b\n" +
 	"\x0fDownloadWeights\x12%.bastionlab.v1.DownloadWeightsRequest\x1a&.bastionlab.v1.DownloadWeightsResponse0\x01BHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
 
 var (
@@ -2047,7 +2179,7 @@ func file_bastionlab_v1_training_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_bastionlab_v1_training_proto_goTypes = []any{
 	(RunStatus)(0),                  // 0: bastionlab.v1.RunStatus
 	(*Optimizer)(nil),               // 1: bastionlab.v1.Optimizer
@@ -2069,9 +2201,11 @@ var file_bastionlab_v1_training_proto_goTypes = []any{
 	(*ListRunsResponse)(nil),        // 17: bastionlab.v1.ListRunsResponse
 	(*WatchRunRequest)(nil),         // 18: bastionlab.v1.WatchRunRequest
 	(*CancelRunRequest)(nil),        // 19: bastionlab.v1.CancelRunRequest
-	(*DownloadWeightsRequest)(nil),  // 20: bastionlab.v1.DownloadWeightsRequest
-	(*DownloadWeightsResponse)(nil), // 21: bastionlab.v1.DownloadWeightsResponse
-	(*DownloadHeader)(nil),          // 22: bastionlab.v1.DownloadHeader
+	(*ApproveRunRequest)(nil),       // 20: bastionlab.v1.ApproveRunRequest
+	(*DenyRunRequest)(nil),          // 21: bastionlab.v1.DenyRunRequest
+	(*DownloadWeightsRequest)(nil),  // 22: bastionlab.v1.DownloadWeightsRequest
+	(*DownloadWeightsResponse)(nil), // 23: bastionlab.v1.DownloadWeightsResponse
+	(*DownloadHeader)(nil),          // 24: bastionlab.v1.DownloadHeader
 }
 var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	2,  // 0: bastionlab.v1.Optimizer.sgd:type_name -> bastionlab.v1.SGD
@@ -2087,7 +2221,7 @@ var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	14, // 10: bastionlab.v1.Run.result:type_name -> bastionlab.v1.TestResult
 	13, // 11: bastionlab.v1.History.epochs:type_name -> bastionlab.v1.EpochMetrics
 	11, // 12: bastionlab.v1.ListRunsResponse.runs:type_name -> bastionlab.v1.Run
-	22, // 13: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
+	24, // 13: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
 	4,  // 14: bastionlab.v1.TrainingService.PlanTraining:input_type -> bastionlab.v1.TrainingRequest
 	8,  // 15: bastionlab.v1.TrainingService.StartTraining:input_type -> bastionlab.v1.StartTrainingRequest
 	9,  // 16: bastionlab.v1.TrainingService.PlanTest:input_type -> bastionlab.v1.TestRequest
@@ -2096,18 +2230,22 @@ var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	16, // 19: bastionlab.v1.TrainingService.ListRuns:input_type -> bastionlab.v1.ListRunsRequest
 	18, // 20: bastionlab.v1.TrainingService.WatchRun:input_type -> bastionlab.v1.WatchRunRequest
 	19, // 21: bastionlab.v1.TrainingService.CancelRun:input_type -> bastionlab.v1.CancelRunRequest
-	20, // 22: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
-	5,  // 23: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
-	11, // 24: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
-	5,  // 25: bastionlab.v1.TrainingService.PlanTest:output_type -> bastionlab.v1.Plan
-	11, // 26: bastionlab.v1.TrainingService.StartTest:output_type -> bastionlab.v1.Run
-	11, // 27: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
-	17, // 28: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
-	11, // 29: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
-	11, // 30: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
-	21, // 31: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
+	20, // 22: bastionlab.v1.TrainingService.ApproveRun:input_type -> bastionlab.v1.ApproveRunRequest
+	21, // 23: bastionlab.v1.TrainingService.DenyRun:input_type -> bastionlab.v1.DenyRunRequest
+	22, // 24: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
+	5,  // 25: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
+	11, // 26: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
+	5,  // 27: bastionlab.v1.TrainingService.PlanTest:output_type -> bastionlab.v1.Plan
+	11, // 28: bastionlab.v1.TrainingService.StartTest:output_type -> bastionlab.v1.Run
+	11, // 29: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
+	17, // 30: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
+	11, // 31: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
+	11, // 32: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
+	11, // 33: bastionlab.v1.TrainingService.ApproveRun:output_type -> bastionlab.v1.Run
+	11, // 34: bastionlab.v1.TrainingService.DenyRun:output_type -> bastionlab.v1.Run
+	23, // 35: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
 	14, // [14:14] is the sub-list for extension extendee
 	0,  // [0:14] is the sub-list for field type_name
@@ -2125,7 +2263,7 @@ func file_bastionlab_v1_training_proto_init() {
 	}
 	file_bastionlab_v1_training_proto_msgTypes[3].OneofWrappers = []any{}
 	file_bastionlab_v1_training_proto_msgTypes[8].OneofWrappers = []any{}
-	file_bastionlab_v1_training_proto_msgTypes[20].OneofWrappers = []any{
+	file_bastionlab_v1_training_proto_msgTypes[22].OneofWrappers = []any{
 		(*DownloadWeightsResponse_Header)(nil),
 		(*DownloadWeightsResponse_Chunk)(nil),
 	}
@@ -2135,7 +2273,7 @@ func file_bastionlab_v1_training_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_training_proto_rawDesc), len(file_bastionlab_v1_training_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	TrainingService_ListRuns_FullMethodName        = "/bastionlab.v1.TrainingService/ListRuns"
 	TrainingService_WatchRun_FullMethodName        = "/bastionlab.v1.TrainingService/WatchRun"
 	TrainingService_CancelRun_FullMethodName       = "/bastionlab.v1.TrainingService/CancelRun"
+	TrainingService_ApproveRun_FullMethodName      = "/bastionlab.v1.TrainingService/ApproveRun"
+	TrainingService_DenyRun_FullMethodName         = "/bastionlab.v1.TrainingService/DenyRun"
 	TrainingService_DownloadWeights_FullMethodName = "/bastionlab.v1.TrainingService/DownloadWeights"
 )
 
@@ -46,6 +48,9 @@ type TrainingServiceClient interface {
 	// Watch sends the run as it is now, then again at every change, until it has ended. A client may leave and join again.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Run], error)
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*Run, error)
+	// Approve and Deny are the dataset's owner's: about a run that waits, because it was interrupted more often than it is repeated unasked.
+	ApproveRun(ctx context.Context, in *ApproveRunRequest, opts ...grpc.CallOption) (*Run, error)
+	DenyRun(ctx context.Context, in *DenyRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// Download sends the trained parameters of a completed run: one header, then chunks of a safetensors file.
 	DownloadWeights(ctx context.Context, in *DownloadWeightsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadWeightsResponse], error)
 }
@@ -147,6 +152,26 @@ func (c *trainingServiceClient) CancelRun(ctx context.Context, in *CancelRunRequ
 	return out, nil
 }
 
+func (c *trainingServiceClient) ApproveRun(ctx context.Context, in *ApproveRunRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, TrainingService_ApproveRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) DenyRun(ctx context.Context, in *DenyRunRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, TrainingService_DenyRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *trainingServiceClient) DownloadWeights(ctx context.Context, in *DownloadWeightsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadWeightsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TrainingService_ServiceDesc.Streams[1], TrainingService_DownloadWeights_FullMethodName, cOpts...)
@@ -182,6 +207,9 @@ type TrainingServiceServer interface {
 	// Watch sends the run as it is now, then again at every change, until it has ended. A client may leave and join again.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[Run]) error
 	CancelRun(context.Context, *CancelRunRequest) (*Run, error)
+	// Approve and Deny are the dataset's owner's: about a run that waits, because it was interrupted more often than it is repeated unasked.
+	ApproveRun(context.Context, *ApproveRunRequest) (*Run, error)
+	DenyRun(context.Context, *DenyRunRequest) (*Run, error)
 	// Download sends the trained parameters of a completed run: one header, then chunks of a safetensors file.
 	DownloadWeights(*DownloadWeightsRequest, grpc.ServerStreamingServer[DownloadWeightsResponse]) error
 	mustEmbedUnimplementedTrainingServiceServer()
@@ -217,6 +245,12 @@ func (UnimplementedTrainingServiceServer) WatchRun(*WatchRunRequest, grpc.Server
 }
 func (UnimplementedTrainingServiceServer) CancelRun(context.Context, *CancelRunRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
+}
+func (UnimplementedTrainingServiceServer) ApproveRun(context.Context, *ApproveRunRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveRun not implemented")
+}
+func (UnimplementedTrainingServiceServer) DenyRun(context.Context, *DenyRunRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method DenyRun not implemented")
 }
 func (UnimplementedTrainingServiceServer) DownloadWeights(*DownloadWeightsRequest, grpc.ServerStreamingServer[DownloadWeightsResponse]) error {
 	return status.Error(codes.Unimplemented, "method DownloadWeights not implemented")
@@ -379,6 +413,42 @@ func _TrainingService_CancelRun_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrainingService_ApproveRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).ApproveRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_ApproveRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).ApproveRun(ctx, req.(*ApproveRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_DenyRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DenyRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).DenyRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_DenyRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).DenyRun(ctx, req.(*DenyRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TrainingService_DownloadWeights_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(DownloadWeightsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -424,6 +494,14 @@ var TrainingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelRun",
 			Handler:    _TrainingService_CancelRun_Handler,
+		},
+		{
+			MethodName: "ApproveRun",
+			Handler:    _TrainingService_ApproveRun_Handler,
+		},
+		{
+			MethodName: "DenyRun",
+			Handler:    _TrainingService_DenyRun_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

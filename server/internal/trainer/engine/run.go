@@ -92,6 +92,36 @@ func (r *run) SetParameter(tensor safetensors.Tensor) error {
 	return check(status, &failure)
 }
 
+// State points into C's memory.
+func (r *run) State() ([]safetensors.Tensor, error) {
+	var (
+		count   C.int64_t
+		failure C.bl_error
+	)
+	if err := check(C.bl_trainer_state_count(r.handle, &count, &failure), &failure); err != nil {
+		return nil, err
+	}
+	tensors := make([]safetensors.Tensor, int(count))
+	for i := range tensors {
+		var view C.bl_tensor_view
+		if err := check(C.bl_trainer_state(r.handle, C.int64_t(i), &view, &failure), &failure); err != nil {
+			return nil, err
+		}
+		tensors[i] = tensorOf(view)
+	}
+	return tensors, nil
+}
+
+func (r *run) SetState(tensor safetensors.Tensor) error {
+	var memory arena
+	defer memory.free()
+	view := &array[C.bl_tensor_view](&memory, 1)[0]
+	*view = memory.view(tensor)
+	view.name = memory.text(tensor.Name)
+	var failure C.bl_error
+	return check(C.bl_trainer_set_state(r.handle, view, &failure), &failure)
+}
+
 func (r *run) Close() {
 	C.bl_trainer_free(r.handle)
 	r.handle = nil

@@ -23,6 +23,11 @@ type Schedule struct {
 // New takes the step counts at which epochs end, in order, and whether their losses are told.
 func New(epochEnds []int64, losses bool) Schedule { return Schedule{epochEnds, losses} }
 
+// Of is the schedule of a run under these settings.
+func Of(settings *trainerv1.Settings) Schedule {
+	return New(settings.GetEpochEnds(), settings.GetLossBound() > 0)
+}
+
 // TellsLosses says whether an epoch's end comes with a loss.
 func (s Schedule) TellsLosses() bool { return s.losses }
 

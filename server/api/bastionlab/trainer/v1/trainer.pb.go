@@ -89,7 +89,7 @@ func (x Fault_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fault_Code.Descriptor instead.
 func (Fault_Code) EnumDescriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{18, 0}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // The seam between the server and one sandboxed trainer process: frames on file descriptor 3, each a 4-byte big-endian length
@@ -97,7 +97,8 @@ func (Fault_Code) EnumDescriptor() ([]byte, []int) {
 //
 //	intake:  <- Hello   -> Intake [archive, output]   <- IntakeDone | Fault
 //	train:   <- Hello   -> Train [program, initial weights?]   <- Prepared | Fault
-//	                    -> Data [records, output]   <- Progress*   <- Finished | Fault
+//	                    -> Data [records, output, state, resumed?]
+//	                    (<- State   -> StateKept [state?]   <- Progress*) once for each epoch   <- Finished | Fault
 //	test:    <- Hello   -> Test [program, weights?]   <- Prepared | Fault
 //	                    -> Data [records]   <- Progress*   <- Tested | Fault
 //	probe:   <- Hello   <- ProbeDone
@@ -110,6 +111,7 @@ type ToTrainer struct {
 	//	*ToTrainer_Train
 	//	*ToTrainer_Data
 	//	*ToTrainer_Test
+	//	*ToTrainer_StateKept
 	Frame         isToTrainer_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -195,6 +197,15 @@ func (x *ToTrainer) GetTest() *Test {
 	return nil
 }
 
+func (x *ToTrainer) GetStateKept() *StateKept {
+	if x != nil {
+		if x, ok := x.Frame.(*ToTrainer_StateKept); ok {
+			return x.StateKept
+		}
+	}
+	return nil
+}
+
 type isToTrainer_Frame interface {
 	isToTrainer_Frame()
 }
@@ -215,6 +226,10 @@ type ToTrainer_Test struct {
 	Test *Test `protobuf:"bytes,5,opt,name=test,proto3,oneof"`
 }
 
+type ToTrainer_StateKept struct {
+	StateKept *StateKept `protobuf:"bytes,6,opt,name=state_kept,json=stateKept,proto3,oneof"`
+}
+
 func (*ToTrainer_Intake) isToTrainer_Frame() {}
 
 func (*ToTrainer_Train) isToTrainer_Frame() {}
@@ -222,6 +237,8 @@ func (*ToTrainer_Train) isToTrainer_Frame() {}
 func (*ToTrainer_Data) isToTrainer_Frame() {}
 
 func (*ToTrainer_Test) isToTrainer_Frame() {}
+
+func (*ToTrainer_StateKept) isToTrainer_Frame() {}
 
 type FromTrainer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -235,6 +252,7 @@ type FromTrainer struct {
 	//	*FromTrainer_Fault
 	//	*FromTrainer_ProbeDone
 	//	*FromTrainer_Tested
+	//	*FromTrainer_State
 	Frame         isFromTrainer_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,6 +367,15 @@ func (x *FromTrainer) GetTested() *Tested {
 	return nil
 }
 
+func (x *FromTrainer) GetState() *State {
+	if x != nil {
+		if x, ok := x.Frame.(*FromTrainer_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
 type isFromTrainer_Frame interface {
 	isFromTrainer_Frame()
 }
@@ -385,6 +412,10 @@ type FromTrainer_Tested struct {
 	Tested *Tested `protobuf:"bytes,8,opt,name=tested,proto3,oneof"`
 }
 
+type FromTrainer_State struct {
+	State *State `protobuf:"bytes,9,opt,name=state,proto3,oneof"`
+}
+
 func (*FromTrainer_Hello) isFromTrainer_Frame() {}
 
 func (*FromTrainer_IntakeDone) isFromTrainer_Frame() {}
@@ -400,6 +431,8 @@ func (*FromTrainer_Fault) isFromTrainer_Frame() {}
 func (*FromTrainer_ProbeDone) isFromTrainer_Frame() {}
 
 func (*FromTrainer_Tested) isFromTrainer_Frame() {}
+
+func (*FromTrainer_State) isFromTrainer_Frame() {}
 
 // Hello is the first frame of every trainer, sent when its sandbox is closed and before anything was read.
 type Hello struct {
@@ -1087,9 +1120,14 @@ func (*Prepared) Descriptor() ([]byte, []int) {
 }
 
 type Data struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       int64                  `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
-	RecordBytes   int64                  `protobuf:"varint,2,opt,name=record_bytes,json=recordBytes,proto3" json:"record_bytes,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Records     int64                  `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	RecordBytes int64                  `protobuf:"varint,2,opt,name=record_bytes,json=recordBytes,proto3" json:"record_bytes,omitempty"`
+	Run         []byte                 `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"` // 32 bytes that name the run and its settings; a state of another run is refused
+	// Of the state that an earlier attempt of this run left; empty where this one begins anew. It travels as the fourth descriptor.
+	ResumedSha256 []byte `protobuf:"bytes,4,opt,name=resumed_sha256,json=resumedSha256,proto3" json:"resumed_sha256,omitempty"`
+	ResumedBytes  int64  `protobuf:"varint,5,opt,name=resumed_bytes,json=resumedBytes,proto3" json:"resumed_bytes,omitempty"`
+	ResumedSteps  int64  `protobuf:"varint,6,opt,name=resumed_steps,json=resumedSteps,proto3" json:"resumed_steps,omitempty"` // that were done by then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1138,6 +1176,125 @@ func (x *Data) GetRecordBytes() int64 {
 	return 0
 }
 
+func (x *Data) GetRun() []byte {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *Data) GetResumedSha256() []byte {
+	if x != nil {
+		return x.ResumedSha256
+	}
+	return nil
+}
+
+func (x *Data) GetResumedBytes() int64 {
+	if x != nil {
+		return x.ResumedBytes
+	}
+	return 0
+}
+
+func (x *Data) GetResumedSteps() int64 {
+	if x != nil {
+		return x.ResumedSteps
+	}
+	return 0
+}
+
+// State says that the state descriptor holds all that the coming epoch begins with: parameters, what the optimizer remembers, the samples
+// of the epoch's steps. The epoch begins when the server has kept it.
+type State struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StateBytes    int64                  `protobuf:"varint,1,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
+	StepsDone     int64                  `protobuf:"varint,2,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *State) Reset() {
+	*x = State{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *State) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*State) ProtoMessage() {}
+
+func (x *State) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use State.ProtoReflect.Descriptor instead.
+func (*State) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *State) GetStateBytes() int64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *State) GetStepsDone() int64 {
+	if x != nil {
+		return x.StepsDone
+	}
+	return 0
+}
+
+// StateKept says that the state is durable. The descriptor is for the next one; none comes with the last epoch's.
+type StateKept struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateKept) Reset() {
+	*x = StateKept{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateKept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateKept) ProtoMessage() {}
+
+func (x *StateKept) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateKept.ProtoReflect.Descriptor instead.
+func (*StateKept) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{14}
+}
+
 type Progress struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	StepsDone  int64                  `protobuf:"varint,1,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
@@ -1150,7 +1307,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1319,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1332,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{13}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Progress) GetStepsDone() int64 {
@@ -1209,7 +1366,7 @@ type Finished struct {
 
 func (x *Finished) Reset() {
 	*x = Finished{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1378,7 @@ func (x *Finished) String() string {
 func (*Finished) ProtoMessage() {}
 
 func (x *Finished) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1391,7 @@ func (x *Finished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finished.ProtoReflect.Descriptor instead.
 func (*Finished) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Finished) GetOutputBytes() int64 {
@@ -1255,7 +1412,7 @@ type Test struct {
 
 func (x *Test) Reset() {
 	*x = Test{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1424,7 @@ func (x *Test) String() string {
 func (*Test) ProtoMessage() {}
 
 func (x *Test) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1437,7 @@ func (x *Test) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Test.ProtoReflect.Descriptor instead.
 func (*Test) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Test) GetProgram() *Program {
@@ -1318,7 +1475,7 @@ type TestSettings struct {
 
 func (x *TestSettings) Reset() {
 	*x = TestSettings{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[16]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +1487,7 @@ func (x *TestSettings) String() string {
 func (*TestSettings) ProtoMessage() {}
 
 func (x *TestSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[16]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +1500,7 @@ func (x *TestSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestSettings.ProtoReflect.Descriptor instead.
 func (*TestSettings) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{16}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TestSettings) GetPrivate() bool {
@@ -1398,7 +1555,7 @@ type Tested struct {
 
 func (x *Tested) Reset() {
 	*x = Tested{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[17]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1567,7 @@ func (x *Tested) String() string {
 func (*Tested) ProtoMessage() {}
 
 func (x *Tested) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[17]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1580,7 @@ func (x *Tested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tested.ProtoReflect.Descriptor instead.
 func (*Tested) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{17}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Tested) GetSum() int64 {
@@ -1446,7 +1603,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[18]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1615,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[18]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1628,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{18}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Fault) GetCode() Fault_Code {
@@ -1506,14 +1663,16 @@ var File_bastionlab_trainer_v1_trainer_proto protoreflect.FileDescriptor
 
 const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\n" +
-	"#bastionlab/trainer/v1/trainer.proto\x12\x15bastionlab.trainer.v1\x1a\x1bbastionlab/v1/dataset.proto\x1a\x19bastionlab/v1/model.proto\x1a\x1cbastionlab/v1/training.proto\"\xfb\x01\n" +
+	"#bastionlab/trainer/v1/trainer.proto\x12\x15bastionlab.trainer.v1\x1a\x1bbastionlab/v1/dataset.proto\x1a\x19bastionlab/v1/model.proto\x1a\x1cbastionlab/v1/training.proto\"\xbe\x02\n" +
 	"\tToTrainer\x12\x10\n" +
 	"\x03fds\x18\x01 \x01(\rR\x03fds\x127\n" +
 	"\x06intake\x18\x02 \x01(\v2\x1d.bastionlab.trainer.v1.IntakeH\x00R\x06intake\x124\n" +
 	"\x05train\x18\x03 \x01(\v2\x1c.bastionlab.trainer.v1.TrainH\x00R\x05train\x121\n" +
 	"\x04data\x18\x04 \x01(\v2\x1b.bastionlab.trainer.v1.DataH\x00R\x04data\x121\n" +
-	"\x04test\x18\x05 \x01(\v2\x1b.bastionlab.trainer.v1.TestH\x00R\x04testB\a\n" +
-	"\x05frame\"\x81\x04\n" +
+	"\x04test\x18\x05 \x01(\v2\x1b.bastionlab.trainer.v1.TestH\x00R\x04test\x12A\n" +
+	"\n" +
+	"state_kept\x18\x06 \x01(\v2 .bastionlab.trainer.v1.StateKeptH\x00R\tstateKeptB\a\n" +
+	"\x05frame\"\xb7\x04\n" +
 	"\vFromTrainer\x124\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1c.bastionlab.trainer.v1.HelloH\x00R\x05hello\x12D\n" +
 	"\vintake_done\x18\x02 \x01(\v2!.bastionlab.trainer.v1.IntakeDoneH\x00R\n" +
@@ -1524,7 +1683,8 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\x05fault\x18\x06 \x01(\v2\x1c.bastionlab.trainer.v1.FaultH\x00R\x05fault\x12A\n" +
 	"\n" +
 	"probe_done\x18\a \x01(\v2 .bastionlab.trainer.v1.ProbeDoneH\x00R\tprobeDone\x127\n" +
-	"\x06tested\x18\b \x01(\v2\x1d.bastionlab.trainer.v1.TestedH\x00R\x06testedB\a\n" +
+	"\x06tested\x18\b \x01(\v2\x1d.bastionlab.trainer.v1.TestedH\x00R\x06tested\x124\n" +
+	"\x05state\x18\t \x01(\v2\x1c.bastionlab.trainer.v1.StateH\x00R\x05stateB\a\n" +
 	"\x05frame\"{\n" +
 	"\x05Hello\x12\x10\n" +
 	"\x03abi\x18\x01 \x01(\x05R\x03abi\x12#\n" +
@@ -1582,10 +1742,20 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"loss_bound\x18\x10 \x01(\x01R\tlossBound\x12&\n" +
 	"\x0fpasses_per_step\x18\x11 \x01(\x03R\rpassesPerStep\"\n" +
 	"\n" +
-	"\bPrepared\"C\n" +
+	"\bPrepared\"\xc6\x01\n" +
 	"\x04Data\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x03R\arecords\x12!\n" +
-	"\frecord_bytes\x18\x02 \x01(\x03R\vrecordBytes\"l\n" +
+	"\frecord_bytes\x18\x02 \x01(\x03R\vrecordBytes\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\fR\x03run\x12%\n" +
+	"\x0eresumed_sha256\x18\x04 \x01(\fR\rresumedSha256\x12#\n" +
+	"\rresumed_bytes\x18\x05 \x01(\x03R\fresumedBytes\x12#\n" +
+	"\rresumed_steps\x18\x06 \x01(\x03R\fresumedSteps\"G\n" +
+	"\x05State\x12\x1f\n" +
+	"\vstate_bytes\x18\x01 \x01(\x03R\n" +
+	"stateBytes\x12\x1d\n" +
+	"\n" +
+	"steps_done\x18\x02 \x01(\x03R\tstepsDone\"\v\n" +
+	"\tStateKept\"l\n" +
 	"\bProgress\x12\x1d\n" +
 	"\n" +
 	"steps_done\x18\x01 \x01(\x03R\tstepsDone\x12\x1f\n" +
@@ -1640,7 +1810,7 @@ func file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_trainer_v1_trainer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_trainer_v1_trainer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_bastionlab_trainer_v1_trainer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_bastionlab_trainer_v1_trainer_proto_goTypes = []any{
 	(Fault_Code)(0),             // 0: bastionlab.trainer.v1.Fault.Code
 	(*ToTrainer)(nil),           // 1: bastionlab.trainer.v1.ToTrainer
@@ -1656,45 +1826,49 @@ var file_bastionlab_trainer_v1_trainer_proto_goTypes = []any{
 	(*Settings)(nil),            // 11: bastionlab.trainer.v1.Settings
 	(*Prepared)(nil),            // 12: bastionlab.trainer.v1.Prepared
 	(*Data)(nil),                // 13: bastionlab.trainer.v1.Data
-	(*Progress)(nil),            // 14: bastionlab.trainer.v1.Progress
-	(*Finished)(nil),            // 15: bastionlab.trainer.v1.Finished
-	(*Test)(nil),                // 16: bastionlab.trainer.v1.Test
-	(*TestSettings)(nil),        // 17: bastionlab.trainer.v1.TestSettings
-	(*Tested)(nil),              // 18: bastionlab.trainer.v1.Tested
-	(*Fault)(nil),               // 19: bastionlab.trainer.v1.Fault
-	(*v1.Schema)(nil),           // 20: bastionlab.v1.Schema
-	(*v1.CapabilityReport)(nil), // 21: bastionlab.v1.CapabilityReport
-	(*v1.Optimizer)(nil),        // 22: bastionlab.v1.Optimizer
+	(*State)(nil),               // 14: bastionlab.trainer.v1.State
+	(*StateKept)(nil),           // 15: bastionlab.trainer.v1.StateKept
+	(*Progress)(nil),            // 16: bastionlab.trainer.v1.Progress
+	(*Finished)(nil),            // 17: bastionlab.trainer.v1.Finished
+	(*Test)(nil),                // 18: bastionlab.trainer.v1.Test
+	(*TestSettings)(nil),        // 19: bastionlab.trainer.v1.TestSettings
+	(*Tested)(nil),              // 20: bastionlab.trainer.v1.Tested
+	(*Fault)(nil),               // 21: bastionlab.trainer.v1.Fault
+	(*v1.Schema)(nil),           // 22: bastionlab.v1.Schema
+	(*v1.CapabilityReport)(nil), // 23: bastionlab.v1.CapabilityReport
+	(*v1.Optimizer)(nil),        // 24: bastionlab.v1.Optimizer
 }
 var file_bastionlab_trainer_v1_trainer_proto_depIdxs = []int32{
 	8,  // 0: bastionlab.trainer.v1.ToTrainer.intake:type_name -> bastionlab.trainer.v1.Intake
 	10, // 1: bastionlab.trainer.v1.ToTrainer.train:type_name -> bastionlab.trainer.v1.Train
 	13, // 2: bastionlab.trainer.v1.ToTrainer.data:type_name -> bastionlab.trainer.v1.Data
-	16, // 3: bastionlab.trainer.v1.ToTrainer.test:type_name -> bastionlab.trainer.v1.Test
-	3,  // 4: bastionlab.trainer.v1.FromTrainer.hello:type_name -> bastionlab.trainer.v1.Hello
-	9,  // 5: bastionlab.trainer.v1.FromTrainer.intake_done:type_name -> bastionlab.trainer.v1.IntakeDone
-	12, // 6: bastionlab.trainer.v1.FromTrainer.prepared:type_name -> bastionlab.trainer.v1.Prepared
-	14, // 7: bastionlab.trainer.v1.FromTrainer.progress:type_name -> bastionlab.trainer.v1.Progress
-	15, // 8: bastionlab.trainer.v1.FromTrainer.finished:type_name -> bastionlab.trainer.v1.Finished
-	19, // 9: bastionlab.trainer.v1.FromTrainer.fault:type_name -> bastionlab.trainer.v1.Fault
-	5,  // 10: bastionlab.trainer.v1.FromTrainer.probe_done:type_name -> bastionlab.trainer.v1.ProbeDone
-	18, // 11: bastionlab.trainer.v1.FromTrainer.tested:type_name -> bastionlab.trainer.v1.Tested
-	4,  // 12: bastionlab.trainer.v1.Hello.layers:type_name -> bastionlab.trainer.v1.SandboxLayer
-	6,  // 13: bastionlab.trainer.v1.ProbeDone.attempts:type_name -> bastionlab.trainer.v1.ProbeAttempt
-	20, // 14: bastionlab.trainer.v1.Program.schema:type_name -> bastionlab.v1.Schema
-	20, // 15: bastionlab.trainer.v1.Intake.schema:type_name -> bastionlab.v1.Schema
-	21, // 16: bastionlab.trainer.v1.IntakeDone.report:type_name -> bastionlab.v1.CapabilityReport
-	7,  // 17: bastionlab.trainer.v1.Train.program:type_name -> bastionlab.trainer.v1.Program
-	11, // 18: bastionlab.trainer.v1.Train.settings:type_name -> bastionlab.trainer.v1.Settings
-	22, // 19: bastionlab.trainer.v1.Settings.optimizer:type_name -> bastionlab.v1.Optimizer
-	7,  // 20: bastionlab.trainer.v1.Test.program:type_name -> bastionlab.trainer.v1.Program
-	17, // 21: bastionlab.trainer.v1.Test.settings:type_name -> bastionlab.trainer.v1.TestSettings
-	0,  // 22: bastionlab.trainer.v1.Fault.code:type_name -> bastionlab.trainer.v1.Fault.Code
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	18, // 3: bastionlab.trainer.v1.ToTrainer.test:type_name -> bastionlab.trainer.v1.Test
+	15, // 4: bastionlab.trainer.v1.ToTrainer.state_kept:type_name -> bastionlab.trainer.v1.StateKept
+	3,  // 5: bastionlab.trainer.v1.FromTrainer.hello:type_name -> bastionlab.trainer.v1.Hello
+	9,  // 6: bastionlab.trainer.v1.FromTrainer.intake_done:type_name -> bastionlab.trainer.v1.IntakeDone
+	12, // 7: bastionlab.trainer.v1.FromTrainer.prepared:type_name -> bastionlab.trainer.v1.Prepared
+	16, // 8: bastionlab.trainer.v1.FromTrainer.progress:type_name -> bastionlab.trainer.v1.Progress
+	17, // 9: bastionlab.trainer.v1.FromTrainer.finished:type_name -> bastionlab.trainer.v1.Finished
+	21, // 10: bastionlab.trainer.v1.FromTrainer.fault:type_name -> bastionlab.trainer.v1.Fault
+	5,  // 11: bastionlab.trainer.v1.FromTrainer.probe_done:type_name -> bastionlab.trainer.v1.ProbeDone
+	20, // 12: bastionlab.trainer.v1.FromTrainer.tested:type_name -> bastionlab.trainer.v1.Tested
+	14, // 13: bastionlab.trainer.v1.FromTrainer.state:type_name -> bastionlab.trainer.v1.State
+	4,  // 14: bastionlab.trainer.v1.Hello.layers:type_name -> bastionlab.trainer.v1.SandboxLayer
+	6,  // 15: bastionlab.trainer.v1.ProbeDone.attempts:type_name -> bastionlab.trainer.v1.ProbeAttempt
+	22, // 16: bastionlab.trainer.v1.Program.schema:type_name -> bastionlab.v1.Schema
+	22, // 17: bastionlab.trainer.v1.Intake.schema:type_name -> bastionlab.v1.Schema
+	23, // 18: bastionlab.trainer.v1.IntakeDone.report:type_name -> bastionlab.v1.CapabilityReport
+	7,  // 19: bastionlab.trainer.v1.Train.program:type_name -> bastionlab.trainer.v1.Program
+	11, // 20: bastionlab.trainer.v1.Train.settings:type_name -> bastionlab.trainer.v1.Settings
+	24, // 21: bastionlab.trainer.v1.Settings.optimizer:type_name -> bastionlab.v1.Optimizer
+	7,  // 22: bastionlab.trainer.v1.Test.program:type_name -> bastionlab.trainer.v1.Program
+	19, // 23: bastionlab.trainer.v1.Test.settings:type_name -> bastionlab.trainer.v1.TestSettings
+	0,  // 24: bastionlab.trainer.v1.Fault.code:type_name -> bastionlab.trainer.v1.Fault.Code
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_trainer_v1_trainer_proto_init() }
@@ -1707,6 +1881,7 @@ func file_bastionlab_trainer_v1_trainer_proto_init() {
 		(*ToTrainer_Train)(nil),
 		(*ToTrainer_Data)(nil),
 		(*ToTrainer_Test)(nil),
+		(*ToTrainer_StateKept)(nil),
 	}
 	file_bastionlab_trainer_v1_trainer_proto_msgTypes[1].OneofWrappers = []any{
 		(*FromTrainer_Hello)(nil),
@@ -1717,15 +1892,16 @@ func file_bastionlab_trainer_v1_trainer_proto_init() {
 		(*FromTrainer_Fault)(nil),
 		(*FromTrainer_ProbeDone)(nil),
 		(*FromTrainer_Tested)(nil),
+		(*FromTrainer_State)(nil),
 	}
-	file_bastionlab_trainer_v1_trainer_proto_msgTypes[13].OneofWrappers = []any{}
+	file_bastionlab_trainer_v1_trainer_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_trainer_v1_trainer_proto_rawDesc), len(file_bastionlab_trainer_v1_trainer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
