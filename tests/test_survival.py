@@ -54,10 +54,16 @@ def start(client: object, learner: object, server: ServerProcess, **fit: object)
     raise AssertionError(f"the run never ran:\n{server.log()}")
 
 
-def wait_for_status(client: object, run_id: str, status: str, seconds: float = 60) -> None:
+def kill_until_it_waits(server: ServerProcess, client: object, run_id: str, killed: set[int], seconds: float = 180) -> None:
+    """Kills each trainer of the run once, until the run waits for the owner of its dataset."""
     deadline = time.monotonic() + seconds
-    while client.run(run_id).status != status:  # type: ignore[attr-defined]
-        assert time.monotonic() < deadline, f"the run is {client.run(run_id).status}, not {status}"  # type: ignore[attr-defined]
+    while (status := client.run(run_id).status) != "waiting":  # type: ignore[attr-defined]
+        assert status == "running", f"the run is {status}"
+        assert time.monotonic() < deadline
+        for pid in set(server.trainers()) - killed:
+            killed.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
 
 
@@ -114,17 +120,13 @@ def test_a_killed_trainers_run_goes_on_once_and_then_waits_for_the_owner(server:
         dataset = owner.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="d", progress=False)
         run_id = start(scientist, learner_for(scientist, small.Slow(width=200)), server, nb_epochs=2, eps=2.0, batch_size=8)
         wait_for_state(server, 0)
-        first = wait_for_trainer(server)
-        os.kill(first, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while not (second := [pid for pid in server.trainers() if pid != first]):
-            assert time.monotonic() < deadline, f"no second attempt:\n{server.log()}"
-            time.sleep(0.02)
+        killed = {wait_for_trainer(server)}
+        os.kill(max(killed), signal.SIGKILL)
+        time.sleep(1)
         assert scientist.run(run_id).status == "running", "its author is told nothing"
         assert scientist.run(run_id).interruptions == 0
-        os.kill(second[0], signal.SIGKILL)
-        wait_for_status(owner, run_id, "waiting")
-        assert owner.run(run_id).interruptions == 2
+        kill_until_it_waits(server, owner, run_id, killed)
+        assert 2 <= owner.run(run_id).interruptions <= 4  # who dies before it has the data is not an attempt
         assert dataset.budget().spent == 2.0
         with pytest.raises(PermissionDenied):
             scientist.run(run_id).approve()
@@ -146,15 +148,7 @@ def test_a_denied_run_ends_charged_and_leaves_nothing(server: ServerProcess, con
         client = connection.client.torch
         dataset = client.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="d", progress=False)
         run_id = start(client, learner_for(client, small.Slow(width=200)), server, nb_epochs=2, eps=2.0, batch_size=8)
-        killed: set[int] = set()
-        deadline = time.monotonic() + 60
-        while client.run(run_id).status != "waiting":
-            assert time.monotonic() < deadline
-            for pid in set(server.trainers()) - killed:
-                if client.run(run_id).status == "running":
-                    killed.add(pid)
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        kill_until_it_waits(server, client, run_id, set())
         client.run(run_id).deny("no")
         with pytest.raises(TrainingFailed, match="did not approve another attempt: no"):
             client.run(run_id).wait(progress=False)
