@@ -198,13 +198,15 @@ BL_API void bl_trainer_free(bl_trainer*);
  * contributes zero. All that the model draws at random for a record comes from seeds[i] alone, so that it is the same in whatever
  * slot and company; a seed must be used for one record in one step and never again. What is not finite
  * contributes zero. Where the model fails on a slot, an empty one perhaps, nobody has counted and `failed` is 1: then each record
- * of the pass is to be probed, and the pass made again. PRIVACY: whether a pass failed is a fact about records and must not leave the caller. */
+ * of the pass is to be probed, and the pass made again. PRIVACY: whether a pass failed is a fact about records and must not leave
+ * the caller. */
 BL_API bl_status bl_trainer_pass(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
                                  const uint64_t* seeds, int64_t n_slots, int32_t* failed, bl_error* err);
 /* Whether the model fails on a record of a pass that failed, in a pass that holds nothing but copies of it; nothing is added. */
 BL_API bl_status bl_trainer_probe(bl_trainer*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
                                   int32_t* failed, bl_error* err);
-/* A pass that failed, once more, with -1 for the records that fail: whoever does not fail counts as if the others had been empty. */
+/* A pass that failed, once more, with -1 for the records that fail: whoever does not fail counts as if the others had been empty.
+ */
 BL_API bl_status bl_trainer_again(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
                                   const uint64_t* seeds, int64_t n_slots, bl_error* err);
 
@@ -228,10 +230,10 @@ BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t
 #define BL_METRIC_BITS 30 /* a record's value is an integer between 0 and 2^30 */
 
 typedef struct bl_evaluation {
-  const char* metric;   /* "accuracy", or the name of a loss */
-  double bound;         /* a loss is clamped to [0, bound] and divided by it */
-  int32_t is_private;   /* 0: no noise (dataset without a limit) */
-  double noise_stddev;  /* of the sum, in units of the largest value of a record; > 0 when private */
+  const char* metric;  /* "accuracy", or the name of a loss */
+  double bound;        /* a loss is clamped to [0, bound] and divided by it */
+  int32_t is_private;  /* 0: no noise (dataset without a limit) */
+  double noise_stddev; /* of the sum, in units of the largest value of a record; > 0 when private */
 } bl_evaluation;
 
 typedef struct bl_evaluator bl_evaluator;
@@ -261,8 +263,8 @@ BL_API bl_status bl_trainer_state(bl_trainer*, int64_t index, bl_tensor_view* ou
 BL_API bl_status bl_trainer_set_state(bl_trainer*, const bl_tensor_view*, bl_error* err);
 
 #ifdef BL_TESTING
-/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter lies
- * the sum of losses. */
+/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter
+ * lies the sum of losses. */
 BL_API bl_status bl_testing_clipped_sum(bl_trainer*, int64_t index, double* out, size_t count, bl_error* err);
 BL_API bl_status bl_testing_grid_sum(bl_trainer*, int64_t index, int64_t* out, size_t count, bl_error* err);
 /* n rounded normal numbers, and how the one of a word that needs more bits is rounded. */

@@ -66,8 +66,8 @@ constexpr double kF[8] = {1.0,
                           1.42151175831644588870e-7,
                           2.04426310338993978564e-15};
 
-// ln x of a normal number below 1, without a branch, so that vector units compute it: fdlibm's polynomial, off by less than 2^-53 of
-// itself where x < 0.5.
+// ln x of a normal number below 1, without a branch, so that vector units compute it: fdlibm's polynomial, off by less than 2^-53
+// of itself where x < 0.5.
 inline __attribute__((always_inline)) double logarithm(double x) {
   constexpr double l1 = 6.666666666666735130e-01, l2 = 3.999999999940941908e-01, l3 = 2.857142874366239149e-01,
                    l4 = 2.222219843214978396e-01, l5 = 1.818357216161805012e-01, l6 = 1.531383769920937332e-01,

@@ -113,7 +113,8 @@ at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>&
   }
   // PRIVACY: what is not finite, or would not stay so while it is summed, contributes nothing at all.
   at::Tensor sound = norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts);
-  // PRIVACY: some forms take the factor in float32, others in float64. One that is zero in the first would leave half of two uses that cancel.
+  // PRIVACY: some forms take the factor in float32, others in float64. One that is zero in the first would leave half of two uses
+  // that cancel.
   sound = sound.logical_and_(factors.ge(kSmallestFactor));
   return factors.masked_fill_(sound.logical_not(), 0);
 }

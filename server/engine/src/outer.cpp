@@ -13,8 +13,8 @@ namespace {
 // PRIVACY: the clipped sum scales `left` by C over the norm, in float32. Beside a row this large what remains of `left` may fall
 // below the smallest float, part of a sum that cancels vanishes, and the rest is many times C. Such a record counts as not finite.
 constexpr double kLargestRow = 1e15;
-// PRIVACY: a row's squares below 1e-308 vanish, and with them what a norm sees of numbers below 1e-154. In float64 the other factor could make
-// up for that, so both are held to this; in float32 there are no such numbers.
+// PRIVACY: a row's squares below 1e-308 vanish, and with them what a norm sees of numbers below 1e-154. In float64 the other factor
+// could make up for that, so both are held to this; in float32 there are no such numbers.
 constexpr double kLargestDouble = 1e100;
 
 // Numbers of the sum that are worked on at once: with the product's and the sum's own they stay in a core's cache.

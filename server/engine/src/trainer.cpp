@@ -120,16 +120,17 @@ bool Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slo
   return pass.has_value();
 }
 
-// PRIVACY: one slot fails the whole pass, an empty one perhaps. Here all slots hold the same record with the same draws, so that whether it
-// fails is a matter of that record alone.
+// PRIVACY: one slot fails the whole pass, an empty one perhaps. Here all slots hold the same record with the same draws, so that
+// whether it fails is a matter of that record alone.
 bool Trainer::probe(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed) {
   if (records == nullptr || slot < 0 || slot >= n_records) throw Failure(BL_INVALID_ARGUMENT, "there is no such record");
   auto size = static_cast<size_t>(training_.pass_size);
   return try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed)).has_value();
 }
 
-// PRIVACY: everybody who does not fail is where they were in the pass that failed, and is summed and rounded with the same others, so that
-// a record that fails, or is not there, changes nothing of theirs. What takes its slot is a copy of one that does not fail, and does not count.
+// PRIVACY: everybody who does not fail is where they were in the pass that failed, and is summed and rounded with the same others,
+// so that a record that fails, or is not there, changes nothing of theirs. What takes its slot is a copy of one that does not fail,
+// and does not count.
 void Trainer::again(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
   Slots given = checked(records, n_records, slots, seeds, n_slots);
   auto first = std::find_if(given.records.begin(), given.records.end(), [](int64_t record) { return record >= 0; });

@@ -18,8 +18,8 @@ class Trainer {
   Trainer(const Program& program, const bl_training& training);
   ~Trainer();
 
-  // False where the pass failed and counted nobody: then each of its records is to be probed, and the pass made again with those that do
-  // not fail.
+  // False where the pass failed and counted nobody: then each of its records is to be probed, and the pass made again with those
+  // that do not fail.
   bool pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
   bool probe(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
   void again(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);

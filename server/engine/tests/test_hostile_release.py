@@ -1,4 +1,4 @@
-"""Models made to move a released sum by more than C: by factors and norms that vanish, by products of nothing, by passes that fail."""
+"""Models made to move a released sum by more than C: factors and norms that vanish, products of nothing, passes that fail."""
 
 from __future__ import annotations
 

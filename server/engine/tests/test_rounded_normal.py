@@ -1,4 +1,4 @@
-"""The sampler of the noise: each integer is the one that exact arithmetic gives for the word, and how far double precision is off."""
+"""The sampler of the noise: each integer is the one that exact arithmetic gives for the word; how far double precision is off."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_rounded_number_is_the_exact_ones(engine: Engine, stddev: float) -> No
 
 @pytest.mark.parametrize("stddev", [1.0, 2.0**20, 1.7 * 2**29, 2.0**41])
 def test_one_part_in_2_to_the_92_decides_at_a_boundary(engine: Engine, stddev: float) -> None:
-    """The probabilities on both sides of a boundary between two integers: the first 64 bits are the same, and so is every double."""
+    """The probabilities on both sides of a boundary between two integers: the first 64 bits are the same, as is every double."""
     source = random.Random(13)
     for _ in range(60):
         below = int(stddev * source.uniform(0, 7 if stddev > 8 else 2))

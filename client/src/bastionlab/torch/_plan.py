@@ -35,6 +35,8 @@ class TrainingPlan:
     """One record moves a step's sum by at most ``max_grad_norm * (1 + eta)``, and the noise is scaled to that."""
     grid_error: float
     """What rounding to the grid of integers may change of one record's contribution, in units of ``max_grad_norm``."""
+    passes_per_step: int
+    """In constant time: as many in every step; 0: as many as a sample needs."""
     seconds: float
     """An estimate."""
     warnings: tuple[str, ...]
@@ -58,6 +60,7 @@ class TrainingPlan:
             release_mode=message.release_mode,
             eta=message.eta,
             grid_error=message.grid_error,
+            passes_per_step=message.passes_per_step,
             seconds=message.seconds,
             warnings=tuple(message.warnings),
             charge=message.charge,
@@ -67,7 +70,8 @@ class TrainingPlan:
         lines = [
             f"epochs            {self.nb_epochs:g}",
             f"steps             {self.steps} of {self.batch_size} records on average (rate {self.sample_rate:.4g})",
-            f"records per pass  {self.max_batch_size}",
+            f"records per pass  {self.max_batch_size}"
+            + (f", {self.passes_per_step} passes in every step" if self.passes_per_step else ""),
         ]
         if math.isinf(self.epsilon):
             lines.append("privacy           none: no clipping, no noise")
