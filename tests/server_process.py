@@ -94,6 +94,6 @@ class ServerProcess:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if f"PPid:\t{self.pid}\n" in status and len(command) > 1 and command[1] == b"train":
+            if f"PPid:\t{self.pid}\n" in status and len(command) > 1 and command[1] in (b"train", b"test"):
                 found.append(int(entry.name))
         return found

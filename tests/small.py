@@ -22,12 +22,15 @@ def linear() -> nn.Module:
 
 
 class Slow(nn.Module):
-    """Takes a good part of a second for a pass of eight records: time enough to kill something in the middle of a run."""
+    """Takes a good part of a second for a pass of eight records: time enough to kill something in the middle of a run.
 
-    def __init__(self) -> None:
+    With a smaller width it is quicker, and the run may be waited for.
+    """
+
+    def __init__(self, width: int = 700) -> None:
         super().__init__()
         self.head = nn.Linear(FEATURES, CLASSES)
-        self.register_buffer("wide", torch.ones(700, 700))
+        self.register_buffer("wide", torch.ones(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         busy = self.wide * x.mean()  # of the record, so that it cannot be computed once for all

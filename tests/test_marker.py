@@ -130,6 +130,8 @@ def test_no_response_contains_a_planted_row(
         learner.plan(nb_epochs=2, eps=2.0)
         learner.fit(nb_epochs=2, eps=2.0)
         learner.get_model()
+        learner.test(remote, eps=1.0)
+        learner.test(remote, "cross_entropy", eps=1.0)
         remote.budget()
         for mistake in (dict(eps=7.0), dict(eps=float("nan")), dict(eps=2.0, batch_size=10**9)):
             with pytest.raises(BastionLabError):

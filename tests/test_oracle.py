@@ -6,6 +6,7 @@ such switch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -43,9 +44,16 @@ def gradients(model: nn.Module, data: torch.utils.data.Dataset) -> list[torch.Te
     return found
 
 
+def clamped_losses(model: nn.Module, data: torch.utils.data.Dataset, bound: float) -> list[float]:
+    model = model.double()
+    losses = [nn.functional.cross_entropy(model(x[None].double()), y[None]).item() for x, y in data]  # type: ignore[attr-defined]
+    return [min(loss, bound) for loss in losses]
+
+
+@pytest.mark.parametrize("metrics", [False, True])
 @pytest.mark.parametrize("make", [small.linear, conv, normed])
 def test_one_step_of_sgd_moves_by_the_clipped_sum(
-    make: Callable[[], nn.Module], new_server: Callable[..., ServerProcess], connect: Callable[..., Connection]
+    metrics: bool, make: Callable[[], nn.Module], new_server: Callable[..., ServerProcess], connect: Callable[..., Connection]
 ) -> None:
     server = new_server(program=REPLAY_SERVER, trainer=REPLAY_TRAINER, environment={"BASTIONLAB_REPLAY_NOISE": "0"})
     data = small.dataset(RECORDS)
@@ -64,11 +72,16 @@ def test_one_step_of_sgd_moves_by_the_clipped_sum(
             loss="cross_entropy",
             optimizer=SGD(lr=1.0),
             max_grad_norm=clip,
-            metrics=False,
+            metrics=metrics,
             progress=False,
         )
-        learner.fit(nb_epochs=1, eps=2.0, batch_size=RECORDS)
+        run = learner.fit(nb_epochs=1, eps=2.0, batch_size=RECORDS)
         after = [p.detach().double() for p in learner.get_model().parameters()]
+    if metrics:
+        # The losses have a part of what a record may move, and their mean is known to the width of the grid.
+        clip *= math.sqrt(0.95)
+        losses = clamped_losses(make(), data, run.plan.loss_bound)
+        assert [each.loss for each in run.history] == [pytest.approx(sum(losses) / RECORDS, abs=1e-3)]
     moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)])
     wanted = -sum(g * min(1.0, clip / float(g.norm())) for g in per_record) / RECORDS
     assert torch.linalg.norm(moved - wanted) <= 1e-4 * torch.linalg.norm(wanted)  # type: ignore[arg-type]

@@ -32,6 +32,11 @@ def learner(client: Any, model: nn.Module | None = None, loss: str = "cross_entr
     return client.RemoteLearner(model or small.linear(), client.list_remote_datasets()[-1], loss=loss, **settings)
 
 
+def here(client: Any, metric: str, **settings: Any) -> Any:
+    """Tests on the training set itself."""
+    return learner(client).test(client.list_remote_datasets()[-1], metric, **settings)
+
+
 def batch_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(small.FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, small.CLASSES))
 
@@ -87,7 +92,11 @@ CASES: dict[str, tuple[Callable[[Any], object], type[errors.BastionLabError], st
         errors.IncompatibleModel,
         "forward failed on inputs made from the schema",
     ),
-    "test() has no price yet": (lambda c: learner(c).test(), errors.InvalidArgument, "price"),
+    "test() without a test set": (lambda c: learner(c).test(eps=1.0), errors.NotFound, "no test set was uploaded"),
+    "test() without eps": (lambda c: here(c, "accuracy"), errors.InvalidArgument, "eps is missing"),
+    "test() passes the limit": (lambda c: here(c, "accuracy", eps=6.1), errors.BudgetExceeded, "a run of eps 6 or less would fit"),
+    "test() of an unknown metric": (lambda c: here(c, "f1", eps=1.0), errors.InvalidArgument, "f1"),
+    "test() of a loss that the label does not fit": (lambda c: here(c, "l2", eps=1.0), errors.InvalidArgument, "label is i64"),
 }
 
 

@@ -69,8 +69,9 @@ def test_plan_costs_nothing(server: FakeServer, learner: RemoteLearner, dataset:
         "records per pass  4",
         "noise multiplier  1.5, gradients clipped at 1",
         "epsilon           2 at delta 0.000167",
+        "losses            of every epoch, a record's up to 2",
         "remaining after   4",
-        "release mode      float",
+        "release mode      certified, eta 0.016, grid error 4e-05",
         "time              about 2 s",
     ]
 
@@ -136,7 +137,7 @@ def test_settings_of_the_learner_are_sent(client: TorchClient, dataset: RemoteDa
     request = server.requests[run.id]
     assert (request.batch_size, request.max_grad_norm, request.release, request.device) == (20, 2.0, "exact", "cpu")
     assert request.constant_time
-    assert not request.metrics, "a loss has no price yet, so none is asked for"
+    assert request.metrics
     assert (run.name, run.description) == ("mine", "d")
 
 
@@ -238,13 +239,6 @@ def test_scalars_of_numpy_and_torch_are_numbers(client: TorchClient, dataset: Re
     request = server.requests[run.id]
     assert (request.max_batch_size, request.batch_size, request.nb_epochs, request.epsilon) == (4, 20, 1.0, 0.5)
     assert (request.optimizer.adam.lr, request.max_grad_norm) == (0.25, 2.0)
-
-
-def test_test_is_refused_until_it_has_a_price(learner: RemoteLearner, dataset: RemoteDataset) -> None:
-    with pytest.raises(errors.InvalidArgument, match="until it has a price") as refused:
-        learner.test()
-    assert refused.value.charged == "nothing"
-    assert dataset.budget().spent == 0.0
 
 
 def test_warnings_of_a_plan_are_said(learner: RemoteLearner, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

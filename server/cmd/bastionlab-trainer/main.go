@@ -64,7 +64,7 @@ func run(args []string) error {
 		Seam: conn, Engine: libtorch, Layers: layers, Operators: operators,
 		OutputLimitBytes: given.outputBytes, Parent: given.serverPID,
 	}
-	return process.Run(given.role)
+	return play(process, given.role)
 }
 
 func parse(args []string) (arguments, error) {

@@ -26,6 +26,14 @@ func (l launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, 
 	return trainer, nil
 }
 
+func (l launcher) PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (training.Tester, error) {
+	tester, err := l.Launcher.PrepareTest(ctx, test, program, weights)
+	if err != nil {
+		return nil, err
+	}
+	return tester, nil
+}
+
 type models struct{ *model.Catalogue }
 
 func (m models) Begin(ctx context.Context, user string, header *bastionlabv1.UploadModelHeader) (server.ModelUpload, error) {

@@ -261,6 +261,7 @@ func (p *person) start(r *bastionlabv1.TrainingRequest) *bastionlabv1.Run {
 	return run
 }
 
+// wait watches a run until it has ended, or waits for the owner of its dataset.
 func (p *person) wait(run string) *bastionlabv1.Run {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx(), 30*time.Second)
@@ -278,7 +279,9 @@ func (p *person) wait(run string) *bastionlabv1.Run {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		last = state
+		if last = state; state.GetStatus() == bastionlabv1.RunStatus_RUN_STATUS_WAITING {
+			return last
+		}
 	}
 }
 

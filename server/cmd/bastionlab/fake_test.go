@@ -96,12 +96,19 @@ func (f *fakeTrainers) Prepare(ctx context.Context, _ *trainerv1.Train, _, _ *os
 	return fakeTrainer{f}, ctx.Err()
 }
 
+func (f *fakeTrainers) PrepareTest(context.Context, *trainerv1.Test, *os.File, *os.File) (training.Tester, error) {
+	return nil, errors.New("no tests here")
+}
+
 type fakeTrainer struct{ trainers *fakeTrainers }
 
 func (fakeTrainer) Ended() <-chan struct{} { return nil }
 func (fakeTrainer) Close() error           { return nil }
 
-func (t fakeTrainer) Run(ctx context.Context, _ *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
+func (t fakeTrainer) Run(ctx context.Context, _ *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+	_ func(context.Context, *trainerv1.State) (*os.File, error),
+) (*trainerv1.Finished, error) {
+	records, output := files[0], files[1]
 	content, err := io.ReadAll(records)
 	if err != nil {
 		return nil, err

@@ -93,13 +93,21 @@ func (l *local) noServer(cause error) error {
 
 // refused is the refusal that came over the wire.
 func (l *local) refused(err error, trailer metadata.MD) error {
-	detail := &bastionlabv1.ErrorDetail{}
-	values := trailer.Get(server.ErrorTrailer)
-	if len(values) == 1 && proto.Unmarshal([]byte(values[0]), detail) == nil {
-		return &refusal.Error{Kind: refusal.Kind(detail.GetKind()), What: detail.GetWhat(), Spent: detail.GetSpent(), Next: detail.GetNext()}
+	if refused := refusedBy(trailer); refused != nil {
+		return refused
 	}
 	if status.Code(err) == codes.Unavailable {
 		return l.noServer(err)
 	}
 	return err
+}
+
+// refusedBy is what a trailer holds, or nil.
+func refusedBy(trailer metadata.MD) error {
+	detail := &bastionlabv1.ErrorDetail{}
+	values := trailer.Get(server.ErrorTrailer)
+	if len(values) != 1 || proto.Unmarshal([]byte(values[0]), detail) != nil {
+		return nil
+	}
+	return &refusal.Error{Kind: refusal.Kind(detail.GetKind()), What: detail.GetWhat(), Spent: detail.GetSpent(), Next: detail.GetNext()}
 }

@@ -74,6 +74,12 @@ func TestNothingOfARecordReachesAScientistOrTheLog(t *testing.T) {
 			if steps := run.GetPlan().GetSteps(); run.GetStepsDone() > steps {
 				t.Errorf("%d of %d steps", run.GetStepsDone(), steps)
 			}
+			if run.GetStatus() == bastionlabv1.RunStatus_RUN_STATUS_WAITING {
+				if _, err := owner.runs().DenyRun(owner.ctx(), &bastionlabv1.DenyRunRequest{Id: run.GetId()}); err != nil {
+					t.Fatal(err)
+				}
+				run = scientist.wait(run.GetId())
+			}
 			_, _, _ = scientist.download(run.GetId())
 			_, _ = scientist.runs().ListRuns(scientist.ctx(), &bastionlabv1.ListRunsRequest{})
 			_, _ = scientist.data().ListDatasets(scientist.ctx(), &bastionlabv1.ListDatasetsRequest{})

@@ -14,7 +14,7 @@ import (
 
 func newRunCommand() *cobra.Command {
 	group := &cobra.Command{Use: "run", Short: "The training runs of the server on this machine", RunE: refuseUnknownCommand}
-	group.AddCommand(newRunList(), newRunShow(), newRunCancel())
+	group.AddCommand(newRunList(), newRunShow(), newRunApprove(), newRunDeny(), newRunCancel())
 	return group
 }
 
@@ -47,17 +47,48 @@ func newRunCancel() *cobra.Command {
 		}, runRows)
 }
 
+func newRunApprove() *cobra.Command {
+	return newRemoteCommand("approve ID", "As the owner of its dataset, let a run that waits make one more attempt", oneArgument,
+		func(ctx context.Context, conn *grpc.ClientConn, arguments []string, trailer grpc.CallOption) (*bastionlabv1.Run, error) {
+			return bastionlabv1.NewTrainingServiceClient(conn).ApproveRun(ctx, &bastionlabv1.ApproveRunRequest{Id: arguments[0]}, trailer)
+		}, runRows)
+}
+
+func newRunDeny() *cobra.Command {
+	var reason string
+	command := newRemoteCommand("deny ID", "As the owner of its dataset, end a run that waits; it stays charged in full", oneArgument,
+		func(ctx context.Context, conn *grpc.ClientConn, arguments []string, trailer grpc.CallOption) (*bastionlabv1.Run, error) {
+			return bastionlabv1.NewTrainingServiceClient(conn).DenyRun(ctx, &bastionlabv1.DenyRunRequest{Id: arguments[0], Reason: reason}, trailer)
+		}, runRows)
+	command.Flags().StringVar(&reason, "reason", "", "what the run's author is told")
+	return command
+}
+
 func runRows(run *bastionlabv1.Run) [][]string {
-	return [][]string{
+	rows := [][]string{
 		{"id", run.GetId()}, {"name", plain(run.GetName())}, {"status", runStatus(run)}, {"failure", run.GetFailure()},
+		{"denial", plain(run.GetDenial())},
 		{"steps", stepsText(run)}, {"eps", epsilonText(run.GetPlan())}, {"spent", run.GetSpent()},
 		{"dataset", run.GetDatasetId()}, {"scientist", run.GetScientist()},
+		{"metric", run.GetPlan().GetMetric()}, {"result", resultText(run)},
 		{"created", timeText(run.GetCreatedUnixMs())}, {"ended", timeText(run.GetEndedUnixMs())},
 	}
+	if run.GetInterruptions() > 0 {
+		rows = append(rows, []string{"interruptions", fmt.Sprint(run.GetInterruptions())}) // told to the dataset's owner only
+	}
+	return rows
 }
 
 func runStatus(run *bastionlabv1.Run) string {
 	return strings.ToLower(strings.TrimPrefix(run.GetStatus().String(), "RUN_STATUS_"))
+}
+
+// resultText is what a completed test found.
+func resultText(run *bastionlabv1.Run) string {
+	if run.GetResult() == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.4g +- %.2g", run.GetResult().GetValue(), run.GetResult().GetStandardError())
 }
 
 func stepsText(run *bastionlabv1.Run) string {

@@ -155,7 +155,7 @@ func TestEverythingSurvivesARestart(t *testing.T) {
 	if spent := owner.spent(d.GetId()); spent != 3 {
 		t.Errorf("spent %v, want what completed and what had the data", spent)
 	}
-	for id, want := range map[string]string{done.GetId(): "completed", running.GetId(): "failed", waiting.GetId(): "failed"} {
+	for id, want := range map[string]string{done.GetId(): "completed", running.GetId(): "completed", waiting.GetId(): "failed"} {
 		if got := runStatus(scientist.wait(id)); got != want {
 			t.Errorf("run %s is %s, want %s", id, got, want)
 		}
@@ -241,7 +241,7 @@ func TestKilledServerLeavesTheCharge(t *testing.T) {
 	if spent := scientist.spent(d.GetId()); spent != 2 {
 		t.Errorf("spent %v", spent)
 	}
-	if run := scientist.wait(running.GetId()); runStatus(run) != "failed" || run.GetSpent() != "eps 2 of the limit 6" {
+	if run := scientist.wait(running.GetId()); runStatus(run) != "completed" || run.GetSpent() != "eps 2 of the limit 6" {
 		t.Errorf("the run that had the data is %v", run)
 	}
 	if run := scientist.wait(waiting.GetId()); runStatus(run) != "failed" || run.GetSpent() != refusal.Nothing {

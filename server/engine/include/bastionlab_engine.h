@@ -198,13 +198,17 @@ BL_API void bl_trainer_free(bl_trainer*);
  * contributes zero. All that the model draws at random for a record comes from seeds[i] alone, so that it is the same in whatever
  * slot and company; a seed must be used for one record in one step and never again. What is not finite
  * contributes zero. Where the model fails on a slot, an empty one perhaps, nobody has counted and `failed` is 1: then each record
- * of the pass is to be repeated. PRIVACY: whether a pass failed is a fact about records and must not leave the caller. */
+ * of the pass is to be probed, and the pass made again. PRIVACY: whether a pass failed is a fact about records and must not leave
+ * the caller. */
 BL_API bl_status bl_trainer_pass(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
                                  const uint64_t* seeds, int64_t n_slots, int32_t* failed, bl_error* err);
-/* One record of a pass that failed, in a pass that holds nothing but copies of it. It counts once; where the model fails on it, it
- * contributes zero and no status tells of it. */
-BL_API bl_status bl_trainer_repeat(bl_trainer*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
-                                   bl_error* err);
+/* Whether the model fails on a record of a pass that failed, in a pass that holds nothing but copies of it; nothing is added. */
+BL_API bl_status bl_trainer_probe(bl_trainer*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                                  int32_t* failed, bl_error* err);
+/* A pass that failed, once more, with -1 for the records that fail: whoever does not fail counts as if the others had been empty.
+ */
+BL_API bl_status bl_trainer_again(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
+                                  const uint64_t* seeds, int64_t n_slots, bl_error* err);
 
 /* Fills n bytes from a cryptographically secure generator. Called on the thread that called bl_trainer_step. */
 typedef void (*bl_random)(void* context, uint8_t* out, size_t n);
@@ -222,9 +226,45 @@ BL_API bl_status bl_trainer_parameter(bl_trainer*, int64_t index, bl_tensor_view
 BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t dtype, const void* data, size_t bytes,
                                           bl_error* err);
 
+/* ---- evaluation: one number about many records ---- */
+#define BL_METRIC_BITS 30 /* a record's value is an integer between 0 and 2^30 */
+
+typedef struct bl_evaluation {
+  const char* metric;  /* "accuracy", or the name of a loss */
+  double bound;        /* a loss is clamped to [0, bound] and divided by it */
+  int32_t is_private;  /* 0: no noise (dataset without a limit) */
+  double noise_stddev; /* of the sum, in units of the largest value of a record; > 0 when private */
+} bl_evaluation;
+
+typedef struct bl_evaluator bl_evaluator;
+/* Sums up a metric over records with the program in evaluation mode: dropout is identity. The program stays the caller's and must
+ * outlive the evaluator; its parameters are what is tested. A record of zeros is tried. */
+BL_API bl_status bl_evaluator_create(bl_program*, const bl_evaluation*, bl_evaluator** out, bl_error* err);
+BL_API void bl_evaluator_free(bl_evaluator*);
+/* Of the trainable parameters. */
+BL_API int64_t bl_evaluator_parameter_count(const bl_evaluator*);
+/* As bl_trainer_set_parameter. */
+BL_API bl_status bl_evaluator_set_parameter(bl_evaluator*, const char* name, int32_t dtype, const void* data, size_t bytes,
+                                            bl_error* err);
+/* Adds the value of one record, which is alone in its pass. A slot of -1 is empty: it is computed like any other, and counts zero.
+ * So does a record on which the model fails, or whose output is not finite, or whose label is no class; no status tells of it. */
+BL_API bl_status bl_evaluator_add(bl_evaluator*, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                                  bl_error* err);
+/* The sum with noise, in units of 2^-BL_METRIC_BITS. Once. */
+BL_API bl_status bl_evaluator_release(bl_evaluator*, bl_random random, void* context, int64_t* out, bl_error* err);
+
+/* What the optimizer remembers between two steps, beside the parameters: "momentum_buffer.NAME" (SGD with momentum), or
+ * "exp_avg.NAME", "exp_avg_sq.NAME", with amsgrad "max_exp_avg_sq.NAME", and "step.NAME", one int64 (Adam, AdamW). There is nothing
+ * before the first step. A trainer that is given parameters and all of these goes on bit for bit as the one that they came from.
+ * The count takes stock, between two steps; the views are valid until the next call but bl_trainer_state. */
+BL_API bl_status bl_trainer_state_count(bl_trainer*, int64_t* out, bl_error* err);
+BL_API bl_status bl_trainer_state(bl_trainer*, int64_t index, bl_tensor_view* out, bl_error* err);
+/* Overwrites one of them; name, dtype and shape must fit. Until the others of its parameter are given, they are zero. */
+BL_API bl_status bl_trainer_set_state(bl_trainer*, const bl_tensor_view*, bl_error* err);
+
 #ifdef BL_TESTING
-/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter lies
- * the sum of losses. */
+/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter
+ * lies the sum of losses. */
 BL_API bl_status bl_testing_clipped_sum(bl_trainer*, int64_t index, double* out, size_t count, bl_error* err);
 BL_API bl_status bl_testing_grid_sum(bl_trainer*, int64_t index, int64_t* out, size_t count, bl_error* err);
 /* n rounded normal numbers, and how the one of a word that needs more bits is rounded. */

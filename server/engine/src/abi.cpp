@@ -2,6 +2,7 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
+#include "evaluate.h"
 #include "failure.h"
 #include "gaussian.h"
 #include "graph.h"
@@ -22,6 +23,10 @@ struct bl_program {
 
 struct bl_trainer {
   bastionlab::Trainer trainer;
+};
+
+struct bl_evaluator {
+  bastionlab::Evaluation evaluation;
 };
 
 namespace {
@@ -106,11 +111,19 @@ bl_status bl_trainer_pass(bl_trainer* trainer, const uint8_t* records, int64_t n
   });
 }
 
-bl_status bl_trainer_repeat(bl_trainer* trainer, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
-                            bl_error* err) {
+bl_status bl_trainer_probe(bl_trainer* trainer, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                           int32_t* failed, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
-    given(trainer).trainer.repeat(records, n_records, slot, seed);
+    given(failed) = given(trainer).trainer.probe(records, n_records, slot, seed) ? 0 : 1;
+  });
+}
+
+bl_status bl_trainer_again(bl_trainer* trainer, const uint8_t* records, int64_t n_records, const int64_t* slots,
+                           const uint64_t* seeds, int64_t n_slots, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(trainer).trainer.again(records, n_records, slots, seeds, n_slots);
   });
 }
 
@@ -134,6 +147,52 @@ bl_status bl_trainer_parameter(bl_trainer* trainer, int64_t index, bl_tensor_vie
 bl_status bl_trainer_set_parameter(bl_trainer* trainer, const char* name, int32_t dtype, const void* data, size_t bytes,
                                    bl_error* err) {
   return guarded(err, [&] { given(trainer).trainer.set_parameter(&given(name), dtype, data, bytes); });
+}
+
+bl_status bl_trainer_state_count(bl_trainer* trainer, int64_t* out, bl_error* err) {
+  return guarded(err, [&] { given(out) = given(trainer).trainer.state_count(); });
+}
+
+bl_status bl_trainer_state(bl_trainer* trainer, int64_t index, bl_tensor_view* out, bl_error* err) {
+  return guarded(err, [&] { given(out) = given(trainer).trainer.state(index); });
+}
+
+bl_status bl_trainer_set_state(bl_trainer* trainer, const bl_tensor_view* tensor, bl_error* err) {
+  return guarded(err, [&] { given(trainer).trainer.set_state(given(tensor)); });
+}
+
+bl_status bl_evaluator_create(bl_program* program, const bl_evaluation* settings, bl_evaluator** out, bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(out) = nullptr;
+    *out = new bl_evaluator{bastionlab::Evaluation(*given(program).program, given(settings))};
+  });
+}
+
+void bl_evaluator_free(bl_evaluator* evaluator) { delete evaluator; }
+
+int64_t bl_evaluator_parameter_count(const bl_evaluator* evaluator) {
+  return evaluator == nullptr ? 0 : evaluator->evaluation.parameter_count();
+}
+
+bl_status bl_evaluator_set_parameter(bl_evaluator* evaluator, const char* name, int32_t dtype, const void* data, size_t bytes,
+                                     bl_error* err) {
+  return guarded(err, [&] { given(evaluator).evaluation.set_parameter(&given(name), dtype, data, bytes); });
+}
+
+bl_status bl_evaluator_add(bl_evaluator* evaluator, const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed,
+                           bl_error* err) {
+  return guarded(err, [&] {
+    bastionlab::prepare_thread();
+    given(evaluator).evaluation.add(records, n_records, slot, seed);
+  });
+}
+
+bl_status bl_evaluator_release(bl_evaluator* evaluator, bl_random random, void* context, int64_t* out, bl_error* err) {
+  return guarded(err, [&] {
+    given(out) = 0;
+    *out = given(evaluator).evaluation.release(random, context);
+  });
 }
 
 #ifdef BL_TESTING

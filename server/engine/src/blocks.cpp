@@ -5,9 +5,9 @@
 namespace bastionlab {
 namespace {
 
-// A block of b records, run positions each, is a sum of n = b * run terms per coordinate; with the two roundings of the factor its error
-// is below (n + 4) u of the block's spread. Blocks of all parameters lie within one another, so errors add up to at most
-// 2 u (spread + 1) b (n + 4) (1 + log2(kMostRecords) / 2), and this is what b (n + 4) may be for that to stay below kRoundingShare.
+// A block of b records, run positions each, is a sum of n = b * run terms per coordinate; with the two roundings of the factor its
+// error is below (n + 4) u of the block's spread. Blocks of all parameters lie within one another, so errors add up to at most 2 u
+// (spread + 1) b (n + 4) (1 + log2(kMostRecords) / 2), and this is what b (n + 4) may be for that to stay below kRoundingShare.
 double largest_product(at::ScalarType type) {
   double unit_roundoff = type == at::kDouble ? 0x1p-53 : 0x1p-24;
   return kRoundingShare / (2 * unit_roundoff * (largest_spread(type) + 1) * 3);

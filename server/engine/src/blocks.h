@@ -1,9 +1,10 @@
 // Blocks says in what portions a product over a pass is summed, by shapes alone.
 //
-// The clipped sum of a linear map is one product over all positions of all slots. In floating point its rounding depends on all that is
-// summed together, so that one record would move what rounding makes of the others. Therefore only the records of one block are summed
-// in the parameter's own type, and a block's result is rounded to the grid, where sums are exact: a record can touch the rounding of its
-// own block and of no other. Within a block, products of at most `run` positions of each record are added up in float64.
+// The clipped sum of a linear map is one product over all positions of all slots. In floating point its rounding depends on all
+// that is summed together, so that one record would move what rounding makes of the others. Therefore only the records of one block
+// are summed in the parameter's own type, and a block's result is rounded to the grid, where sums are exact: a record can touch the
+// rounding of its own block and of no other. Within a block, products of at most `run` positions of each record are added up in
+// float64.
 //
 // PRIVACY: docs/release.md proves from these numbers that rounding adds at most kRoundingShare to what one record moves.
 #pragma once
@@ -14,8 +15,8 @@
 
 namespace bastionlab {
 
-// What the parts of a record's gradient may sum to, in clipping norms: factors hold it to this. An honest gradient's parts sum to about
-// the square root of its positions.
+// What the parts of a record's gradient may sum to, in clipping norms: factors hold it to this. An honest gradient's parts sum to
+// about the square root of its positions.
 double largest_spread(at::ScalarType type);
 
 // Eta's part for rounding within blocks. Package planning has the same number, and a test compares them.

@@ -37,6 +37,20 @@ BL_VECTOR void add_scaled(double* out, const double* values, double factor, size
   for (size_t i = 0; i < n; i++) out[i] += factor * values[i];
 }
 
+namespace {
+
+template <class To, class From>
+inline __attribute__((always_inline)) void scale(To* out, const From* numbers, double scale, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] = static_cast<To>(static_cast<double>(numbers[i]) * scale);
+}
+
+}  // namespace
+
+BL_VECTOR void scale_all(float* out, const int64_t* numbers, double by, size_t n) { scale(out, numbers, by, n); }
+BL_VECTOR void scale_all(double* out, const int64_t* numbers, double by, size_t n) { scale(out, numbers, by, n); }
+BL_VECTOR void scale_all(float* out, const double* numbers, double by, size_t n) { scale(out, numbers, by, n); }
+BL_VECTOR void scale_all(double* out, const double* numbers, double by, size_t n) { scale(out, numbers, by, n); }
+
 std::optional<unsigned __int128> round_all(int64_t* out, const double* values, double per_unit, int64_t largest, size_t n) {
   unsigned __int128 squares = 0;
   for (size_t i = 0; i < n; i++) {

@@ -1,7 +1,7 @@
 // The loops of the release grid: pure arithmetic, no libtorch.
 //
-// A released sum is a vector of integers in units of C * 2^-k. Integers add up exactly and in any order, so what one record adds does
-// not depend on what was added before it.
+// A released sum is a vector of integers in units of C * 2^-k. Integers add up exactly and in any order, so what one record adds
+// does not depend on what was added before it.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,14 @@ void add_rounded(int64_t* sum, const double* values, double per_unit, size_t n);
 void add_scaled(double* out, const float* values, double factor, size_t n);
 void add_scaled(double* out, const double* values, double factor, size_t n);
 
-// out = round(values * per_unit). Returns the sum of their squares, exactly; nothing where one is larger than `largest`, which is at
-// most 2^40.
+// out = numbers * scale
+void scale_all(float* out, const int64_t* numbers, double scale, size_t n);
+void scale_all(double* out, const int64_t* numbers, double scale, size_t n);
+void scale_all(float* out, const double* numbers, double scale, size_t n);
+void scale_all(double* out, const double* numbers, double scale, size_t n);
+
+// out = round(values * per_unit). Returns the sum of their squares, exactly; nothing where one is larger than `largest`, which is
+// at most 2^40.
 std::optional<unsigned __int128> round_all(int64_t* out, const double* values, double per_unit, int64_t largest, size_t n);
 
 }  // namespace bastionlab

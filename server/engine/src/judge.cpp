@@ -99,6 +99,25 @@ void judge_resampling(const Operator& op, const Stack& arguments, const std::str
       refuse(op, layer, "a scale beside the output's size is not checked against it; call torch.nn.functional.interpolate");
 }
 
+// SECURITY: data types, layouts and memory formats are integers to the interpreter, and libtorch looks them up in tables without
+// asking how long these are: what is none reads beside the table, or ends the process.
+void judge_enumerations(const Operator& op, const Stack& arguments, const std::string& layer) {
+  const auto& formal = op.schema().arguments();
+  for (size_t i = 0; i < formal.size() && i < arguments.size(); i++) {
+    if (!arguments[i].isInt()) continue;
+    int64_t n = arguments[i].toInt();
+    c10::TypePtr type = formal[i].real_type();
+    if (type->kind() == c10::TypeKind::OptionalType) type = type->expectRef<c10::OptionalType>().getElementType();
+    auto refuse_beyond = [&](c10::TypeKind kind, int64_t count, const char* what) {
+      if (type->kind() == kind && (n < 0 || n >= count))
+        refuse(op, layer, "the number of a " + std::string(what) + " that there is not");
+    };
+    refuse_beyond(c10::TypeKind::ScalarTypeType, static_cast<int64_t>(at::ScalarType::Undefined), "data type");
+    refuse_beyond(c10::TypeKind::LayoutType, static_cast<int64_t>(at::Layout::NumOptions), "layout");
+    refuse_beyond(c10::TypeKind::MemoryFormatType, static_cast<int64_t>(at::MemoryFormat::NumOptions), "memory format");
+  }
+}
+
 // SECURITY: the lengths of packed sequences are read through a raw pointer, and decide shapes.
 void judge_recurrent(const Operator& op, const std::string& layer) {
   if (op.schema().overload_name() == "data")
@@ -130,6 +149,8 @@ void Judge::operator_allowed(const std::string& name, const std::string& layer) 
 
 void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::string& layer, const Varies& varies) const {
   const std::string& name = op.schema().name();
+  if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
+  judge_enumerations(op, arguments, layer);
   judge_shape(op, arguments, layer, varies);
   if (name == "aten::batch_norm") judge_batch_norm(op, arguments, layer);
   if (name == "aten::instance_norm") judge_instance_norm(op, arguments, layer);
@@ -140,7 +161,6 @@ void Judge::use_allowed(const Operator& op, const Stack& arguments, const std::s
     judge_recurrent(op, layer);
   if (name == "aten::polygamma" || name == "aten::polygamma_" || name == "aten::special_polygamma")
     judge_polygamma(op, arguments, layer);
-  if (name == "aten::one_hot") judge_one_hot(op, arguments, layer);
   if (name == "aten::div" || name == "aten::div_" || name == "aten::divide" || name == "aten::divide_")
     judge_division(op, arguments, layer, varies);
   if (name == "aten::index_fill" || name == "aten::index_fill_") judge_index_fill(op, arguments, layer, varies);

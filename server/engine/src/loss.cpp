@@ -32,22 +32,28 @@ int64_t count(const std::vector<int64_t>& shape) {
   throw Failure(BL_LOSS_MISMATCH, rule + "; the output is " + text(output) + ", a label is " + text(label.shape));
 }
 
-// PRIVACY: libtorch's own cross entropy throws on a label that is no class; here it takes its record out of the sum, without a
-// word.
 Losses cross_entropy(const at::Tensor& output, const at::Tensor& label) {
-  int64_t slots = output.size(0), classes = output.size(-1);
-  at::Tensor logits = output.reshape({slots, -1, classes});                        // [B, T, K]
-  at::Tensor target = label.reshape({slots, -1}).to(at::kLong);                    // [B, T]
-  at::Tensor is_class = target.ge(0).logical_and(target.lt(classes));              // [B, T]
-  at::Tensor counts = is_class.logical_or(target.eq(kIgnored)).all(1);             // [B]
-  at::Tensor index = target.masked_fill(is_class.logical_not(), 0).unsqueeze(-1);  // [B, T, 1]
-  at::Tensor losses = logits.log_softmax(-1).gather(-1, index).squeeze(-1).neg();  // [B, T]
-  losses = at::where(is_class, losses, at::zeros({}, losses.options()));
-  at::Tensor tokens = is_class.sum(1).clamp_min(1).to(losses.scalar_type());  // [B]
-  return {losses.sum(1).div(tokens), counts};
+  Labels labels = read_labels(output, label);
+  at::Tensor index = labels.target.masked_fill(labels.is_class.logical_not(), 0).unsqueeze(-1);  // [B, T, 1]
+  at::Tensor losses = labels.logits.log_softmax(-1).gather(-1, index).squeeze(-1).neg();         // [B, T]
+  losses = at::where(labels.is_class, losses, at::zeros({}, losses.options()));
+  at::Tensor tokens = labels.is_class.sum(1).clamp_min(1).to(losses.scalar_type());  // [B]
+  return {losses.sum(1).div(tokens), labels.counts};
 }
 
 }  // namespace
+
+// PRIVACY: libtorch's own cross entropy throws on a label that is no class; here it takes its record out of the sum, without a
+// word.
+Labels read_labels(const at::Tensor& output, const at::Tensor& label) {
+  int64_t slots = output.size(0), classes = output.size(-1);
+  Labels out;
+  out.logits = output.reshape({slots, -1, classes});                     // [B, T, K]
+  out.target = label.reshape({slots, -1}).to(at::kLong);                 // [B, T]
+  out.is_class = out.target.ge(0).logical_and(out.target.lt(classes));   // [B, T]
+  out.counts = out.is_class.logical_or(out.target.eq(kIgnored)).all(1);  // [B]
+  return out;
+}
 
 LossKind read_loss(const char* name) {
   std::string_view loss = name == nullptr ? "" : name;

@@ -21,4 +21,13 @@ struct Losses {
 };
 Losses compute_loss(LossKind kind, const at::Tensor& output /* [B, 1, ...] */, const at::Tensor& label /* [B, ...] */);
 
+// The classes of an output and their labels.
+struct Labels {
+  at::Tensor logits;    // [B, T, K]
+  at::Tensor target;    // [B, T]
+  at::Tensor is_class;  // [B, T] bool: neither a token without a label nor out of range
+  at::Tensor counts;    // [B] bool: nothing is out of range
+};
+Labels read_labels(const at::Tensor& output /* [B, 1, ...] */, const at::Tensor& label /* [B, ...] */);
+
 }  // namespace bastionlab

@@ -26,6 +26,18 @@ IValue lower_rrelu(const Stack& a, Emitter& emit) {
   return emit("aten::where", "self", {negative, emit.tensor("aten::mul", "Tensor", {x, slope}), x});
 }
 
+// one_hot(x, classes): a scatter of ones, which refuses a class that is none, as one_hot does. libtorch's vmap would let it pass.
+bool lower_one_hot(Stack& a, Emitter& emit) {
+  at::Tensor x = a.at(0).toTensor();
+  int64_t classes = a.at(1).toInt();
+  if (classes < 1 || x.scalar_type() != at::kLong) return false;
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.push_back(classes);
+  at::Tensor zeros = emit.tensor("aten::new_zeros", "", {x, shape, IValue(), IValue(), IValue(), IValue()});  // [..., classes]
+  a = {emit("aten::scatter", "value", {zeros, -1, emit.tensor("aten::unsqueeze", "", {x, -1}), 1})};
+  return true;
+}
+
 }  // namespace
 
 at::Tensor select_scatter(const at::Tensor& base, const at::Tensor& now, int64_t dim, int64_t index, Emitter& emit) {
@@ -49,6 +61,8 @@ bool lower(const torch::jit::Operator& op, Stack& stack, Emitter& emit) {
     result = lower_rrelu(stack, emit);
   } else if (name == "aten::cpu") {
     result = stack.at(0);
+  } else if (name == "aten::one_hot") {
+    return lower_one_hot(stack, emit);
   } else {
     return lower_recurrent(op, stack, emit);
   }

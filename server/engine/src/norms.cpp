@@ -55,6 +55,9 @@ void write_out(Uses& uses, const at::Tensor& parameter, int64_t slots) {
   uses.push_back(std::make_unique<Dense>(std::move(gradients)));
 }
 
+// A normal number in float32, and so is its product with any number that is not far below what counts.
+constexpr double kSmallestFactor = 1e-30;
+
 // Far enough below the largest number of the type that no sum over a pass reaches it.
 double largest_number(at::ScalarType type) { return type == at::kDouble ? 1e280 : 1e30; }
 
@@ -95,7 +98,10 @@ at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>&
     const Uses& uses = measured[p];
     if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
     if (uses.size() > 1) squares.add_(norms_of_sums(uses, parameters[p], slots));
-    for (const auto& use : uses) spread.add_(use->spread().square());
+    // PRIVACY: errors of a parameter's uses meet in the same coordinates and may add up.
+    at::Tensor of_parameter = at::zeros({slots}, at::kDouble);
+    for (const auto& use : uses) of_parameter.add_(use->spread());
+    spread.add_(of_parameter.square());
     largest = std::min(largest, largest_spread(parameters[p].scalar_type()));
     limit = std::min(limit, largest_number(parameters[p].scalar_type()));
   }
@@ -107,6 +113,9 @@ at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>&
   }
   // PRIVACY: what is not finite, or would not stay so while it is summed, contributes nothing at all.
   at::Tensor sound = norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts);
+  // PRIVACY: some forms take the factor in float32, others in float64. One that is zero in the first would leave half of two uses
+  // that cancel.
+  sound = sound.logical_and_(factors.ge(kSmallestFactor));
   return factors.masked_fill_(sound.logical_not(), 0);
 }
 

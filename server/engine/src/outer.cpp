@@ -13,6 +13,9 @@ namespace {
 // PRIVACY: the clipped sum scales `left` by C over the norm, in float32. Beside a row this large what remains of `left` may fall
 // below the smallest float, part of a sum that cancels vanishes, and the rest is many times C. Such a record counts as not finite.
 constexpr double kLargestRow = 1e15;
+// PRIVACY: a row's squares below 1e-308 vanish, and with them what a norm sees of numbers below 1e-154. In float64 the other factor
+// could make up for that, so both are held to this; in float32 there are no such numbers.
+constexpr double kLargestDouble = 1e100;
 
 // Numbers of the sum that are worked on at once: with the product's and the sum's own they stay in a core's cache.
 constexpr int64_t kTile = 1 << 16;
@@ -33,12 +36,11 @@ void add_tile(const at::Tensor& left /* [B, T, rows] */, const at::Tensor& right
       at::Tensor r = right.narrow(0, slot, records).narrow(1, t, run).flatten(0, 1);  // [records run, n]
       at::mm_out(part, l.t(), r);
       if (blocks.run >= positions) break;
-      total = total.defined() ? total.add_(part) : part.to(at::kDouble);
+      total = total.defined() ? total.add_(part) : part.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
     }
     sum.add(begin, total.defined() ? total : part);
   }
 }
-
 
 }  // namespace
 
@@ -63,7 +65,13 @@ at::Tensor Outer::spread() const { return spread_by_group().square().sum(1).sqrt
 at::Tensor Outer::spread_by_group() const {
   at::Tensor l = at::linalg_vector_norm(left_, 2, at::IntArrayRef{3}, false, at::kDouble);   // [B, groups, T]
   at::Tensor r = at::linalg_vector_norm(right_, 2, at::IntArrayRef{3}, false, at::kDouble);  // [B, groups, T]
-  if (right_.scalar_type() != at::kDouble) r.masked_fill_(r.gt(kLargestRow), std::numeric_limits<double>::infinity());
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (right_.scalar_type() == at::kDouble) {
+    l.masked_fill_(l.gt(kLargestDouble), infinity);
+    r.masked_fill_(r.gt(kLargestDouble), infinity);
+  } else {
+    r.masked_fill_(r.gt(kLargestRow), infinity);
+  }
   return l.mul(r).sum(2);
 }
 
@@ -75,6 +83,7 @@ void Outer::add_to(int64_t slot, at::Tensor& out) const {
 void Outer::accumulate(const at::Tensor& factors, Sum& sum) {
   at::Tensor left = scaled(left_, factors), right = without_zeroed(right_, factors);
   int64_t groups = left.size(1), m = left.size(3), n = right.size(3);
+  if (left.size(2) == 0) return;  // a product over no positions is zero, and nothing would be written
   Blocks blocks = blocks_of(left.size(0), left.size(2), left.scalar_type());
   int64_t rows = std::clamp<int64_t>(kTile / std::max<int64_t>(n, 1), 1, std::max<int64_t>(m, 1)), tiles = (m + rows - 1) / rows;
   at::parallel_for(0, groups * tiles, 1, [&](int64_t first, int64_t last) {

@@ -38,6 +38,19 @@ void measure_gradients(Frame& frame, const at::Tensor& loss, Measured& out) {
 
 }  // namespace
 
+at::Tensor forward(const Schema& schema, const Tape& tape, const Plan& plan, Frame& frame, const uint8_t* records,
+                   const std::vector<int64_t>& slots) {
+  for (size_t i = 0; i < tape.inputs.size(); i++) {
+    ValueId input = tape.inputs[i];
+    if (input != kNone)
+      frame.values[input] = gather(schema.inputs[i], records, schema.record_bytes, slots).unsqueeze(1);  // [B, 1, *input]
+  }
+  for (const PlannedStep& step : plan.steps) run_step(step, frame, records != nullptr);
+  at::Tensor output = std::move(frame.values[tape.output]);
+  frame.values.clear();
+  return output;
+}
+
 Measurement measure(const Program& program, const std::vector<at::Tensor>& parameters, const uint8_t* records,
                     const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds) {
   bool has_data = records != nullptr;
@@ -46,16 +59,9 @@ Measurement measure(const Program& program, const std::vector<at::Tensor>& param
   Measurement out;
   out.measured.resize(parameters.size());
   torch::AutoGradMode grad_mode(true);
-  for (size_t i = 0; i < program.tape.inputs.size(); i++) {
-    ValueId input = program.tape.inputs[i];
-    if (input != kNone)
-      frame.values[input] = gather(schema.inputs[i], records, schema.record_bytes, slots).unsqueeze(1);  // [B, 1, *input]
-  }
-  for (const PlannedStep& step : program.plan.steps) run_step(step, frame, has_data);
-
-  at::Tensor label = gather(schema.label, records, schema.record_bytes, slots);
-  Losses losses = compute_loss(program.loss, frame.values[program.tape.output], label);
-  frame.values.clear();
+  at::Tensor output = forward(schema, program.tape, program.plan, frame, records, slots);
+  Losses losses = compute_loss(program.loss, output, gather(schema.label, records, schema.record_bytes, slots));
+  output.reset();
   std::vector<uint8_t> filled;
   for (int64_t slot : slots) filled.push_back(slot >= 0);
   at::Tensor occupied = at::from_blob(filled.data(), {frame.slots}, at::kByte).ne(0);

@@ -13,6 +13,10 @@ struct Measurement {
   at::Tensor counts;  // [B] bool: the slot holds a record with a label that the loss knows
 };
 
+// What the planned steps make of the records: the output, the frame's only value that is left.  // [B, 1, ...]
+at::Tensor forward(const Schema& schema, const Tape& tape, const Plan& plan, Frame& frame, const uint8_t* records,
+                   const std::vector<int64_t>& slots);
+
 // Throws StepFailed or whatever libtorch throws; on records, the text must not leave the engine.
 Measurement measure(const Program& program, const std::vector<at::Tensor>& parameters, const uint8_t* records,
                     const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds);

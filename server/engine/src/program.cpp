@@ -30,6 +30,7 @@ std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* s
   }
   const ValueInfo& output = program->tape.values[program->tape.output];
   check_loss(program->loss, output.shape, output.dtype, program->schema.label);
+  program->unmeasured = program->tape;
   program->plan = rewrite(program->tape, program->parameters);
   program->report = make_report(*program);
   return program;

@@ -13,6 +13,7 @@ struct Program {
   Schema schema;
   LossKind loss;
   std::vector<Parameter> parameters;
+  Tape unmeasured;  // as it was replayed, before it was rewritten
   Tape tape;
   Plan plan;
   std::string report;

@@ -9,13 +9,13 @@ using torch::jit::Stack;
 
 enum class Cell { kLstm, kGru, kTanh, kRelu };
 
-// The weights of one direction of one layer. A bias may be undefined.
+// The weights of one direction of one layer. A bias may be undefined, and so may the projection, which an LSTM alone can have.
 struct Weights {
-  at::Tensor input, hidden, input_bias, hidden_bias;
+  at::Tensor input, hidden, input_bias, hidden_bias, projection;
 };
 
 struct State {
-  at::Tensor h, c;  // [N, H]; c of an LSTM only
+  at::Tensor h, c;  // [N, H], h [N, P] where it is projected; c of an LSTM only
 };
 
 IValue optional(const at::Tensor& tensor) { return tensor.defined() ? IValue(tensor) : IValue(); }
@@ -34,7 +34,8 @@ class Builder {
     if (cell_ == Cell::kLstm) {
       auto g = chunk(add(gates, from_hidden), 4);  // input, forget, new, output
       at::Tensor c = add(mul(sigmoid(g[1]), state.c), mul(sigmoid(g[0]), tanh(g[2])));
-      return {mul(sigmoid(g[3]), tanh(c)), c};
+      at::Tensor h = mul(sigmoid(g[3]), tanh(c));
+      return {w.projection.defined() ? linear(h, w.projection, {}) : h, c};
     }
     if (cell_ == Cell::kGru) {
       auto i = chunk(gates, 3), h = chunk(from_hidden, 3);  // reset, update, new
@@ -76,7 +77,7 @@ at::Tensor tensor_or_none(const IValue& value) { return value.isTensor() ? value
 // aten::lstm_cell(input, hx[], w_ih, w_hh, b_ih, b_hh), the others with hx a tensor.
 void lower_cell(Cell cell, Stack& a, Emitter& emit) {
   Builder build(cell, emit);
-  Weights w{a.at(2).toTensor(), a.at(3).toTensor(), tensor_or_none(a.at(4)), tensor_or_none(a.at(5))};
+  Weights w{a.at(2).toTensor(), a.at(3).toTensor(), tensor_or_none(a.at(4)), tensor_or_none(a.at(5)), {}};
   State state;
   if (cell == Cell::kLstm) {
     state = {a.at(1).toTensorVector().at(0), a.at(1).toTensorVector().at(1)};
@@ -96,7 +97,10 @@ void lower_layers(Cell cell, Stack& a, Emitter& emit) {
   bool biases = a.at(3).toBool(), train = a.at(6).toBool(), both = a.at(7).toBool(), batch_first = a.at(8).toBool();
   int64_t layers = a.at(4).toInt(), directions = both ? 2 : 1;
   size_t each = biases ? 4 : 2;
-  TORCH_CHECK(params.size() == layers * directions * each, "a recurrent layer with projections is not supported");
+  // torch.nn.LSTM(proj_size=...) is known by one weight more for each direction of each layer.
+  bool projected = cell == Cell::kLstm && params.size() == layers * directions * (each + 1);
+  if (projected) each++;
+  TORCH_CHECK(params.size() == layers * directions * each, "a recurrent layer with another number of weights than its kind has");
   at::Tensor h0 = cell == Cell::kLstm ? a.at(1).toTensorVector().at(0) : a.at(1).toTensor();  // [layers directions, N, H]
   at::Tensor c0 = cell == Cell::kLstm ? a.at(1).toTensorVector().at(1) : at::Tensor();
   if (batch_first) x = emit.tensor("aten::transpose", "int", {x, 0, 1});  // [T, N, D]
@@ -106,7 +110,7 @@ void lower_layers(Cell cell, Stack& a, Emitter& emit) {
     for (int64_t direction = 0; direction < directions; direction++) {
       int64_t index = layer * directions + direction;
       const at::Tensor* p = &params[index * each];
-      Weights w{p[0], p[1], biases ? p[2] : at::Tensor(), biases ? p[3] : at::Tensor()};
+      Weights w{p[0], p[1], biases ? p[2] : at::Tensor(), biases ? p[3] : at::Tensor(), projected ? p[each - 1] : at::Tensor()};
       State state{emit.tensor("aten::select", "int", {h0, 0, index}),
                   c0.defined() ? emit.tensor("aten::select", "int", {c0, 0, index}) : c0};
       outs.push_back(build.layer(x, state, w, direction == 1));

@@ -32,6 +32,27 @@ void Sum::add_rows(const at::Tensor& index, const at::Tensor& values) {
     table.index_add_(0, index, values);
 }
 
+void Sum::scaled_into(at::Tensor& out, double factor) const {
+  at::parallel_for(0, size(), 1 << 16, [&](int64_t begin, int64_t end) {
+    auto scale = [&](const auto* from) {
+      if (out.scalar_type() == at::kDouble)
+        scale_all(out.mutable_data_ptr<double>() + begin, from + begin, unit() * factor, end - begin);
+      else
+        scale_all(out.mutable_data_ptr<float>() + begin, from + begin, unit() * factor, end - begin);
+    };
+    if (on_grid())
+      scale(numbers_.const_data_ptr<int64_t>());
+    else
+      scale(numbers_.const_data_ptr<double>());
+  });
+}
+
+at::Tensor Sum::values() const {
+  at::Tensor out = at::empty(numbers_.sizes(), at::kDouble);
+  scaled_into(out, 1);
+  return out;
+}
+
 void Sum::add_integers(const at::Tensor& integers) { numbers_.view({-1}).add_(integers); }
 
 }  // namespace bastionlab

@@ -12,8 +12,8 @@ class Sum {
   // unit: the width of the grid; nothing for a sum in float64.
   Sum(at::IntArrayRef shape, std::optional<double> unit);
 
-  // Adds values that lie one after the other from coordinate `begin` on, each rounded to the grid by itself. May be called by several
-  // threads at once for coordinates that they do not share.
+  // Adds values that lie one after the other from coordinate `begin` on, each rounded to the grid by itself. May be called by
+  // several threads at once for coordinates that they do not share.
   void add(int64_t begin, const at::Tensor& values /* contiguous float32 or float64 */);
   void add(int64_t begin, const double* values, int64_t n);
   // Adds to rows of a table.  // index [n], values [n, d] float64
@@ -28,8 +28,10 @@ class Sum {
   at::IntArrayRef shape() const { return numbers_.sizes(); }
   at::Tensor& numbers() { return numbers_; }  // int64 in units of the grid, or float64
   const at::Tensor& numbers() const { return numbers_; }
+  // out = the sum as numbers, times factor.  // contiguous float32 or float64
+  void scaled_into(at::Tensor& out, double factor) const;
   // The sum as numbers.  // [*shape] float64
-  at::Tensor values() const { return numbers_.to(at::kDouble).mul_(unit()); }
+  at::Tensor values() const;
 
  private:
   std::optional<double> unit_;

@@ -1,5 +1,7 @@
 #include "trainer.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "dtype.h"
@@ -7,6 +9,7 @@
 #include "grid.h"
 #include "noise.h"
 #include "optimizer.h"
+#include "optimizer_state.h"
 
 namespace bastionlab {
 namespace {
@@ -18,6 +21,11 @@ std::vector<at::Tensor> copies(const std::vector<const Parameter*>& parameters) 
   std::vector<at::Tensor> out;
   for (const Parameter* parameter : parameters) out.push_back(parameter->tensor.detach().clone(at::MemoryFormat::Contiguous));
   return out;
+}
+
+bl_tensor_view view_of(const std::string& name, const at::Tensor& tensor) {
+  return {name.c_str(),          abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()),
+          tensor.sizes().data(), tensor.const_data_ptr(),         tensor.nbytes()};
 }
 
 }  // namespace
@@ -67,8 +75,10 @@ void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_no
 void Trainer::add_exact(Measurement& pass) {
   if (!pass.counts.item<bool>()) return;
   std::vector<at::Tensor> gradients = written_out(pass.measured, parameters_);  // float64
-  at::Tensor loss = release_.scaled_losses(pass.losses);               // [1]
-  double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm_of(gradients));
+  at::Tensor loss = release_.scaled_losses(pass.losses);                        // [1]
+  double norm = norm_of(gradients);
+  if (!std::isfinite(norm)) return;
+  double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm);
   std::vector<at::Tensor> integers;
   unsigned __int128 squares = 0;
   auto round = [&](const at::Tensor& values, double scale) {
@@ -83,34 +93,61 @@ void Trainer::add_exact(Measurement& pass) {
     gradient.reset();
   }
   if (release_.loss_bound > 0 && !round(loss, kExactMargin)) return;
-  if (squares > static_cast<unsigned __int128>(release_.largest_norm) * static_cast<unsigned __int128>(release_.largest_norm)) return;
+  if (squares > static_cast<unsigned __int128>(release_.largest_norm) * static_cast<unsigned __int128>(release_.largest_norm))
+    return;
   for (size_t p = 0; p < integers.size(); p++) sums_[p].add_integers(integers[p].view({-1}));
 }
 
-bool Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
+Trainer::Slots Trainer::checked(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds,
+                                int64_t n_slots) const {
   if (n_slots < 0 || n_slots > training_.pass_size || (n_slots > 0 && (slots == nullptr || seeds == nullptr)))
     throw Failure(BL_INVALID_ARGUMENT, "a pass has at most pass_size slots");
   if (records == nullptr || n_records < 1) throw Failure(BL_INVALID_ARGUMENT, "there are no records");
-  std::vector<int64_t> all(training_.pass_size, -1);  // the shape of a pass never depends on how many records it holds
-  std::vector<uint64_t> all_seeds(training_.pass_size, 0);
+  // The shape of a pass never depends on how many records it holds.
+  Slots all{std::vector<int64_t>(training_.pass_size, -1), std::vector<uint64_t>(training_.pass_size, 0)};
   for (int64_t i = 0; i < n_slots; i++) {
     if (slots[i] < -1 || slots[i] >= n_records) throw Failure(BL_INVALID_ARGUMENT, "a slot is neither empty nor a record");
-    all[i] = slots[i];
-    all_seeds[i] = seeds[i];
+    all.records[i] = slots[i];
+    all.seeds[i] = seeds[i];
   }
-  std::optional<Measurement> pass = try_measure(records, all, all_seeds);
+  return all;
+}
+
+bool Trainer::pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
+  Slots all = checked(records, n_records, slots, seeds, n_slots);
+  std::optional<Measurement> pass = try_measure(records, all.records, all.seeds);
   if (pass) add(*pass);
   return pass.has_value();
 }
 
-// PRIVACY: one slot fails the whole pass, an empty one perhaps. In the repetition all slots hold the same record with the same
-// draws, so that whether it counts is a matter of that record alone; one of them does.
-void Trainer::repeat(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed) {
+// PRIVACY: one slot fails the whole pass, an empty one perhaps. Here all slots hold the same record with the same draws, so that
+// whether it fails is a matter of that record alone.
+bool Trainer::probe(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed) {
   if (records == nullptr || slot < 0 || slot >= n_records) throw Failure(BL_INVALID_ARGUMENT, "there is no such record");
   auto size = static_cast<size_t>(training_.pass_size);
-  std::optional<Measurement> pass = try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed));
-  if (!pass) return;
-  pass->counts.slice(0, 1).zero_();
+  return try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed)).has_value();
+}
+
+// PRIVACY: everybody who does not fail is where they were in the pass that failed, and is summed and rounded with the same others,
+// so that a record that fails, or is not there, changes nothing of theirs. What takes its slot is a copy of one that does not fail,
+// and does not count.
+void Trainer::again(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) {
+  Slots given = checked(records, n_records, slots, seeds, n_slots);
+  auto first = std::find_if(given.records.begin(), given.records.end(), [](int64_t record) { return record >= 0; });
+  if (first == given.records.end()) return;
+  int64_t stand_in = *first;
+  uint64_t seed = given.seeds[first - given.records.begin()];
+  std::vector<uint8_t> counts;
+  for (size_t i = 0; i < given.records.size(); i++) {
+    counts.push_back(given.records[i] >= 0);
+    if (given.records[i] >= 0) continue;
+    given.records[i] = stand_in;
+    given.seeds[i] = seed;
+  }
+  std::optional<Measurement> pass = try_measure(records, given.records, given.seeds);
+  // No record fails, so this is about the machine, and nothing is known of what to count.
+  if (!pass) throw Failure(BL_INTERNAL, "a pass failed in which no record does");
+  pass->counts.logical_and_(at::from_blob(counts.data(), {static_cast<int64_t>(counts.size())}, at::kByte).ne(0));
   add(*pass);
 }
 
@@ -122,8 +159,12 @@ void Trainer::step(bl_random random, void* context) {
     // PRIVACY: before anything else reads the sum, and in every coordinate, whether a record touched it or not.
     if (noisy) add_noise(sum.numbers().mutable_data_ptr<int64_t>(), sum.size(), release_.noise_stddev, random, context);
   }
-  for (size_t p = 0; p < parameters_.size(); p++)
-    parameters_[p].mutable_grad() = sums_[p].values().div_(training_.normalizer).to(parameters_[p].scalar_type());
+  for (size_t p = 0; p < parameters_.size(); p++) {
+    // Kept from step to step: memory of this size is not had for nothing.
+    if (gradients_.size() == p) gradients_.push_back(at::empty_like(parameters_[p]));
+    sums_[p].scaled_into(gradients_[p], 1 / training_.normalizer);
+    parameters_[p].mutable_grad() = gradients_[p];
+  }
   loss_ = release_.loss_bound > 0 ? sums_.back().values().item<double>() / training_.normalizer / release_.loss_scale : 0;
   optimizer_->step();
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
@@ -132,9 +173,23 @@ void Trainer::step(bl_random random, void* context) {
 
 bl_tensor_view Trainer::parameter(int64_t index) const {
   if (index < 0 || index >= parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
-  const at::Tensor& tensor = parameters_[index];
-  return {names_[index].c_str(), abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()),
-          tensor.sizes().data(), tensor.const_data_ptr(),         tensor.nbytes()};
+  return view_of(names_[index], parameters_[index]);
+}
+
+int64_t Trainer::state_count() {
+  state_ = optimizer_state(*optimizer_, training_.optimizer, names_, parameters_);
+  return static_cast<int64_t>(state_.size());
+}
+
+bl_tensor_view Trainer::state(int64_t index) const {
+  if (index < 0 || index >= static_cast<int64_t>(state_.size())) throw Failure(BL_INVALID_ARGUMENT, "there is no such tensor");
+  return view_of(state_[index].first, state_[index].second);
+}
+
+void Trainer::set_state(const bl_tensor_view& given) {
+  if (given.name == nullptr || (given.rank > 0 && given.shape == nullptr))
+    throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
+  set_optimizer_state(*optimizer_, training_.optimizer, names_, parameters_, given);
 }
 
 void Trainer::set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes) {

@@ -18,19 +18,29 @@ class Trainer {
   Trainer(const Program& program, const bl_training& training);
   ~Trainer();
 
-  // False where the pass failed and counted nobody: each of its slots is then to be repeated.
+  // False where the pass failed and counted nobody: then each of its records is to be probed, and the pass made again with those
+  // that do not fail.
   bool pass(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
-  void repeat(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
+  bool probe(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed);
+  void again(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots);
   void step(bl_random random, void* context);
   double loss() const { return loss_; }
 
   int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
   bl_tensor_view parameter(int64_t index) const;
   void set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes);
+  int64_t state_count();
+  bl_tensor_view state(int64_t index) const;
+  void set_state(const bl_tensor_view& given);
   // By parameter; the last one is of losses.
   const Sum& sum(int64_t index) const { return sums_.at(index); }
 
  private:
+  struct Slots {
+    std::vector<int64_t> records;  // [pass_size], -1 where empty
+    std::vector<uint64_t> seeds;   // [pass_size]
+  };
+  Slots checked(const uint8_t* records, int64_t n_records, const int64_t* slots, const uint64_t* seeds, int64_t n_slots) const;
   void add(Measurement& pass);
   void add_certified(Measurement& pass, std::optional<double> clipping_norm);
   void add_exact(Measurement& pass);
@@ -42,9 +52,11 @@ class Trainer {
   std::vector<std::string> names_;
   std::vector<at::Tensor> parameters_;
   Release release_;
-  std::vector<Sum> sums_;  // by parameter; the last one is of losses
+  std::vector<at::Tensor> gradients_;  // noised, divided: what the optimizer sees
+  std::vector<Sum> sums_;              // by parameter; the last one is of losses
   double loss_ = 0;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  std::vector<std::pair<std::string, at::Tensor>> state_;  // as it was counted last
 };
 
 }  // namespace bastionlab

@@ -90,6 +90,10 @@ class Training(ctypes.Structure):
     ]
 
 
+class Evaluation(ctypes.Structure):
+    _fields_ = [("metric", c_char_p), ("bound", c_double), ("is_private", c_int32), ("noise_stddev", c_double)]
+
+
 class TensorView(ctypes.Structure):
     _fields_ = [
         ("name", c_char_p),
@@ -173,12 +177,22 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
         c_int32,
         [c_void_p, c_char_p, c_int64, POINTER(c_int64), POINTER(c_uint64), c_int64, POINTER(c_int32), _ERROR],
     ),
-    "bl_trainer_repeat": (c_int32, [c_void_p, c_char_p, c_int64, c_int64, c_uint64, _ERROR]),
+    "bl_trainer_probe": (c_int32, [c_void_p, c_char_p, c_int64, c_int64, c_uint64, POINTER(c_int32), _ERROR]),
+    "bl_trainer_again": (c_int32, [c_void_p, c_char_p, c_int64, POINTER(c_int64), POINTER(c_uint64), c_int64, _ERROR]),
     "bl_trainer_step": (c_int32, [c_void_p, RANDOM, c_void_p, _ERROR]),
     "bl_trainer_loss": (c_double, [c_void_p]),
     "bl_trainer_parameter_count": (c_int64, [c_void_p]),
     "bl_trainer_parameter": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),
     "bl_trainer_set_parameter": (c_int32, [c_void_p, c_char_p, c_int32, c_char_p, c_size_t, _ERROR]),
+    "bl_evaluator_create": (c_int32, [c_void_p, POINTER(Evaluation), POINTER(c_void_p), _ERROR]),
+    "bl_evaluator_free": (None, [c_void_p]),
+    "bl_evaluator_parameter_count": (c_int64, [c_void_p]),
+    "bl_evaluator_set_parameter": (c_int32, [c_void_p, c_char_p, c_int32, c_char_p, c_size_t, _ERROR]),
+    "bl_evaluator_add": (c_int32, [c_void_p, c_char_p, c_int64, c_int64, c_uint64, _ERROR]),
+    "bl_evaluator_release": (c_int32, [c_void_p, RANDOM, c_void_p, POINTER(c_int64), _ERROR]),
+    "bl_trainer_state_count": (c_int32, [c_void_p, POINTER(c_int64), _ERROR]),
+    "bl_trainer_state": (c_int32, [c_void_p, c_int64, POINTER(TensorView), _ERROR]),
+    "bl_trainer_set_state": (c_int32, [c_void_p, POINTER(TensorView), _ERROR]),
     "bl_testing_clipped_sum": (c_int32, [c_void_p, c_int64, POINTER(c_double), c_size_t, _ERROR]),
     "bl_testing_grid_sum": (c_int32, [c_void_p, c_int64, POINTER(c_int64), c_size_t, _ERROR]),
     "bl_testing_noise": (c_int32, [c_double, POINTER(c_int64), c_size_t, RANDOM, c_void_p, _ERROR]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,75 @@ class Program:
         )
         return Trainer(self, handle)
 
+    def evaluator(self, metric: str, bound: float = 1.0, noise_stddev: float = 0.0, is_private: bool = True) -> Evaluator:
+        spec = abi.Evaluation(metric.encode(), bound, is_private, noise_stddev)
+        handle, error = ctypes.c_void_p(), abi.Error()
+        _check(
+            self.library.bl_evaluator_create(self.handle, ctypes.byref(spec), ctypes.byref(handle), ctypes.byref(error)),
+            error,
+        )
+        return Evaluator(self, handle)
+
+
+GRID = 2**30  # the value of a record that a metric finds all right
+
+
+class Evaluator:
+    """Sums up a metric over records, one at a time."""
+
+    def __init__(self, program: Program, handle: ctypes.c_void_p) -> None:
+        self.program = program  # must outlive the evaluator
+        self.library = program.library
+        self.handle = handle
+
+    def __del__(self) -> None:
+        self.library.bl_evaluator_free(self.handle)
+
+    def set_parameter(self, name: str, tensor: Tensor) -> None:
+        data, error = data_of(tensor), abi.Error()
+        _check(
+            self.library.bl_evaluator_set_parameter(
+                self.handle, name.encode(), abi.DTYPES[tensor.dtype], data, len(data), ctypes.byref(error)
+            ),
+            error,
+        )
+
+    def parameter_count(self) -> int:
+        count: int = self.library.bl_evaluator_parameter_count(self.handle)
+        return count
+
+    def add(self, records: Sequence[Record], slot: int, seed: int = 0) -> None:
+        """A slot of -1 is empty."""
+        packed, error = pack(records), abi.Error()
+        _check(self.library.bl_evaluator_add(self.handle, packed, len(records), slot, seed, ctypes.byref(error)), error)
+
+    def release(self, random: RandomSource = os.urandom) -> int:
+        """In units of 1 / GRID."""
+        out, error = ctypes.c_int64(), abi.Error()
+        with _filling(random) as fill:
+            _check(self.library.bl_evaluator_release(self.handle, fill, None, ctypes.byref(out), ctypes.byref(error)), error)
+        return out.value
+
+
+def data_of(tensor: Tensor) -> bytes:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+@contextlib.contextmanager
+def _filling(random: RandomSource) -> Iterator[Any]:
+    """The source as C calls it."""
+    failures: list[BaseException] = []
+
+    def fill(_context: int | None, out: Any, count: int) -> None:
+        try:
+            ctypes.memmove(out, random(count), count)
+        except BaseException as failure:  # an exception cannot cross the C frames in between
+            failures.append(failure)
+
+    yield abi.RANDOM(fill)
+    if failures:
+        raise failures[0]
+
 
 class Trainer:
     def __init__(self, program: Program, handle: ctypes.c_void_p) -> None:
@@ -214,35 +284,35 @@ class Trainer:
         self._note(f"pass of {len(slots)}", error)
         if failed.value == 0:
             return
-        for slot, number in zip(slots, numbers, strict=True):
-            if slot >= 0:
-                _check(self.library.bl_trainer_repeat(self.handle, packed, len(records), slot, number, ctypes.byref(error)), error)
-                self._note("repeat", error)
+        kept = [self._unless_it_fails(packed, len(records), *pair) for pair in zip(slots, numbers, strict=True)]
+        again = (ctypes.c_int64 * len(slots))(*kept)
+        function = self.library.bl_trainer_again
+        _check(function(self.handle, packed, len(records), again, seeds, len(slots), ctypes.byref(error)), error)
+        self._note(f"pass of {len(slots)} again", error)
+
+    def _unless_it_fails(self, packed: bytes, count: int, slot: int, number: int) -> int:
+        if slot < 0:
+            return slot
+        failed, error = ctypes.c_int32(), abi.Error()
+        function = self.library.bl_trainer_probe
+        _check(function(self.handle, packed, count, slot, number, ctypes.byref(failed), ctypes.byref(error)), error)
+        self._note("probe", error)
+        return -1 if failed.value else slot
 
     def _note(self, call: str, error: abi.Error) -> None:
         self.calls.append(call)
         self.said.append((error.op + error.layer + error.reason).decode())
 
     def step(self, random: RandomSource = os.urandom) -> None:
-        failures: list[BaseException] = []
-
-        def fill(_context: int | None, out: Any, count: int) -> None:
-            try:
-                ctypes.memmove(out, random(count), count)
-            except BaseException as failure:  # an exception cannot cross the C frames in between
-                failures.append(failure)
-
         error = abi.Error()
-        _check(self.library.bl_trainer_step(self.handle, abi.RANDOM(fill), None, ctypes.byref(error)), error)
-        if failures:
-            raise failures[0]
+        with _filling(random) as fill:
+            _check(self.library.bl_trainer_step(self.handle, fill, None, ctypes.byref(error)), error)
 
     def parameters(self) -> dict[str, Tensor]:
         return {name: tensor for name, tensor in (self._parameter(i) for i in range(self._count()))}
 
     def set_parameter(self, name: str, tensor: Tensor) -> None:
-        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        error = abi.Error()
+        data, error = data_of(tensor), abi.Error()
         _check(
             self.library.bl_trainer_set_parameter(
                 self.handle, name.encode(), abi.DTYPES[tensor.dtype], data, len(data), ctypes.byref(error)
@@ -253,6 +323,20 @@ class Trainer:
     def loss(self) -> float:
         loss: float = self.library.bl_trainer_loss(self.handle)
         return loss
+
+    def state(self) -> dict[str, Tensor]:
+        """What the optimizer remembers."""
+        count, error = ctypes.c_int64(), abi.Error()
+        _check(self.library.bl_trainer_state_count(self.handle, ctypes.byref(count), ctypes.byref(error)), error)
+        return {name: tensor for name, tensor in (self._view(self.library.bl_trainer_state, i) for i in range(count.value))}
+
+    def set_state(self, name: str, tensor: Tensor) -> None:
+        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        view, error = abi.TensorView(), abi.Error()
+        view.name, view.dtype, view.rank = name.encode(), abi.DTYPES[tensor.dtype], tensor.dim()
+        view.shape = (ctypes.c_int64 * tensor.dim())(*tensor.shape)
+        view.data, view.bytes = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data)
+        _check(self.library.bl_trainer_set_state(self.handle, ctypes.byref(view), ctypes.byref(error)), error)
 
     def clipped_sum(self) -> dict[str, Tensor]:
         """The step's sum so far, before noise, by parameter, in float64."""
@@ -282,11 +366,11 @@ class Trainer:
         return count
 
     def _parameter(self, index: int) -> tuple[str, Tensor]:
+        return self._view(self.library.bl_trainer_parameter, index)
+
+    def _view(self, function: Callable[..., int], index: int) -> tuple[str, Tensor]:
         view, error = abi.TensorView(), abi.Error()
-        _check(
-            self.library.bl_trainer_parameter(self.handle, index, ctypes.byref(view), ctypes.byref(error)),
-            error,
-        )
+        _check(function(self.handle, index, ctypes.byref(view), ctypes.byref(error)), error)
         dtype = next(dtype for dtype, number in abi.DTYPES.items() if number == view.dtype)
         shape = [view.shape[i] for i in range(view.rank)]
         data = bytearray(ctypes.string_at(view.data, view.bytes))

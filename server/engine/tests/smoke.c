@@ -160,7 +160,8 @@ int main(int argc, char** argv) {
     const uint64_t seeds[] = {4u * step + 1, 4u * step + 2, 4u * step + 3, 4u * step + 4};
     MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, first, seeds, 4, &failed, &err));
     if (!failed) return 1; /* record 4 */
-    for (int i = 0; i < 3; i++) MUST(bl_trainer_repeat(trainer, (const uint8_t*)records, kRecords, first[i], seeds[i], &err));
+    for (int i = 0; i < 3; i++)
+      MUST(bl_trainer_probe(trainer, (const uint8_t*)records, kRecords, first[i], seeds[i], &failed, &err));
     MUST(bl_trainer_pass(trainer, (const uint8_t*)records, kRecords, second, seeds, 3, &failed, &err));
     MUST(bl_trainer_step(trainer, random_bytes, &calls, &err));
   }

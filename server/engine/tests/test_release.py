@@ -1,5 +1,5 @@
-"""What leaves a step: sums on a grid. In both modes they differ from the clipped sum by no more than the grid's stated error, and one
-record moves them by no more than is stated."""
+"""What leaves a step: sums on a grid. In both modes they differ from the clipped sum by no more than the grid's stated error, and
+one record moves them by no more than is stated."""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
-"""The sampler of the noise: each integer is the one that exact arithmetic gives for the word, and how far double precision is off."""
+"""The sampler of the noise: each integer is the one that exact arithmetic gives for the word; how far double precision is off."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 
 import mpmath
+import numpy as np
 import pytest
+from scipy import stats
 
 import abi
 from engine import Engine
@@ -66,7 +69,7 @@ def test_a_rounded_number_is_the_exact_ones(engine: Engine, stddev: float) -> No
 
 @pytest.mark.parametrize("stddev", [1.0, 2.0**20, 1.7 * 2**29, 2.0**41])
 def test_one_part_in_2_to_the_92_decides_at_a_boundary(engine: Engine, stddev: float) -> None:
-    """The probabilities on both sides of a boundary between two integers: the first 64 bits are the same, and so is every double."""
+    """The probabilities on both sides of a boundary between two integers: the first 64 bits are the same, as is every double."""
     source = random.Random(13)
     for _ in range(60):
         below = int(stddev * source.uniform(0, 7 if stddev > 8 else 2))
@@ -101,3 +104,52 @@ def test_words_are_signs_and_probabilities_and_open_ones_take_from_a_reserve(eng
     # The last two needed more bits, and got different ones.
     assert numbers[-2] > 0 > numbers[-1]
     assert numbers[-2] != -numbers[-1]
+
+
+DRAWS = 10**7
+# A right sampler fails a test at this level once in a million runs.
+LEVEL = 1e-6
+
+
+def draw(engine: Engine, stddev: float, count: int = DRAWS) -> np.ndarray:
+    numbers = np.zeros(count, dtype=np.int64)
+    pointer, error = numbers.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)), abi.Error()
+
+    def fill(_context: int | None, out: object, size: int) -> None:
+        ctypes.memmove(out, os.urandom(size), size)
+
+    assert engine.library.bl_testing_noise(stddev, pointer, count, abi.RANDOM(fill), None, ctypes.byref(error)) == 0
+    return numbers
+
+
+def test_ten_million_coarse_numbers_are_as_frequent_as_stated(engine: Engine) -> None:
+    """Chi-squared over every integer that is expected at least ten times."""
+    stddev = 3.3
+    numbers = draw(engine, stddev)
+    reach = int(stddev * 4.5)
+    edges = np.arange(-reach, reach + 2) - 0.5
+    expected = DRAWS * np.diff(stats.norm.cdf(edges / stddev))
+    seen = np.array([(numbers == n).sum() for n in range(-reach, reach + 1)])
+    assert expected.min() > 10
+    rest = (DRAWS - expected.sum(), DRAWS - seen.sum())
+    statistic = float(((seen - expected) ** 2 / expected).sum() + (rest[1] - rest[0]) ** 2 / rest[0])
+    assert stats.chi2.sf(statistic, len(expected)) > LEVEL
+
+
+def test_ten_million_fine_numbers_are_normal(engine: Engine) -> None:
+    """Kolmogorov-Smirnov, the variance to a tenth of a per cent, the tails, and no memory from one number or call to the next."""
+    stddev = 1.3 * 2.0**29
+    z, again = draw(engine, stddev) / stddev, draw(engine, stddev) / stddev
+    assert stats.kstest(z, "norm").pvalue > LEVEL
+    assert abs(z.var() - 1) < min(1e-3, 5 * (2 / DRAWS) ** 0.5)
+    assert abs(z.mean()) * DRAWS**0.5 < 5
+    for bound in (3.0, 4.0, 5.0):
+        expected = DRAWS * stats.norm.sf(bound)
+        for count in (int((z > bound).sum()), int((z < -bound).sum())):
+            assert stats.poisson.cdf(count, expected) > LEVEL
+            assert stats.poisson.sf(count - 1, expected) > LEVEL
+    for one, other in ((z, again), (z[1:], z[:-1]), (z[4096:], z[:-4096]), (z**2 - 1, again**2 - 1)):
+        scale = float(one.std() * other.std())
+        assert abs(float((one * other).mean())) / scale * len(one) ** 0.5 < 5.5
+    # The lowest bits of a grid of 2^-29 are even coins.
+    assert stats.binomtest(int((np.abs(draw(engine, stddev, 10**6)) & 1).sum()), 10**6).pvalue > LEVEL

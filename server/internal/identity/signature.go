@@ -1,11 +1,14 @@
 package identity
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"fmt"
 )
 
 const (
@@ -49,4 +52,20 @@ func verify(publicKey, signature, signed []byte) bool {
 		return ecdsa.VerifyASN1(key, digest[:], signature)
 	}
 	return false
+}
+
+// Sign is what a caller does with an Ed25519 or ECDSA P-256 key to prove that it has it.
+func Sign(key crypto.Signer, challenge, leafSHA256 []byte) (publicKey, signature []byte, err error) {
+	if publicKey, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
+		return nil, nil, fmt.Errorf("sign in: %w", err)
+	}
+	signed, options := message(challenge, leafSHA256), crypto.SignerOpts(crypto.Hash(0))
+	if _, ok := key.Public().(*ecdsa.PublicKey); ok {
+		digest := sha256.Sum256(signed)
+		signed, options = digest[:], crypto.SHA256
+	}
+	if signature, err = key.Sign(rand.Reader, signed, options); err != nil {
+		return nil, nil, fmt.Errorf("sign in: %w", err)
+	}
+	return publicKey, signature, nil
 }

@@ -41,6 +41,13 @@ type Entry struct {
 // Charged says whether the entry counts.
 func (e Entry) Charged() bool { return e.Outcome != OutcomeReleased }
 
+// OverLimit says whether more is charged than the limit allows, which only lowering it can bring about.
+// PRIVACY: what a limit promises holds for every record given from then on. Charges whose runs still wait count too: which of them will
+// get the data is not known yet. This is no rule of replay: earlier releases gave data past it, and their files must open.
+func (a Account) OverLimit() bool {
+	return a.Limit != 0 && (a.Infinite || a.Spent > a.Limit || a.SpentDelta > a.Delta/2)
+}
+
 // Remaining is what a run with its ordinary share of delta is sure to get: see accounting.Remaining. It is 0 without a limit, and after
 // training without noise.
 func (a Account) Remaining() accounting.Epsilon {

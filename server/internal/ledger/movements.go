@@ -115,20 +115,13 @@ func (l *Ledger) DataGiven(dataset, run string) error {
 	defer l.writing.Unlock()
 	given := record{Type: typeData, Dataset: dataset, Run: run}
 	err := l.books.check(given) // first: what can never be given data is told so, whatever the limit
-	if err == nil && l.books.accounts[dataset].overLimit() {
+	if err == nil && l.books.accounts[dataset].OverLimit() {
 		err = ErrLimited
 	}
 	if err == nil {
 		err = l.append(given)
 	}
 	return wrap("note that data is given", err)
-}
-
-// overLimit says whether more is charged than the limit allows, which only lowering it can bring about.
-// PRIVACY: what a limit promises holds for every record given from then on. Charges whose runs still wait count too: which of them will
-// get the data is not known yet. This is no rule of replay: earlier releases gave data past it, and their files must open.
-func (a *account) overLimit() bool {
-	return a.Limit != 0 && (a.Infinite || a.Spent > a.Limit || a.SpentDelta > a.Delta/2)
 }
 
 // Release gives a charge back. It is refused with ErrDataGiven after DataGiven. A second release changes nothing.

@@ -27,7 +27,8 @@ var losses = map[string]struct {
 	"l1":              {floats, "floating-point numbers"},
 }
 
-func checkLoss(loss string, label *bastionlabv1.TensorSpec) error {
+// CheckLoss refuses a loss that cannot be computed from a label.
+func CheckLoss(loss string, label *bastionlabv1.TensorSpec) error {
 	known, ok := losses[loss]
 	if !ok {
 		return refusal.New(refusal.InvalidArgument, "choose one of "+strings.Join(lossNames(), ", "), "there is no loss %q", loss)

@@ -126,7 +126,7 @@ func TestLossesAndLabels(t *testing.T) {
 		"no loss":            {"", bastionlabv1.DType_DTYPE_I64, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := checkLoss(test.loss, &bastionlabv1.TensorSpec{Dtype: test.label})
+			err := CheckLoss(test.loss, &bastionlabv1.TensorSpec{Dtype: test.label})
 			if (err == nil) != test.taken || err != nil && refusal.KindOf(err) != refusal.InvalidArgument {
 				t.Errorf("it is judged %v", err)
 			}

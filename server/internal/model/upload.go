@@ -43,7 +43,7 @@ func (c *Catalogue) Begin(ctx context.Context, user string, header *bastionlabv1
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLoss(header.GetLoss(), dataset.GetSchema().GetLabel()); err != nil {
+	if err := CheckLoss(header.GetLoss(), dataset.GetSchema().GetLabel()); err != nil {
 		return nil, err
 	}
 	id := storage.NewID()

@@ -23,6 +23,8 @@ func Charge(p Plan, datasetID string, programSHA256 []byte) ([]byte, error) {
 		ReleaseMode:   p.ReleaseMode,
 		GridExponent:  int32(p.GridExponent),
 		Eta:           p.Eta,
+		LossBound:     p.LossBound,
+		Metric:        p.Metric,
 	}
 	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(charge)
 	if err != nil {

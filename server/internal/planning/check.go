@@ -46,12 +46,13 @@ func (r Request) checkOffer() error {
 		return refusal.New(refusal.InvalidArgument, next, format, args...)
 	}
 	switch {
-	case r.Metrics:
-		return invalid("pass metrics=False", "training metrics are computed from private records and have no price yet")
 	case r.Release != "" && r.Release != ReleaseCertified && r.Release != ReleaseExact:
 		return invalid(`leave release out, or pass "certified" or "exact"`, "there is no release %q", r.Release)
-	case r.ConstantTime:
-		return invalid("pass constant_time=False", "training in constant time is not offered yet")
+	case r.ConstantTime && r.Release == ReleaseCertified:
+		// A pass of several records on which the model fails is repeated record by record, and that takes longer.
+		return invalid(`pass release="exact", or leave release out`, "constant_time makes passes of one record, which release \"certified\" does not")
+	case r.ConstantTime && r.Epsilon == nil:
+		return invalid("pass constant_time=False", "constant_time hides nothing of a run without noise")
 	case r.Device != "" && r.Device != "cpu":
 		return invalid(`pass device="cpu"`, "training on %q is not offered", r.Device)
 	case r.Epsilon == nil && r.Limit > 0:

@@ -9,6 +9,16 @@ const (
 	passesBeyondExpectedBatch = 0.5 // the last pass of a step is padded; half of it on average
 )
 
+// estimateTestSeconds is that of one forward pass for each slot.
+func estimateTestSeconds(r TestRequest) float64 {
+	parameters := float64(r.Parameters)
+	if r.Parameters <= 0 {
+		parameters = parametersWhereNotKnown
+	}
+	const operations, passSeconds = 2, 3e-4 // per parameter; of a pass, however small
+	return startSeconds + float64(r.Declared)*(passSeconds+operations*parameters/operationsPerSecond)
+}
+
 // estimateSeconds is
 //
 //	start + steps * (batch + max_batch/2) / (records per second) + steps * parameters * (seconds of noise per parameter)
@@ -25,6 +35,9 @@ func estimateSeconds(p Plan, r Request) float64 {
 		rate = operationsPerSecond / (operationsPerParameter * parameters)
 	}
 	records := float64(p.BatchSize) + passesBeyondExpectedBatch*float64(min(p.MaxBatchSize, r.Declared))
+	if p.PassesPerStep > 0 {
+		records = float64(p.PassesPerStep) // of one record each
+	}
 	seconds := records / rate
 	if p.Private {
 		seconds += parameters * noiseSecondsPerParameter

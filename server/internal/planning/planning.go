@@ -28,9 +28,11 @@ type Request struct {
 	MaxGradNorm  float64
 	LearningRate float64
 
-	Metrics      bool
+	Metrics      bool   // release a noised loss of every epoch
+	Loss         string // of the model
+	Classes      int64  // the last dimension of the model's output
 	Release      string // "" or "certified", or "exact"
-	ConstantTime bool
+	ConstantTime bool   // makes the release exact, and the number of passes of every step the same
 	Device       string // "" or "cpu"
 
 	Trainable        int64   // numbers that the model trains: they make the grid
@@ -85,6 +87,9 @@ type Plan struct {
 	GridExponent   int     // the grid's width is MaxGradNorm * 2^-GridExponent; 0 where not Private
 	GridError      float64 // what the grid may change of one record's contribution, in MaxGradNorm
 	Eta            float64 // one record moves a step's sum by at most MaxGradNorm * (1 + Eta), and the noise is scaled to that
+	PassesPerStep  int64   // in constant time; 0: as many as a sample needs
+	LossBound      float64 // up to where a record's loss counts; 0: no losses
+	Metric         string  // what a test measures; empty: a training run
 
 	Seconds  float64 // an estimate
 	Warnings []string
@@ -103,6 +108,11 @@ func Price(r Request) (Plan, error) {
 		ReleaseMode:  ReleasePlain,
 	}
 	var err error
+	if r.Metrics {
+		if plan.LossBound, err = lossBound(r.Loss, r.Classes); err != nil {
+			return Plan{}, err
+		}
+	}
 	if r.Epsilon == nil {
 		err = plan.withoutNoise(r)
 	} else {
@@ -135,10 +145,20 @@ func (p *Plan) withNoise(r Request) error {
 		return err
 	}
 	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
-	released := releaseOf(r.Release, r.Trainable)
+	released := releaseOf(r.releaseMode(), r.Trainable)
 	p.ReleaseMode, p.GridExponent, p.GridError, p.Eta = released.mode, released.gridExponent, released.gridError, released.eta
+	if r.ConstantTime {
+		p.PassesPerStep = passesPerStep(r.Declared, p.SampleRate)
+	}
 	p.MaxBatchSize = min(p.MaxBatchSize, released.largestPass())
 	return released.check(p.NoiseMultiplier, r.Declared, p.Steps, r.Trainable)
+}
+
+func (r Request) releaseMode() string {
+	if r.Release == "" && r.ConstantTime {
+		return ReleaseExact
+	}
+	return r.Release
 }
 
 func (p *Plan) withoutNoise(r Request) error {

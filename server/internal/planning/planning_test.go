@@ -247,10 +247,10 @@ func TestInvalidRequests(t *testing.T) {
 		"learning rate NaN":         {func(r *request) { r.LearningRate = math.NaN() }, "learning rate"},
 		"learning rate negative":    {func(r *request) { r.LearningRate = -1e-3 }, "learning rate"},
 		"no records":                {func(r *request) { r.Declared = 0 }, "no samples"},
-		"metrics":                   {func(r *request) { r.Metrics = true }, "pass metrics=False"},
+		"losses of one class":       {func(r *request) { r.Metrics, r.Loss, r.Classes = true, "cross_entropy", 1 }, "pass metrics=False"},
+		"losses of unknown classes": {func(r *request) { r.Metrics, r.Loss = true, "cross_entropy" }, "pass metrics=False"},
 		"noise beyond the grid":     {func(r *request) { r.Trainable, r.Epsilon = 1<<40, pointer(0.001) }, "does not fit into the integers"},
 		"release unheard of":        {func(r *request) { r.Release = "raw" }, `there is no release "raw"`},
-		"constant time":             {func(r *request) { r.ConstantTime = true }, "constant_time=False"},
 		"gpu":                       {func(r *request) { r.Device = "cuda" }, `pass device="cpu"`},
 		"no noise, fine batch size": {func(r *request) { r.Limit, r.Epsilon, r.BatchSize = 0, nil, pointer(int64(-1)) }, "batch_size must be"},
 	}

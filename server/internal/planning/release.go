@@ -28,7 +28,7 @@ const (
 	// samplerShare is what the noise's sampler may add to eps, as long as deviation * sqrt(coordinates * steps) is below largestSampled.
 	samplerShare   = 1e-9
 	largestSampled = 0x1p60
-	mostPassSize     = 4096
+	mostPassSize   = 4096
 )
 
 // release is how a plan's sums leave.

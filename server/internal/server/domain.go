@@ -51,10 +51,14 @@ type ModelUpload interface {
 type Training interface {
 	Plan(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (*bastionlabv1.Plan, error)
 	Start(ctx context.Context, user string, request *bastionlabv1.StartTrainingRequest) (*bastionlabv1.Run, error)
+	PlanTest(ctx context.Context, user string, request *bastionlabv1.TestRequest) (*bastionlabv1.Plan, error)
+	StartTest(ctx context.Context, user string, request *bastionlabv1.StartTestRequest) (*bastionlabv1.Run, error)
 	Get(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
 	List(ctx context.Context, user string) ([]*bastionlabv1.Run, error)
 	// Watch sends the run as it is now and at every change until it has ended or ctx is done.
 	Watch(ctx context.Context, user, id string, send func(*bastionlabv1.Run) error) error
 	Cancel(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
+	Approve(ctx context.Context, user, id string) (*bastionlabv1.Run, error)
+	Deny(ctx context.Context, user, id, reason string) (*bastionlabv1.Run, error)
 	Weights(ctx context.Context, user, id string) (training.Weights, error)
 }

@@ -24,6 +24,14 @@ func (s *trainingService) StartTraining(ctx context.Context, request *bastionlab
 	return s.training.Start(ctx, userOf(ctx), request)
 }
 
+func (s *trainingService) PlanTest(ctx context.Context, request *bastionlabv1.TestRequest) (*bastionlabv1.Plan, error) {
+	return s.training.PlanTest(ctx, userOf(ctx), request)
+}
+
+func (s *trainingService) StartTest(ctx context.Context, request *bastionlabv1.StartTestRequest) (*bastionlabv1.Run, error) {
+	return s.training.StartTest(ctx, userOf(ctx), request)
+}
+
 func (s *trainingService) GetRun(ctx context.Context, request *bastionlabv1.GetRunRequest) (*bastionlabv1.Run, error) {
 	return s.training.Get(ctx, userOf(ctx), request.GetId())
 }
@@ -48,6 +56,14 @@ func (s *trainingService) WatchRun(request *bastionlabv1.WatchRunRequest, stream
 
 func (s *trainingService) CancelRun(ctx context.Context, request *bastionlabv1.CancelRunRequest) (*bastionlabv1.Run, error) {
 	return s.training.Cancel(ctx, userOf(ctx), request.GetId())
+}
+
+func (s *trainingService) ApproveRun(ctx context.Context, request *bastionlabv1.ApproveRunRequest) (*bastionlabv1.Run, error) {
+	return s.training.Approve(ctx, userOf(ctx), request.GetId())
+}
+
+func (s *trainingService) DenyRun(ctx context.Context, request *bastionlabv1.DenyRunRequest) (*bastionlabv1.Run, error) {
+	return s.training.Deny(ctx, userOf(ctx), request.GetId(), request.GetReason())
 }
 
 type weightsStream = grpc.ServerStreamingServer[bastionlabv1.DownloadWeightsResponse]

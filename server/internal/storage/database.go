@@ -104,7 +104,16 @@ func migrateStep(ctx context.Context, db *sql.DB, step string, version int) erro
 
 // exec runs one statement that must change exactly one row, or any number where want is negative.
 func (s *Store) exec(ctx context.Context, what string, want int64, statement string, args ...any) error {
-	result, err := s.db.ExecContext(ctx, statement, args...)
+	return execOn(ctx, s.db, what, want, statement, args...)
+}
+
+// executor is a *sql.DB or a *sql.Tx.
+type executor interface {
+	ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error)
+}
+
+func execOn(ctx context.Context, db executor, what string, want int64, statement string, args ...any) error {
+	result, err := db.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return outOfSpace(fmt.Errorf("%s: %w", what, err))
 	}

@@ -79,4 +79,24 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_scientist ON runs (scientist);
 CREATE INDEX runs_by_dataset_owner ON runs (dataset_owner);
 CREATE INDEX runs_unfinished ON runs (number) WHERE ended_unix_ms = 0;
+`, `
+ALTER TABLE runs ADD COLUMN history BLOB NOT NULL DEFAULT x'';
+ALTER TABLE runs ADD COLUMN result BLOB NOT NULL DEFAULT x'';
+`, `
+-- What an interrupted run goes on with. Runs of before have no "train" and cannot.
+ALTER TABLE runs ADD COLUMN train BLOB NOT NULL DEFAULT x'';
+ALTER TABLE runs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN granted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN denial TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN state_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN state_sha256 BLOB NOT NULL DEFAULT x'';
+ALTER TABLE runs ADD COLUMN state_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN state_steps INTEGER NOT NULL DEFAULT 0;
+
+-- How often runs on a dataset were interrupted since its owner last approved one.
+CREATE TABLE interruptions (
+	dataset_id TEXT PRIMARY KEY,
+	count      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `}

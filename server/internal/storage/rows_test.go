@@ -138,7 +138,7 @@ func TestARunThatHasEndedStaysAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ended := RunRow{ID: "1", ModelID: "m", Scientist: "s", DatasetOwner: "o", Status: 4, EndedUnixMS: 9, StepsDone: 3, EpochsDone: 2, WeightsSHA256: []byte{1}, WeightsBytes: 4, Spent: "eps 2"}
+	ended := RunRow{ID: "1", ModelID: "m", Scientist: "s", DatasetOwner: "o", Status: 4, EndedUnixMS: 9, StepsDone: 3, EpochsDone: 2, WeightsSHA256: []byte{1}, WeightsBytes: 4, Spent: "eps 2", History: []byte{5}, Result: []byte{6}}
 	if err := s.UpdateRun(ctx, ended); err != nil {
 		t.Fatal(err)
 	}

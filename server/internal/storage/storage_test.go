@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -103,7 +104,7 @@ func TestADatabaseThatThisReleaseCannotReadIsRefusedByNameAndLeftAlone(t *testin
 		kind  refusal.Kind
 		words []string
 	}{
-		"newer":   {"PRAGMA user_version = 99", refusal.VersionMismatch, []string{"newer release", "version 99", "up to 1"}},
+		"newer":   {"PRAGMA user_version = 99", refusal.VersionMismatch, []string{"newer release", "version 99", fmt.Sprintf("up to %d", len(migrations))}},
 		"foreign": {"PRAGMA application_id = 7", refusal.InvalidArgument, []string{"another program"}},
 	}
 	for name, c := range cases {

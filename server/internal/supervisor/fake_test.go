@@ -28,11 +28,20 @@ func TestMain(m *testing.M) {
 	if name == serverName {
 		os.Exit(playServer())
 	}
-	if behave, ok := behaviours[name]; ok {
+	if name == scriptedName {
+		os.Exit(playScript(os.Args[0]))
+	}
+	behave, ok := behaviours[name]
+	if !ok {
+		behave, ok = epochBehaviours[name]
+	}
+	if ok {
 		os.Exit(playTrainer(behave))
 	}
 	goleak.VerifyTestMain(m)
 }
+
+const scriptedName = "scripted"
 
 // actor is one fake trainer.
 type actor struct {
@@ -98,10 +107,33 @@ func (a *actor) finished(bytes int64) {
 	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Finished{Finished: &trainerv1.Finished{OutputBytes: bytes}}})
 }
 
+func (a *actor) tested(sum int64) {
+	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Tested{Tested: &trainerv1.Tested{Sum: sum}}})
+}
+
 // data takes the records and returns the output.
 func (a *actor) data() *os.File {
 	_, files := a.hear()
 	return files[1]
+}
+
+// begins writes no state, announces it, and waits until it is kept.
+func (a *actor) begins(steps int64) {
+	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_State{State: &trainerv1.State{StepsDone: steps, StateBytes: 1}}})
+	if frame, _ := a.hear(); frame.GetStateKept() == nil {
+		os.Exit(1)
+	}
+}
+
+// steps makes all steps of two epochs.
+func (a *actor) steps() {
+	for step := range int64(4) {
+		if step%2 == 0 {
+			a.begins(step)
+		}
+		a.progress(step+1, (step+1)/2)
+		a.progress(step+1, (step+1)/2) // a sign of life
+	}
 }
 
 func (a *actor) fault(code trainerv1.Fault_Code, operator, layer, reason string) {
@@ -188,10 +220,7 @@ var behaviours = map[string]func(*actor){
 		a.prepared()
 		output := a.data()
 		fmt.Fprintln(os.Stderr, "record 4711 is odd")
-		for step := range int64(4) {
-			a.progress(step+1, (step+1)/2)
-			a.progress(step+1, (step+1)/2) // a sign of life
-		}
+		a.steps()
 		if _, err := output.WriteString("weights"); err != nil {
 			os.Exit(1)
 		}
@@ -200,6 +229,7 @@ var behaviours = map[string]func(*actor){
 	"lingers": func(a *actor) {
 		a.prepared()
 		output := a.data()
+		a.steps()
 		if _, err := output.WriteString("weights"); err != nil {
 			os.Exit(1)
 		}
@@ -218,8 +248,33 @@ var behaviours = map[string]func(*actor){
 	},
 	"speaks-with-data":     func(a *actor) { a.prepared(); a.data(); a.progress(4711, 0); hang() },
 	"gives-with-data":      func(a *actor) { a.prepared(); a.data(); a.raw("\x00\x00\x00\x02\x22\x00", 0); hang() },
-	"nothing-with-data":    func(a *actor) { a.prepared(); a.data(); a.finished(7) },
-	"ends-early-with-data": func(a *actor) { a.prepared(); a.data(); a.progress(1, 0) },
+	"nothing-with-data":    func(a *actor) { a.prepared(); a.data(); a.steps(); a.finished(7) },
+	"ends-early-with-data": func(a *actor) { a.prepared(); a.data(); a.begins(0); a.progress(1, 0) },
+	"tests": func(a *actor) {
+		a.prepared()
+		if _, files := a.hear(); len(files) != 1 {
+			os.Exit(1)
+		}
+		fmt.Fprintln(os.Stderr, "record 4711 is odd")
+		a.progress(0, 0)
+		a.tested(-7)
+	},
+	"tests-and-speaks": func(a *actor) { a.prepared(); a.hear(); a.progress(1, 0); a.tested(4711) },
+	"tests-with-loss": func(a *actor) {
+		a.prepared()
+		a.hear()
+		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Progress{Progress: &trainerv1.Progress{Loss: new(float64)}}})
+		a.tested(4711)
+	},
+	"finishes-a-test": func(a *actor) { a.prepared(); a.hear(); a.finished(7); hang() },
+	"faults-a-test": func(a *actor) {
+		a.prepared()
+		a.hear()
+		a.fault(trainerv1.Fault_CODE_OUT_OF_MEMORY, "aten::embedding", "words", "index 4711 is out of range")
+	},
+	"dies-in-a-test":  func(a *actor) { a.prepared(); a.hear(); os.Exit(3) },
+	"hangs-in-a-test": func(a *actor) { a.prepared(); a.hear(); hang() },
+
 	"dies-before-the-data": func(a *actor) { a.prepared(); os.Exit(3) },
 }
 
@@ -231,6 +286,7 @@ func crawl(a *actor) {
 		time.Sleep(shortWindow / 4)
 		a.progress(0, 0)
 	}
+	a.steps()
 	if _, err := output.WriteString("weights"); err != nil {
 		os.Exit(1)
 	}

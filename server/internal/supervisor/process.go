@@ -26,9 +26,9 @@ var (
 
 // process is one trainer, from its start until it is reaped.
 type process struct {
-	conn *seam.Conn
-	pid  int
-	cmd  *exec.Cmd
+	conn   *seam.Conn
+	pid    int
+	signal func(os.Signal) error
 
 	done chan struct{} // closed when reaped
 	exit exit          // read only after done
@@ -75,7 +75,7 @@ func (l *Launcher) startIn(how isolation, what launch) (*process, error) {
 		SysProcAttr: how.attributes(),
 		WaitDelay:   exitGrace,
 	}
-	p := &process{conn: conn, cmd: cmd, done: make(chan struct{}), exitGrace: exitGrace}
+	p := &process{conn: conn, done: make(chan struct{}), exitGrace: exitGrace}
 	started := make(chan error, 1)
 	go func() {
 		// SECURITY: Pdeathsig fires when the thread that started the process ends, so the thread stays until the process has ended.
@@ -97,7 +97,7 @@ func (l *Launcher) startIn(how isolation, what launch) (*process, error) {
 		conn.Close()
 		return nil, fmt.Errorf("start %s: %w", l.config.Path, err)
 	}
-	p.pid = cmd.Process.Pid
+	p.pid, p.signal = cmd.Process.Pid, cmd.Process.Signal
 	return p, nil
 }
 
@@ -189,13 +189,13 @@ func (p *process) stop() exit {
 		return p.exit
 	default:
 	}
-	_ = p.cmd.Process.Signal(unix.SIGTERM)
+	_ = p.signal(unix.SIGTERM)
 	select {
 	case <-p.done:
 		return p.exit
 	case <-time.After(terminateGrace):
 	}
-	_ = p.cmd.Process.Kill()
+	_ = p.signal(unix.SIGKILL)
 	<-p.done
 	return p.exit
 }

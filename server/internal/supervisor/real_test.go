@@ -251,7 +251,7 @@ const trainedRecords, declaredSlots = 60, 64
 
 func settings(steps int64) *trainerv1.Settings {
 	return &trainerv1.Settings{
-		Private: true, MaxGradNorm: 1, NoiseMultiplier: 0.5, InclusionThreshold: 1 << 62, Slots: declaredSlots, Steps: steps,
+		Private: true, MaxGradNorm: 1, NoiseMultiplier: 0.5, GridExponent: 24, Eta: 0.016, InclusionThreshold: 1 << 62, Slots: declaredSlots, Steps: steps,
 		EpochEnds: []int64{steps / 2, steps}, BatchSize: 16, PassSize: 6,
 		Optimizer: &bastionlabv1.Optimizer{Kind: &bastionlabv1.Optimizer_Sgd{Sgd: &bastionlabv1.SGD{Lr: 0.5}}},
 	}
@@ -273,30 +273,12 @@ func trainReal(t *testing.T, l *supervisor.Launcher, m model, steps int64, initi
 	}
 	defer trainer.Close()
 	prepared := time.Since(begin)
-	var records []byte
-	for i := range trainedRecords {
-		records = append(records, m.record(i)...)
-	}
-	output, err := storage.NewMemfd("output")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer output.Close()
-	marks := 0
-	data := &trainerv1.Data{Records: trainedRecords, RecordBytes: int64(len(records) / trainedRecords)}
-	finished, err := trainer.Run(t.Context(), data, sealedCopy(t, records), output, func(*trainerv1.Progress) { marks++ })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := min(40, int(steps)); marks != want {
-		t.Errorf("%d marks, want %d", marks, want)
+	made := attemptReal(t, trainer, m, steps, nil)
+	if want := min(40, int(steps)); made.marks != want {
+		t.Errorf("%d marks, want %d", made.marks, want)
 	}
 	t.Logf("prepared in %v, trained in %v", prepared, time.Since(begin)-prepared)
-	weights := make([]byte, finished.GetOutputBytes())
-	if _, err := output.ReadAt(weights, 0); err != nil {
-		t.Fatal(err)
-	}
-	return weights
+	return made.weights
 }
 
 func decode(t *testing.T, weights []byte) map[string][]float64 {

@@ -106,12 +106,12 @@ type session struct {
 func (l *Launcher) open(ctx context.Context, role string, outputBytes int64) (*session, *trainerv1.Hello, error) {
 	what := launch{role: role, outputBytes: outputBytes}
 	s := &session{log: l.config.Log.With("role", role)}
-	if role != "train" {
+	if role != "train" && role != "test" {
 		s.words = &tail{}
 		what.lastWords = s.words
 	}
 	// PRIVACY: what a process with records writes to standard error goes to /dev/null.
-	p, err := l.start(what)
+	p, err := l.begin(what)
 	if err != nil {
 		return nil, nil, err
 	}

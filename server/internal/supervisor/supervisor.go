@@ -42,6 +42,7 @@ const (
 // Launcher starts trainers.
 type Launcher struct {
 	config Config
+	begin  func(launch) (*process, error) // start, unless a test plays the process
 
 	mu       sync.Mutex
 	baseline *baseline // what the first trainer was found to have; nil before
@@ -73,5 +74,7 @@ func New(config Config) (*Launcher, error) {
 	if config.StallWindow == 0 {
 		config.StallWindow = DefaultStallWindow
 	}
-	return &Launcher{config: config}, nil
+	l := &Launcher{config: config}
+	l.begin = l.start
+	return l, nil
 }

@@ -106,8 +106,7 @@ func TestRunTrainsAndTellsEachMarkOnce(t *testing.T) {
 	}
 	defer trainer.Close()
 	var marks []int64
-	finished, err := trainer.Run(soon(t), &trainerv1.Data{Records: 1, RecordBytes: 1}, openFile(t, "r"), openFile(t, ""),
-		func(p *trainerv1.Progress) { marks = append(marks, p.GetStepsDone()) })
+	finished, err := runOn(t, soon(t), trainer, &trainerv1.Data{Records: 1, RecordBytes: 1}, func(p *trainerv1.Progress) { marks = append(marks, p.GetStepsDone()) })
 	if err != nil || finished.GetOutputBytes() != 7 {
 		t.Fatalf("%v, %v", finished, err)
 	}
@@ -130,7 +129,7 @@ func TestSlowIsAllowedSilentIsNot(t *testing.T) {
 	}
 	defer trainer.Close()
 	begin := time.Now()
-	if _, err := trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != nil {
+	if _, err := runOn(t, soon(t), trainer, &trainerv1.Data{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took < shortWindow {
@@ -142,7 +141,8 @@ func TestSlowIsAllowedSilentIsNot(t *testing.T) {
 func TestWithTheDataEveryFailureIsTheSame(t *testing.T) {
 	for _, behaviour := range []string{
 		"dies-with-data", "hangs-with-data", "rubbish-with-data", "fault-with-data", "speaks-with-data", "gives-with-data", "nothing-with-data",
-		"ends-early-with-data", "dies-before-the-data",
+		"ends-early-with-data", "dies-before-the-data", "trains-without-a-state", "goes-beyond-its-state", "begins-in-the-midst",
+		"begins-too-early", "begins-late", "begins-twice", "finishes-early", "finishes-without-its-last-steps",
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			l, log := launcher(t, behaviour)
@@ -152,7 +152,7 @@ func TestWithTheDataEveryFailureIsTheSame(t *testing.T) {
 			}
 			defer trainer.Close()
 			told := 0
-			_, err = trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), func(*trainerv1.Progress) { told++ })
+			_, err = runOn(t, soon(t), trainer, &trainerv1.Data{}, func(*trainerv1.Progress) { told++ })
 			if err != ErrTrainingFailed {
 				t.Errorf("got %v", err)
 			}
@@ -181,7 +181,7 @@ func TestAKilledTrainerFailsItsRunAndNoOther(t *testing.T) {
 		}
 		time.AfterFunc(100*time.Millisecond, func() { _ = unix.Kill(trainer.session.pid, unix.SIGKILL) })
 		begin := time.Now()
-		if _, err := trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != ErrTrainingFailed {
+		if _, err := runOn(t, soon(t), trainer, &trainerv1.Data{}, nil); err != ErrTrainingFailed {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(begin); took > 5*time.Second {
@@ -222,7 +222,7 @@ func TestTheEndOfAContextEndsTheProcess(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(soon(t))
 		time.AfterFunc(100*time.Millisecond, cancel)
-		if _, err := trainer.Run(ctx, &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != ErrTrainingFailed {
+		if _, err := runOn(t, ctx, trainer, &trainerv1.Data{}, nil); err != ErrTrainingFailed {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -243,7 +243,7 @@ func TestAFinishedTrainerThatDoesNotEndIsEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	trainer.session.exitGrace = 100 * time.Millisecond
-	if _, err := trainer.Run(soon(t), &trainerv1.Data{}, openFile(t, "r"), openFile(t, ""), nil); err != nil {
+	if _, err := runOn(t, soon(t), trainer, &trainerv1.Data{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(trainer.Close(), trainer.Close()); err != nil {

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"bytes"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -46,5 +47,35 @@ func TestTwoRunsHaveNothingInCommon(t *testing.T) {
 	drawn := slices.Concat(one.seeds...)
 	if slices.ContainsFunc(slices.Concat(other.seeds...), func(seed uint64) bool { return slices.Contains(drawn, seed) }) {
 		t.Error("their records draw alike")
+	}
+}
+
+// The loss of an epoch is of one attempt's steps: one that goes on tells nothing of what came before its state.
+func TestALossIsOfTheStepsOfOneAttempt(t *testing.T) {
+	withLosses := func(s *trainerv1.Settings) { half(s); s.LossBound = 2 }
+	told := func(s *server) map[int64]float64 {
+		losses := map[int64]float64{}
+		for frame := s.receive(); frame.GetFinished() == nil; frame = s.receive() {
+			if frame.GetFault() != nil {
+				t.Fatalf("got %v", frame)
+			}
+			if progress := frame.GetProgress(); progress.Loss != nil {
+				losses[progress.GetStepsDone()] = progress.GetLoss()
+			}
+		}
+		return losses
+	}
+	first := begin(t, &fakeEngine{}, withLosses)
+	first.giveData(nil)
+	if losses := told(first); !maps.Equal(losses, map[int64]float64{2: 1.5, 4: 3.5}) {
+		t.Fatalf("told %v", losses)
+	}
+	// An engine's first two steps have the losses 1 and 2, whatever steps of the run they are.
+	for state, want := range map[int]map[int64]float64{0: {2: 1.5, 4: 3.5}, 1: {4: 1.5}} {
+		again := begin(t, &fakeEngine{}, withLosses)
+		again.giveData(&first.keeper.states[state])
+		if losses := told(again); !maps.Equal(losses, want) {
+			t.Errorf("from state %d: told %v, want %v", state, losses, want)
+		}
 	}
 }

@@ -31,6 +31,7 @@ type Program interface {
 	Rehearse(passSize int64) error
 	Report() (*bastionlabv1.CapabilityReport, error)
 	Train(Training) (Trainer, error)
+	Evaluate(Evaluation) (Evaluator, error)
 	Close()
 }
 
@@ -51,17 +52,42 @@ type Training struct {
 type Trainer interface {
 	// Pass adds the clipped gradients of some records to the step's sum. records holds count of them; a slot of -1 is empty.
 	// seeds has one number for each slot: all that the model draws at random for the record comes from it.
-	// Where the model fails on a slot nobody has counted, and each record of the pass is to be repeated.
+	// Where the model fails on a slot nobody has counted: each record of the pass is to be probed, and the pass made again.
 	Pass(records []byte, count int64, slots []int64, seeds []uint64) (failed bool, err error)
-	// Repeat adds one record of a pass that failed, unless the model fails on it too.
-	Repeat(records []byte, count, slot int64, seed uint64) error
+	// Probe says whether the model fails on a record, which is in a pass with nothing but copies of itself. It adds nothing.
+	Probe(records []byte, count, slot int64, seed uint64) (failed bool, err error)
+	// Again makes a pass that failed once more, with -1 for the records that fail.
+	Again(records []byte, count int64, slots []int64, seeds []uint64) error
 	// Step adds noise made from random to the sum, updates the parameters and begins the next sum.
 	Step(random io.Reader) error
 	// Loss is the mean loss per record of the last step, with its noise; 0 where none is released.
 	Loss() float64
-	// Parameters are valid until the next call.
+	// Parameters are valid until the trainer computes again.
 	Parameters() ([]safetensors.Tensor, error)
 	SetParameter(safetensors.Tensor) error
+	// State is what the optimizer remembers between two steps, and is valid as long.
+	State() ([]safetensors.Tensor, error)
+	SetState(safetensors.Tensor) error
+	Close()
+}
+
+// Evaluation is what a test measures.
+type Evaluation struct {
+	Metric      string  // "accuracy", or a loss
+	Bound       float64 // a loss is clamped to [0, Bound] and divided by it
+	Private     bool
+	NoiseStddev float64 // of the sum, in units of the largest value of a record
+}
+
+// Evaluator sums up a metric over records.
+type Evaluator interface {
+	ParameterCount() int
+	SetParameter(safetensors.Tensor) error
+	// Add adds the value of one record, which is alone in its pass. A slot of -1 is empty, and counts zero like a record on which the model
+	// fails.
+	Add(records []byte, count, slot int64, seed uint64) error
+	// Release gives the sum with noise made from random, in units of 2^-30. Once.
+	Release(random io.Reader) (int64, error)
 	Close()
 }
 

@@ -27,26 +27,31 @@ type repetition struct {
 
 // fakeEngine takes every archive and every graph for one parameter of four bytes, and writes down what it is asked.
 type fakeEngine struct {
-	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, passErr, stepErr error
+	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, evaluateErr, passErr, stepErr error
 
-	unrolled  *program.Canonical // what archives are read as; nil: testProgram
-	trainers  int                // made so far: the first is for the rehearsal
-	read      []byte
-	built     *program.Canonical
-	readings  int // open
-	allowed   []string
-	rehearsed []int64
-	training  Training
-	passFails bool
-	repeated  []repetition
-	passes    [][]int64
-	seeds     [][]uint64
-	steps     int
-	noise     [][]byte
-	parameter []byte
+	unrolled   *program.Canonical // what archives are read as; nil: testProgram
+	trainers   int                // made so far: the first is for the rehearsal
+	read       []byte
+	built      *program.Canonical
+	readings   int // open
+	allowed    []string
+	rehearsed  []int64
+	training   Training
+	evaluation Evaluation
+	passFails  bool
+	failsOn    int64
+	probed     []repetition
+	again      [][]int64
+	againSeeds [][]uint64
+	passes     [][]int64
+	seeds      [][]uint64
+	steps      int
+	noise      [][]byte
+	parameter  []byte
+	moment     []byte // what the optimizer remembers once a step was made
 }
 
-func (e *fakeEngine) ABI() int32           { return 2 }
+func (e *fakeEngine) ABI() int32           { return 3 }
 func (e *fakeEngine) TorchVersion() string { return "fake" }
 
 func (e *fakeEngine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error) {
@@ -105,7 +110,7 @@ func (e *fakeEngine) Report() (*bastionlabv1.CapabilityReport, error) {
 func (e *fakeEngine) Train(training Training) (Trainer, error) {
 	e.training = training
 	e.trainers++
-	e.passes, e.seeds, e.steps, e.noise = nil, nil, 0, nil // the last trainer's
+	e.passes, e.seeds, e.steps, e.noise, e.moment = nil, nil, 0, nil, nil // the last trainer's
 	return e, e.trainErr
 }
 
@@ -125,12 +130,15 @@ func (e *fakeEngine) Pass(records []byte, count int64, slots []int64, seeds []ui
 	return e.passFails, e.passErr
 }
 
-func (e *fakeEngine) Repeat(_ []byte, _, slot int64, seed uint64) error {
-	e.repeated = append(e.repeated, repetition{slot, seed})
-	return nil
+func (e *fakeEngine) Probe(_ []byte, _, slot int64, seed uint64) (bool, error) {
+	e.probed = append(e.probed, repetition{slot, seed})
+	return slot == e.failsOn, nil
 }
 
-func (e *fakeEngine) Loss() float64 { return 0 }
+func (e *fakeEngine) Again(_ []byte, _ int64, slots []int64, seeds []uint64) error {
+	e.again, e.againSeeds = append(e.again, slices.Clone(slots)), append(e.againSeeds, slices.Clone(seeds))
+	return nil
+}
 
 func (e *fakeEngine) Step(random io.Reader) error {
 	noise := make([]byte, 16)
@@ -139,10 +147,45 @@ func (e *fakeEngine) Step(random io.Reader) error {
 	}
 	e.noise = append(e.noise, noise)
 	e.steps++
+	e.moment = append([]byte{'m'}, noise[:3]...)
 	if e.trainers == 1 {
 		return nil
 	}
 	return e.stepErr
+}
+
+// Loss of the n-th step is n.
+func (e *fakeEngine) Loss() float64 { return float64(e.steps) }
+
+func (e *fakeEngine) Evaluate(evaluation Evaluation) (Evaluator, error) {
+	e.evaluation = evaluation
+	return fakeEvaluator{e}, e.evaluateErr
+}
+
+// fakeEvaluator writes down which slots it is given. Their sum is 1000, and its noise the first byte of what is random.
+type fakeEvaluator struct{ engine *fakeEngine }
+
+func (e fakeEvaluator) ParameterCount() int { return 1 }
+func (e fakeEvaluator) SetParameter(tensor safetensors.Tensor) error {
+	return e.engine.SetParameter(tensor)
+}
+func (e fakeEvaluator) Close() {}
+
+func (e fakeEvaluator) Add(records []byte, count, slot int64, seed uint64) error {
+	if slot < emptySlot || slot >= count || int64(len(records)) != count*testRecordBytes {
+		return errors.New("slot out of range")
+	}
+	e.engine.passes, e.engine.seeds = append(e.engine.passes, []int64{slot}), append(e.engine.seeds, []uint64{seed})
+	return e.engine.passErr
+}
+
+func (e fakeEvaluator) Release(random io.Reader) (int64, error) {
+	noise := make([]byte, 16)
+	if _, err := io.ReadFull(random, noise); err != nil {
+		return 0, err
+	}
+	e.engine.noise = append(e.engine.noise, noise)
+	return 1000, e.engine.stepErr
 }
 
 func (e *fakeEngine) Parameters() ([]safetensors.Tensor, error) {
@@ -154,6 +197,21 @@ func (e *fakeEngine) SetParameter(tensor safetensors.Tensor) error {
 		return &Failure{Status: InvalidArgument, Reason: "no such parameter"}
 	}
 	e.parameter = slices.Clone(tensor.Data)
+	return nil
+}
+
+func (e *fakeEngine) State() ([]safetensors.Tensor, error) {
+	if e.moment == nil {
+		return nil, nil
+	}
+	return []safetensors.Tensor{{Name: "exp_avg.w", DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{1}, Data: e.moment}}, nil
+}
+
+func (e *fakeEngine) SetState(tensor safetensors.Tensor) error {
+	if tensor.Name != "exp_avg.w" {
+		return &Failure{Status: InvalidArgument, Reason: "the optimizer keeps no such tensor"}
+	}
+	e.moment = slices.Clone(tensor.Data)
 	return nil
 }
 
@@ -169,7 +227,7 @@ func testSchema() *bastionlabv1.Schema {
 	}
 }
 
-func memoryFile(t *testing.T, content []byte, seals int) *os.File {
+func memoryFile(t testing.TB, content []byte, seals int) *os.File {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -186,7 +244,7 @@ func memoryFile(t *testing.T, content []byte, seals int) *os.File {
 	return file
 }
 
-func sealed(t *testing.T, content []byte) *os.File {
+func sealed(t testing.TB, content []byte) *os.File {
 	return memoryFile(t, content, requiredSeals|unix.F_SEAL_GROW)
 }
 
@@ -206,7 +264,7 @@ func testProgram() program.Canonical {
 }
 
 // payloadOf is testProgram as a file, after a change.
-func payloadOf(t *testing.T, change func(*program.Canonical)) []byte {
+func payloadOf(t testing.TB, change func(*program.Canonical)) []byte {
 	t.Helper()
 	canonical := testProgram()
 	if change != nil {
@@ -244,6 +302,8 @@ type server struct {
 	t     *testing.T
 	conn  *seam.Conn
 	ended chan error
+
+	keeper keeper
 }
 
 const testOutputLimit = 1 << 20
@@ -269,13 +329,25 @@ func play(t *testing.T, role Role, engine *fakeEngine) *server {
 		other.Close()
 	}()
 	t.Cleanup(func() { conn.Close() })
-	if hello := s.receive().GetHello(); hello.GetAbi() != 2 || hello.GetTorchVersion() != "fake" {
+	if hello := s.receive().GetHello(); hello.GetAbi() != 3 || hello.GetTorchVersion() != "fake" {
 		t.Fatalf("hello: %v", hello)
 	}
 	return s
 }
 
+// receive returns the next frame that is not about a state; states are kept, as a server keeps them.
 func (s *server) receive() *trainerv1.FromTrainer {
+	s.t.Helper()
+	for {
+		frame := s.receiveAny()
+		if frame.GetState() == nil {
+			return frame
+		}
+		s.keep(frame.GetState())
+	}
+}
+
+func (s *server) receiveAny() *trainerv1.FromTrainer {
 	s.t.Helper()
 	var frame trainerv1.FromTrainer
 	if _, err := s.conn.Receive(&frame); err != nil {
@@ -302,7 +374,21 @@ func (s *server) sendTrain(train *trainerv1.Train, files ...*os.File) {
 	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}, files...)
 }
 
-func (s *server) sendData(data *trainerv1.Data, files ...*os.File) {
+func (s *server) sendTest(test *trainerv1.Test, files ...*os.File) {
+	s.t.Helper()
+	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Test{Test: test}}, files...)
+}
+
+// sendRecords gives the process what a test gets: its records and no more.
+func (s *server) sendRecords(data *trainerv1.Data, files ...*os.File) {
 	s.t.Helper()
 	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Data{Data: data}}, files...)
+}
+
+// sendData gives the process its records and an output, and a file for the first state.
+func (s *server) sendData(data *trainerv1.Data, records, output *os.File, resumed ...*os.File) {
+	s.t.Helper()
+	data.Run = testRun
+	s.keeper.file = memoryFile(s.t, nil, 0)
+	s.send(&trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Data{Data: data}}, append([]*os.File{records, output, s.keeper.file}, resumed...)...)
 }

@@ -3,6 +3,7 @@ package trainer
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
@@ -28,11 +29,13 @@ func badRequest(format string, args ...any) error {
 func faultOf(err error) *trainerv1.Fault {
 	var failure *Failure
 	if errors.As(err, &failure) {
-		return &trainerv1.Fault{Code: codeOf(failure.Status), Operator: failure.Operator, Layer: failure.Layer, Reason: failure.Reason}
+		return &trainerv1.Fault{
+			Code: codeOf(failure.Status), Operator: readable(failure.Operator), Layer: readable(failure.Layer), Reason: readable(failure.Reason),
+		}
 	}
 	var own *refused
 	if errors.As(err, &own) {
-		return &trainerv1.Fault{Code: own.code, Reason: own.reason}
+		return &trainerv1.Fault{Code: own.code, Reason: readable(own.reason)}
 	}
 	// Of the operator table, by package program.
 	var judged *refusal.Error
@@ -43,6 +46,9 @@ func faultOf(err error) *trainerv1.Fault {
 	}
 	return &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}
 }
+
+// readable is a text as a frame can hold it: libtorch quotes the author's bytes, and the engine cuts what is long within a letter.
+func readable(text string) string { return strings.ToValidUTF8(text, "?") }
 
 // bareFault is all that is told of an error met afterwards.
 // PRIVACY: neither code nor text depends on what went wrong: that a record broke the model is a fact about the record.

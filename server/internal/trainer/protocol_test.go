@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -21,7 +23,7 @@ var archive = []byte("an archive")
 
 func settings(change func(*trainerv1.Settings)) *trainerv1.Settings {
 	s := &trainerv1.Settings{
-		Private: true, MaxGradNorm: 2, NoiseMultiplier: 3, IncludeAll: true, Slots: 5, Steps: 4, EpochEnds: []int64{2, 4},
+		Private: true, MaxGradNorm: 2, NoiseMultiplier: 3, GridExponent: 20, Eta: 0.5, IncludeAll: true, Slots: 5, Steps: 4, EpochEnds: []int64{2, 4},
 		BatchSize: 5, PassSize: 2, Optimizer: &bastionlabv1.Optimizer{Kind: &bastionlabv1.Optimizer_Sgd{Sgd: &bastionlabv1.SGD{Lr: 1}}},
 	}
 	if change != nil {
@@ -90,6 +92,8 @@ func TestIntakeFaults(t *testing.T) {
 	}{
 		{"the engine's reasons are passed on", fakeEngine{readErr: incompatible}, nil, requiredSeals,
 			&trainerv1.Fault{Code: trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, Operator: "aten::batch_norm", Layer: "bn", Reason: "it mixes records"}},
+		{"a reason that quotes bytes of the archive", fakeEngine{readErr: &Failure{BadArchive, "a\xffb", "\xc3", "expected ident but found '\xe2\x82"}}, nil, requiredSeals,
+			&trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_ARCHIVE, Operator: "a?b", Layer: "?", Reason: "expected ident but found '?"}},
 		{"no archive", fakeEngine{readErr: &Failure{Status: BadArchive}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_BAD_ARCHIVE}},
 		{"it does not go into a graph", fakeEngine{graphErr: &Failure{Status: Internal}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_INTERNAL}},
 		{"its tensors cannot be had", fakeEngine{tensorsErr: &Failure{Status: OutOfMemory}}, nil, requiredSeals, &trainerv1.Fault{Code: trainerv1.Fault_CODE_OUT_OF_MEMORY}},
@@ -174,7 +178,7 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 	if err := s.end(); err != nil {
 		t.Error(err)
 	}
-	if !slices.Equal(engine.rehearsed, []int64{2}) || engine.training.NoiseStddev < 6 || engine.training.NoiseStddev > 6.0000001 || engine.training.ClippingNorm != 2 || engine.training.Normalizer != 5 {
+	if !slices.Equal(engine.rehearsed, []int64{2}) || engine.training.NoiseStddev < 9 || engine.training.NoiseStddev > 9.0000001 || engine.training.ClippingNorm != 2 || engine.training.Normalizer != 5 {
 		t.Errorf("engine: %+v", engine)
 	}
 	if engine.read != nil || engine.built == nil || !proto.Equal(engine.built.Graph, testProgram().Graph) || !bytes.Equal(engine.built.Tensors[0].Data, []byte{1, 2, 3, 4}) {
@@ -183,9 +187,14 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 	if len(told) != 4 || engine.steps != 4 {
 		t.Errorf("%d steps, told %v", engine.steps, told)
 	}
-	// Five declared slots, three of them filled, two a pass, four steps.
-	want := [][]int64{{0, 1}, {2, -1}, {-1}}
-	if len(engine.passes) != 12 || !slices.EqualFunc(engine.passes[:3], want, slices.Equal) {
+	// Five declared slots, three of them filled, in any order, two a pass, four steps.
+	for step := range slices.Chunk(engine.passes, 3) {
+		together := slices.Sorted(slices.Values(slices.Concat(step...)))
+		if len(step) != 3 || len(step[0]) != 2 || len(step[1]) != 2 || !slices.Equal(together, []int64{-1, -1, 0, 1, 2}) {
+			t.Errorf("passes of a step: %v", step)
+		}
+	}
+	if len(engine.passes) != 12 {
 		t.Errorf("passes: %v", engine.passes)
 	}
 	drawn := map[uint64]bool{}
@@ -206,8 +215,9 @@ func TestTrainingRunsAllSteps(t *testing.T) {
 	}
 }
 
-func TestEveryRecordOfAPassThatFailsIsRepeatedWithItsOwnDraws(t *testing.T) {
-	engine, payload := &fakeEngine{passFails: true}, payloadOf(t, nil)
+// PRIVACY: whoever does not fail stays in its slot with its draws, beside the same others.
+func TestAPassThatFailsIsMadeAgainWithoutTheRecordsThatFail(t *testing.T) {
+	engine, payload := &fakeEngine{passFails: true, failsOn: 1}, payloadOf(t, nil)
 	s := play(t, Train, engine)
 	s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(nil)}, sealed(t, payload))
 	s.receive()
@@ -217,16 +227,70 @@ func TestEveryRecordOfAPassThatFailsIsRepeatedWithItsOwnDraws(t *testing.T) {
 	if err := s.end(); err != nil {
 		t.Error(err)
 	}
-	var want []repetition
+	var probed []repetition
+	var again [][]int64
 	for i, slots := range engine.passes {
+		kept := slices.Clone(slots)
 		for j, slot := range slots {
 			if slot != emptySlot {
-				want = append(want, repetition{slot, engine.seeds[i][j]})
+				probed = append(probed, repetition{slot, engine.seeds[i][j]})
+			}
+			if slot == engine.failsOn {
+				kept[j] = emptySlot
 			}
 		}
+		again = append(again, kept)
 	}
-	if len(want) != 3*4 || !slices.Equal(engine.repeated, want) {
-		t.Errorf("repeated %v, want %v", engine.repeated, want)
+	if len(probed) != 3*4 || !slices.Equal(engine.probed, probed) {
+		t.Errorf("probed %v, want %v", engine.probed, probed)
+	}
+	if !slices.EqualFunc(engine.again, again, slices.Equal) || !slices.EqualFunc(engine.againSeeds, engine.seeds, slices.Equal) {
+		t.Errorf("again %v with %v, want %v with %v", engine.again, engine.againSeeds, again, engine.seeds)
+	}
+}
+
+func TestARecordThatIsAloneInAPassIsNotProbed(t *testing.T) {
+	engine, payload := &fakeEngine{passFails: true}, payloadOf(t, nil)
+	s := play(t, Train, engine)
+	constant := settings(func(s *trainerv1.Settings) { s.PassSize, s.PassesPerStep, s.Exact = 1, 7, true })
+	constant.Slots = 7
+	s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: constant}, sealed(t, payload))
+	s.receive()
+	s.sendData(&trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, sealed(t, make([]byte, 3*testRecordBytes)), memoryFile(t, nil, 0))
+	for s.receive().GetFinished() == nil {
+	}
+	if err := s.end(); err != nil {
+		t.Error(err)
+	}
+	if len(engine.probed)+len(engine.again) > 0 {
+		t.Errorf("probed %v, again %v", engine.probed, engine.again)
+	}
+	if got := len(engine.passes); got != 7*4 {
+		t.Errorf("%d passes in four steps of constant time, want 7 in each", got)
+	}
+}
+
+// PRIVACY: one mean per epoch, and none where none was asked for.
+func TestTheLossOfAnEpochIsTheMeanOfItsSteps(t *testing.T) {
+	for _, bound := range []float64{0, 2} {
+		engine, payload := &fakeEngine{}, payloadOf(t, nil)
+		s := play(t, Train, engine)
+		s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(func(s *trainerv1.Settings) { s.LossBound = bound })}, sealed(t, payload))
+		s.receive()
+		s.sendData(&trainerv1.Data{Records: 3, RecordBytes: testRecordBytes}, sealed(t, make([]byte, 3*testRecordBytes)), memoryFile(t, nil, 0))
+		told := map[int64]float64{}
+		for frame := s.receive(); frame.GetFinished() == nil; frame = s.receive() {
+			if progress := frame.GetProgress(); progress.Loss != nil {
+				told[progress.GetStepsDone()] = progress.GetLoss()
+			}
+		}
+		// Four steps with the losses 1, 2, 3 and 4 in two epochs.
+		if want := map[int64]float64{2: 1.5, 4: 3.5}; bound > 0 && !maps.Equal(told, want) || bound == 0 && len(told) > 0 {
+			t.Errorf("bound %v: told %v", bound, told)
+		}
+		if engine.training.LossBound != bound {
+			t.Errorf("the engine's bound is %v", engine.training.LossBound)
+		}
 	}
 }
 
@@ -260,6 +324,9 @@ func TestPrepareFaults(t *testing.T) {
 		{"a private run without a bound", func(x *trainerv1.Train) { x.Settings.MaxGradNorm = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"no pass", func(x *trainerv1.Train) { x.Settings.PassSize = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"no slots", func(x *trainerv1.Train) { x.Settings.Slots = 0 }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"losses below zero", func(x *trainerv1.Train) { x.Settings.LossBound = -1 }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"losses without a bound", func(x *trainerv1.Train) { x.Settings.LossBound = math.Inf(1) }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"losses of no number", func(x *trainerv1.Train) { x.Settings.LossBound = math.NaN() }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"never a sample", func(x *trainerv1.Train) { x.Settings.IncludeAll = false }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"no optimizer", func(x *trainerv1.Train) { x.Settings.Optimizer = nil }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"epochs out of order", func(x *trainerv1.Train) { x.Settings.EpochEnds = []int64{3, 2, 4} }, trainerv1.Fault_CODE_BAD_REQUEST},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 )
 
 // sampler draws Poisson samples: each slot by itself, each step anew, with probability threshold / 2^64.
@@ -52,9 +53,10 @@ func (s *sampler) sample(into []int64) ([]int64, error) {
 
 const emptySlot = -1
 
-// passes cuts a step's sample into what fits into memory at once. Slots beyond the records are empty.
+// passes cuts a step's sample into what fits into memory at once, in the order of the sample. Slots beyond the records are empty. There are at
+// least `least` passes: the missing ones hold one empty slot each.
 // PRIVACY: how many passes there are, and how long each is, follows from the sampled slots alone.
-func passes(sample []int64, passSize, records int64) [][]int64 {
+func passes(sample []int64, passSize, records, least int64) [][]int64 {
 	var cut [][]int64
 	for len(sample) > 0 {
 		n := min(int64(len(sample)), passSize)
@@ -67,5 +69,30 @@ func passes(sample []int64, passSize, records int64) [][]int64 {
 		cut = append(cut, pass)
 		sample = sample[n:]
 	}
+	for int64(len(cut)) < least {
+		cut = append(cut, []int64{emptySlot})
+	}
 	return cut
+}
+
+// shuffle brings a sample into a random order.
+// PRIVACY: records lie in the first slots, so leaving one out moves all behind it by a slot. In a random order that cannot be told from
+// a slot that is empty: who shares a pass with whom has the same distribution either way, and the proof of a certified release is about
+// the latter. (docs/release.md)
+func shuffle(sample []int64, random io.Reader) error {
+	var word [drawBytes]byte
+	for last := uint64(len(sample)) - 1; last > 0 && last < uint64(len(sample)); last-- {
+		// Numbers below the largest multiple of what is left are even; others are drawn again.
+		choices := last + 1
+		for fair := false; !fair; {
+			if _, err := io.ReadFull(random, word[:]); err != nil {
+				return fmt.Errorf("shuffle: %w", err)
+			}
+			drawn := binary.LittleEndian.Uint64(word[:])
+			if fair = drawn < math.MaxUint64-math.MaxUint64%choices; fair {
+				sample[last], sample[drawn%choices] = sample[drawn%choices], sample[last]
+			}
+		}
+	}
+	return nil
 }

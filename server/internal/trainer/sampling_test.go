@@ -100,21 +100,54 @@ func TestPassesFollowFromTheSampledSlotsAlone(t *testing.T) {
 		sample   []int64
 		passSize int64
 		records  int64
+		least    int64
 		want     [][]int64
 	}{
-		{"no slot, no pass", nil, 4, 10, nil},
-		{"one pass", []int64{0, 3}, 4, 10, [][]int64{{0, 3}}},
-		{"a full pass", []int64{0, 1, 2, 3}, 4, 10, [][]int64{{0, 1, 2, 3}}},
-		{"a rest", []int64{0, 1, 2, 3, 4}, 4, 10, [][]int64{{0, 1, 2, 3}, {4}}},
-		{"empty slots take part", []int64{1, 9, 10, 11, 12}, 3, 10, [][]int64{{1, 9, -1}, {-1, -1}}},
-		{"as many passes with one record", []int64{1, 9, 10, 11, 12}, 3, 1, [][]int64{{-1, -1, -1}, {-1, -1}}},
-		{"one at a time", []int64{2, 5}, 1, 3, [][]int64{{2}, {-1}}},
+		{"no slot, no pass", nil, 4, 10, 0, nil},
+		{"one pass", []int64{0, 3}, 4, 10, 0, [][]int64{{0, 3}}},
+		{"a full pass", []int64{0, 1, 2, 3}, 4, 10, 0, [][]int64{{0, 1, 2, 3}}},
+		{"a rest", []int64{0, 1, 2, 3, 4}, 4, 10, 0, [][]int64{{0, 1, 2, 3}, {4}}},
+		{"in the order of the sample", []int64{4, 0, 2}, 2, 10, 0, [][]int64{{4, 0}, {2}}},
+		{"empty slots take part", []int64{1, 9, 10, 11, 12}, 3, 10, 0, [][]int64{{1, 9, -1}, {-1, -1}}},
+		{"as many passes with one record", []int64{1, 9, 10, 11, 12}, 3, 1, 0, [][]int64{{-1, -1, -1}, {-1, -1}}},
+		{"one at a time", []int64{2, 5}, 1, 3, 0, [][]int64{{2}, {-1}}},
+		{"in constant time", []int64{2, 5}, 1, 3, 4, [][]int64{{2}, {-1}, {-1}, {-1}}},
+		{"in constant time, of nothing", nil, 1, 3, 2, [][]int64{{-1}, {-1}}},
+		{"more than constant time has", []int64{0, 1, 2}, 1, 3, 2, [][]int64{{0}, {1}, {2}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := passes(slices.Clone(test.sample), test.passSize, test.records)
+			got := passes(slices.Clone(test.sample), test.passSize, test.records, test.least)
 			if !slices.EqualFunc(got, test.want, slices.Equal) {
 				t.Fatalf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestEveryOrderOfASampleIsAsProbable(t *testing.T) {
+	const draws = 48_000
+	seen := map[[4]int64]int{}
+	for range draws {
+		sample := []int64{2, 3, 5, 7}
+		if err := shuffle(sample, rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		seen[[4]int64(sample)]++
+	}
+	if len(seen) != 24 {
+		t.Fatalf("%d of 24 orders", len(seen))
+	}
+	for order, times := range seen {
+		if deviation := math.Sqrt(draws / 24); math.Abs(float64(times)-draws/24) > standardDeviations*deviation {
+			t.Errorf("%v: %d times of %d", order, times, draws)
+		}
+	}
+	for _, short := range [][]int64{nil, {4}} {
+		if err := shuffle(short, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := shuffle([]int64{1, 2}, bytes.NewReader(nil)); err == nil {
+		t.Error("shuffled without random numbers")
 	}
 }

@@ -15,6 +15,8 @@ func checkSettings(s *trainerv1.Settings) error {
 		return badRequest("slots, steps, batch size and pass size must be positive")
 	case !s.GetIncludeAll() && s.GetInclusionThreshold() == 0:
 		return badRequest("no slot would ever be sampled")
+	case !(s.GetLossBound() >= 0) || math.IsInf(s.GetLossBound(), 1):
+		return badRequest("the losses' bound must not be negative")
 	case s.GetOptimizer().GetKind() == nil:
 		return badRequest("no optimizer")
 	case s.GetPrivate() && !(positive(s.GetMaxGradNorm()) && positive(s.GetNoiseMultiplier())):
@@ -22,6 +24,10 @@ func checkSettings(s *trainerv1.Settings) error {
 		return badRequest("a private run needs a gradient norm and a noise multiplier above zero")
 	case !(s.GetLossBound() >= 0) || math.IsInf(s.GetLossBound(), 1):
 		return badRequest("the losses' bound must not be negative")
+	case s.GetPrivate() && !s.GetExact() && s.GetEta() == 0:
+		return badRequest("a certified release has an eta")
+	case s.GetPassesPerStep() < 0 || s.GetPassesPerStep() > s.GetSlots() || (s.GetPassesPerStep() > 0 && s.GetPassSize() != 1):
+		return badRequest("passes in constant time are of one record, and no more than slots")
 	case s.GetPrivate() && !(s.GetEta() >= 0 && s.GetEta() < 1):
 		return badRequest("eta must lie between 0 and 1")
 	}

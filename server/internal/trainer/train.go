@@ -35,6 +35,7 @@ type run struct {
 	trainer     Trainer
 	recordBytes int64
 	settings    *trainerv1.Settings
+	remembered  int // tensors of an optimizer that made a step
 }
 
 func (r *run) close() {
@@ -113,14 +114,18 @@ func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (
 	if err := run.program.Rehearse(run.settings.GetPassSize()); err != nil {
 		return err
 	}
-	if err := rehearseSteps(run); err != nil {
+	if err := p.rehearseSteps(run); err != nil {
 		return err
 	}
 	if run.trainer, err = run.program.Train(trainingOf(run.settings)); err != nil {
 		return err
 	}
 	if train.GetHasInitialWeights() {
-		if err := setWeights(run.trainer, files[1]); err != nil {
+		parameters, err := run.trainer.Parameters()
+		if err != nil {
+			return err
+		}
+		if err := setWeights(len(parameters), run.trainer.SetParameter, files[1]); err != nil {
 			return err
 		}
 	}
@@ -131,7 +136,7 @@ func (p *Process) rehearse(run *run, train *trainerv1.Train, files []*os.File) (
 const rehearsedSteps = 2
 
 // rehearseSteps makes steps with a trainer that is thrown away, on a record of zeros: what does not fit into memory shows here.
-func rehearseSteps(run *run) error {
+func (p *Process) rehearseSteps(run *run) error {
 	trainer, err := run.program.Train(trainingOf(run.settings))
 	if err != nil {
 		return err
@@ -150,7 +155,9 @@ func rehearseSteps(run *run) error {
 			return err
 		}
 	}
-	return nil
+	remembered, err := trainer.State()
+	run.remembered = len(remembered)
+	return errors.Join(err, p.checkStateFits(trainer, run.settings))
 }
 
 // checkOutputFits compares what will be written at the end with what the process may write.
@@ -169,45 +176,6 @@ func (p *Process) checkOutputFits(trainer Trainer) error {
 	}
 	if size > p.OutputLimitBytes {
 		return refuse(trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, "its trained parameters take %d bytes, far more than its program", size)
-	}
-	return nil
-}
-
-// records is what the run trains on.
-type records struct {
-	bytes  []byte
-	count  int64
-	output *os.File
-}
-
-func (p *Process) receiveRecords(run *run) (*records, error) {
-	var request trainerv1.ToTrainer
-	files, err := p.Seam.Receive(&request)
-	if err != nil {
-		return nil, err
-	}
-	data := request.GetData()
-	if data == nil || len(files) != 2 {
-		closeAll(files)
-		return nil, errors.New("expected the records and an output")
-	}
-	mapped, err := mapSealed(files[0])
-	files[0].Close()
-	if err == nil {
-		err = checkRecords(data, int64(len(mapped)), run)
-	}
-	if err != nil {
-		files[1].Close()
-		return nil, err
-	}
-	return &records{bytes: mapped, count: data.GetRecords(), output: files[1]}, nil
-}
-
-func checkRecords(data *trainerv1.Data, mappedBytes int64, run *run) error {
-	count := data.GetRecords()
-	if data.GetRecordBytes() != run.recordBytes || count < 1 || count > run.settings.GetSlots() ||
-		mappedBytes%run.recordBytes != 0 || mappedBytes/run.recordBytes != count {
-		return fmt.Errorf("records do not have the layout of the schema")
 	}
 	return nil
 }

@@ -1,13 +1,14 @@
 // Package trainer is what runs inside a trainer process: one role of the protocol, from the first frame to the last.
 //
 // The roles are intake, which turns an archive into a canonical program without any data near it; train, which builds a canonical program,
-// prepares a run, is given the records and trains; and probe, which tries to break out of the sandbox and reports.
+// prepares a run, is given the records and trains; test, which measures instead and gives one noised number; and probe, which tries to break out of the sandbox and reports.
 //
 // Invariants: a payload is parsed only if it is sealed against change and its digest is the announced one. No archive reaches a process that
 // is given records, and a program is judged by package program and by the engine before they are. The records are sampled
-// anew for every step, by a secure generator, empty slots like filled ones; every step of a private run is noised exactly once,
-// from a key that is drawn for this attempt and dies with it. Once the records were announced nothing leaves but coarse progress,
-// the noised parameters, or one bare fault.
+// anew for every step, by a secure generator, empty slots like filled ones; the samples of an epoch are durable before it begins, and an
+// attempt that goes on with it has the same. Every step of a private run is noised exactly once, from a key that is drawn for this attempt
+// and dies with it. Once the records were announced nothing leaves but states for the server to keep, coarse progress, the noised losses of
+// epochs, the noised parameters or a test's noised sum, or one bare fault.
 //
 // Non-goals: prices, budgets, queues and files are the server's. What libtorch does is behind Engine; one test double stands for it.
 package trainer
@@ -30,6 +31,7 @@ type Role string
 const (
 	Intake Role = "intake"
 	Train  Role = "train"
+	Test   Role = "test"
 	Probe  Role = "probe"
 )
 
@@ -54,6 +56,8 @@ func (p *Process) Run(role Role) error {
 		return p.answer(p.intake())
 	case Train:
 		return p.train()
+	case Test:
+		return p.test()
 	case Probe:
 		if err := p.Seam.Send(probed(sandbox.Probe(p.Parent))); err != nil {
 			return err

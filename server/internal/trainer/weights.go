@@ -11,8 +11,8 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 )
 
-// setWeights begins a run where an earlier one ended.
-func setWeights(trainer Trainer, file *os.File) error {
+// setWeights gives a model of so many trainable parameters the weights of an earlier run.
+func setWeights(parameters int, set func(safetensors.Tensor) error, file *os.File) error {
 	mapped, err := mapSealed(file)
 	if err != nil {
 		return err
@@ -21,15 +21,11 @@ func setWeights(trainer Trainer, file *os.File) error {
 	if err != nil {
 		return refuse(trainerv1.Fault_CODE_BAD_WEIGHTS, "the weights to go on from cannot be read")
 	}
-	parameters, err := trainer.Parameters()
-	if err != nil {
-		return err
-	}
-	if len(weights) != len(parameters) {
-		return refuse(trainerv1.Fault_CODE_BAD_WEIGHTS, "the weights to go on from have %d tensors, the model has %d", len(weights), len(parameters))
+	if len(weights) != parameters {
+		return refuse(trainerv1.Fault_CODE_BAD_WEIGHTS, "the weights to go on from have %d tensors, the model has %d", len(weights), parameters)
 	}
 	for _, tensor := range weights {
-		if err := trainer.SetParameter(tensor); err != nil {
+		if err := set(tensor); err != nil {
 			return refuse(trainerv1.Fault_CODE_BAD_WEIGHTS, "the weights to go on from do not fit parameter %s", tensor.Name)
 		}
 	}

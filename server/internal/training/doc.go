@@ -5,7 +5,10 @@
 //	Start    the ledger reserves the whole charge; only then is the run known and queued
 //	prepare  a trainer is up, sandboxed, with the model and without data; a failure here releases the charge
 //	give     the ledger records that the data are given; from here on nothing is ever released
-//	train    the trainer has the records; every failure is one and the same to the scientist
+//	train    the trainer has the records; before each epoch its state is durable, the samples of its steps included, and what is told of the
+//	         epoch before is told only then
+//	repeat   an attempt that ends without a result is repeated from the last state, with its samples, under fresh keys: once, then when the
+//	         owner of the dataset approves. A server that died counts like a trainer that did
 //	seal     the weights lie encrypted in a blob, their digest in the run's row
 //	settle   the ledger records "completed"; only then is the run completed and may its weights leave
 //

@@ -40,7 +40,8 @@ func (s *Service) endWithData(ctx context.Context, l *live) {
 	if err := s.Budget.Settle(row.DatasetID, row.ID, outcome); err != nil {
 		s.Log.ErrorContext(ctx, "cannot settle a run; it stays charged", "run", row.ID, "error", err)
 	}
-	s.forgetWeights(ctx, &row)
+	s.forgetResults(ctx, &row)
+	s.forgetState(ctx, &row)
 	s.Log.InfoContext(ctx, "run ended after it had the data", "run", row.ID, "status", statusOf(row).String())
 	s.end(ctx, l, row)
 }
@@ -72,12 +73,18 @@ func (s *Service) record(ctx context.Context, l *live, row storage.RunRow) bool 
 	return err == nil
 }
 
-// forgetWeights removes weights that will never be released.
-func (s *Service) forgetWeights(ctx context.Context, row *storage.RunRow) {
+// forgetResults removes what will never be released: weights, a test's result, and the loss of an epoch that was not followed by a state.
+func (s *Service) forgetResults(ctx context.Context, row *storage.RunRow) {
 	if err := s.Store.DeleteBlob(weightsKind, row.ID); err != nil {
 		s.Log.ErrorContext(ctx, "cannot remove the weights of a failed run", "run", row.ID, "error", err)
 	}
-	row.WeightsSHA256, row.WeightsBytes = nil, 0
+	forgetUnfollowed(row)
+}
+
+// forgetUnfollowed takes the same out of the row. The state is forgotten after it.
+func forgetUnfollowed(row *storage.RunRow) {
+	row.WeightsSHA256, row.WeightsBytes, row.Result = nil, 0, nil
+	row.History = followed(*row)
 }
 
 // loggable is an error of a run that never had the data, for the log.

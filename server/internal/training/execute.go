@@ -5,16 +5,14 @@ import (
 	"errors"
 	"os"
 
-	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-// execute brings a run that was taken from the queue to its end.
+// execute brings a run that was taken from the queue to its end, or to where it waits for the dataset's owner.
 func (s *Service) execute(ctx context.Context, l *live) {
-	defer s.leave(ctx, l)
 	serving := ctx
 	ctx, interrupt := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer interrupt(nil)
@@ -23,47 +21,54 @@ func (s *Service) execute(ctx context.Context, l *live) {
 	}
 	// A server that stops says so, rather than only that a context ended.
 	defer context.AfterFunc(serving, func() { interrupt(errStopping) })()
-	equipped, err := s.prepare(ctx, l)
-	if err != nil {
-		s.endBeforeData(ctx, l, err)
+	verdict := again
+	for verdict == again {
+		verdict = s.attempt(serving, ctx, l, interrupt)
+	}
+	if verdict == waits {
+		s.await(serving, ctx, l)
 		return
 	}
-	defer equipped.close()
-	// Whatever ended the run by now ends it without a charge. The server's stop is looked at itself: its interruption may be on its way.
-	if serving.Err() != nil {
-		interrupt(errStopping)
-	}
-	if err := ctx.Err(); err != nil {
-		s.endBeforeData(ctx, l, err)
-		return
-	}
-	// PRIVACY: money first. The record that the data are given is on disk before the descriptor is sent.
-	if err := s.Budget.DataGiven(l.row.DatasetID, l.row.ID); errors.Is(err, ledger.ErrLimited) {
-		s.endBeforeData(ctx, l, err)
-		return
-	} else if err != nil {
-		s.endUncertain(ctx, l, err)
-		return
-	}
-	s.trainWithData(ctx, l, equipped)
+	s.leave(serving, l)
 }
 
-// equipment is all that a run needs, gathered before the data are given.
+// equipment is all that an attempt needs, gathered before the data are given.
 type equipment struct {
-	trainer Trainer
 	records dataset.Records
+	tester  Tester // of a test, which needs nothing else
+
+	trainer Trainer // of a training run
 	output  *os.File
+	resumed *os.File // the state that the attempt goes on from; nil: it begins anew
+	states  *states
 }
 
 func (e *equipment) close() {
-	for _, file := range []*os.File{e.records.File, e.output} {
+	for _, file := range []*os.File{e.records.File, e.output, e.resumed} {
 		if file != nil {
 			file.Close()
 		}
 	}
-	if e.trainer != nil {
-		_ = e.trainer.Close() // how it ended is known from Run
+	if e.states != nil {
+		e.states.close()
 	}
+	if p := e.process(); p != nil {
+		_ = p.Close() // how it ended is known from Run
+	}
+}
+
+// process is the sandboxed process, nil while there is none.
+func (e *equipment) process() interface {
+	Ended() <-chan struct{}
+	Close() error
+} {
+	switch {
+	case e.tester != nil:
+		return e.tester
+	case e.trainer != nil:
+		return e.trainer
+	}
+	return nil
 }
 
 // prepare gathers the equipment. Whatever fails here costs nothing.
@@ -77,94 +82,114 @@ func (s *Service) prepare(ctx context.Context, l *live) (_ *equipment, err error
 			e.close()
 		}
 	}()
-	program, err := s.Models.Open(ctx, l.order.model)
-	if err != nil {
-		return nil, err
-	}
-	defer program.Close()
-	var initial *os.File
-	if from := l.order.continued; from != nil {
-		if initial, err = s.Store.BlobMemfd(ctx, weightsKind, from.ID, from.WeightsSHA256); err != nil {
-			return nil, err
-		}
-		defer initial.Close()
-	}
-	if e.trainer, err = s.Launcher.Prepare(ctx, l.order.train, program, initial); err != nil {
+	if err := s.startProcess(ctx, l, e); err != nil {
 		return nil, err
 	}
 	if e.records, err = s.Datasets.OpenRecords(ctx, l.order.dataset.GetId()); err != nil {
 		return nil, err
 	}
-	if e.output, err = storage.NewMemfd("weights"); err != nil {
-		return nil, err
+	if e.trainer != nil {
+		if err := s.openFiles(ctx, l, e); err != nil {
+			return nil, err
+		}
 	}
 	select {
-	case <-e.trainer.Ended(): // memory that decrypting took, it may have lacked
+	case <-e.process().Ended(): // memory that decrypting took, it may have lacked
 		return nil, errTrainerGone
 	default:
 		return e, ctx.Err()
 	}
 }
 
-// trainWithData gives the trainer the records and sees the run to its end. The run stays charged whatever happens here.
-func (s *Service) trainWithData(ctx context.Context, l *live, e *equipment) {
+// startProcess has a process prepared that has no data.
+func (s *Service) startProcess(ctx context.Context, l *live, e *equipment) error {
+	program, err := s.Models.Open(ctx, l.order.model)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	var initial *os.File
+	train := told(l)
+	if from := l.order.continued; train.GetHasInitialWeights() || l.order.test.GetHasWeights() {
+		if initial, err = s.Store.BlobMemfd(ctx, weightsKind, from.ID, from.WeightsSHA256); err != nil {
+			return err
+		}
+		defer initial.Close()
+	}
+	if l.order.test != nil {
+		e.tester, err = s.Launcher.PrepareTest(ctx, l.order.test, program, initial)
+	} else {
+		e.trainer, err = s.Launcher.Prepare(ctx, train, program, initial)
+	}
+	return err
+}
+
+// openFiles opens what a trainer writes into, and the state that it goes on from.
+func (s *Service) openFiles(ctx context.Context, l *live, e *equipment) (err error) {
+	if e.output, err = storage.NewMemfd("weights"); err != nil {
+		return err
+	}
+	if e.states, err = s.newStates(l); err != nil {
+		return err
+	}
+	if row := l.state(); row.StateID != "" {
+		e.resumed, err = s.Store.BlobMemfd(ctx, stateKind, row.StateID, row.StateSHA256)
+	}
+	return err
+}
+
+// trainWithData gives the trainer the records and sees the attempt to its end. The run stays charged whatever happens here.
+func (s *Service) trainWithData(ctx context.Context, l *live, e *equipment) verdict {
 	row := l.state()
-	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_RUNNING)
-	s.record(ctx, l, row)
-	data := &trainerv1.Data{Records: e.records.Count, RecordBytes: e.records.RecordBytes}
-	finished, err := e.trainer.Run(ctx, data, e.records.File, e.output, s.follow(l))
+	data, files := dataOf(row, e)
+	finished, err := e.trainer.Run(ctx, data, files, e.states.hear, e.states.keep)
 	closeErr := e.trainer.Close() // it is gone before its output is read
 	if err = errors.Join(err, closeErr); err != nil {
-		s.endWithData(ctx, l)
-		return
+		return s.ended(ctx, l)
 	}
-	// The trainer has finished: an interruption from here on comes too late, and the weights are kept.
+	if err := s.keepWeights(ctx, l, e, finished.GetOutputBytes()); err != nil {
+		s.forgetResults(ctx, &row) // the next attempt's have the same name
+		return s.ended(ctx, l)
+	}
+	return s.complete(ctx, l)
+}
+
+// complete ends a run of which all that it gives is kept: an interruption from here on comes too late.
+func (s *Service) complete(ctx context.Context, l *live) verdict {
 	ctx = context.WithoutCancel(ctx)
-	if err := s.keepWeights(ctx, l, e.output, finished.GetOutputBytes()); err != nil {
-		s.endWithData(ctx, l)
-		return
-	}
+	row := l.state()
 	if err := s.Budget.Settle(row.DatasetID, row.ID, ledger.OutcomeCompleted); err != nil {
-		s.Log.ErrorContext(ctx, "cannot settle a completed run; its weights stay here", "run", row.ID, "error", err)
+		s.Log.ErrorContext(ctx, "cannot settle a completed run; what it gave stays here", "run", row.ID, "error", err)
 		s.endWithData(ctx, l)
-		return
+		return over
 	}
-	row = l.state()
 	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_COMPLETED)
 	row.StepsDone = l.order.plan.GetSteps()
 	row.EpochsDone = int64(len(l.order.train.GetSettings().GetEpochEnds()))
+	s.forgetState(ctx, &row)
 	s.Log.InfoContext(ctx, "run completed", "run", row.ID)
 	s.end(ctx, l, row)
+	return over
 }
 
-// keepWeights checks and seals the output, and records where it lies. The weights do not leave yet.
-func (s *Service) keepWeights(ctx context.Context, l *live, output *os.File, outputBytes int64) error {
-	if err := storage.SealMemfd(output); err != nil {
+// keepWeights checks and seals the output, and records where it lies. Neither the weights nor the last epoch's loss leave yet.
+func (s *Service) keepWeights(ctx context.Context, l *live, e *equipment, outputBytes int64) error {
+	if err := storage.SealMemfd(e.output); err != nil {
 		return err
 	}
-	trained, err := readOutput(output, outputBytes, l.order.model.Report.GetParameters())
+	trained, err := readOutput(e.output, outputBytes, l.order.model.Report.GetParameters())
 	if err != nil {
 		return err
 	}
 	row := l.state()
-	if row.WeightsSHA256, row.WeightsBytes, err = sealWeights(s.Store, row.ID, output, trained); err != nil {
+	ctx = context.WithoutCancel(ctx) // the trainer has finished: an interruption comes too late
+	if row.WeightsSHA256, row.WeightsBytes, err = sealWeights(s.Store, row.ID, e.output, trained); err != nil {
 		return err
 	}
+	row.History = e.states.withPending(row.History)
 	if err := s.Store.UpdateRun(ctx, row); err != nil {
 		return err
 	}
 	l.show(row)
 	return nil
-}
-
-// follow shows a trainer's progress, coarsely.
-func (s *Service) follow(l *live) func(*trainerv1.Progress) {
-	seen := coarse{steps: l.order.plan.GetSteps(), epochEnds: l.order.train.GetSettings().GetEpochEnds(), interval: s.ProgressInterval}
-	return func(progress *trainerv1.Progress) {
-		if steps, epochs, changed := seen.tell(progress.GetStepsDone(), s.Now()); changed {
-			row := l.state()
-			row.StepsDone, row.EpochsDone = steps, epochs
-			l.show(row)
-		}
-	}
 }

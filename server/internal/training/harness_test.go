@@ -209,7 +209,9 @@ func (w *world) insertModel(author, onDataset string) string {
 	err = w.store.InsertModel(w.t.Context(), storage.ModelRow{
 		ID: id, Owner: author, DatasetID: onDataset, Loss: "cross_entropy", CreatedUnixMS: 1, BlobSHA256: digest, BlobBytes: size,
 		Program: encode(&trainerv1.Program{PayloadSha256: digest, PayloadBytes: size, Schema: schema, Loss: "cross_entropy"}),
-		Report:  encode(&bastionlabv1.CapabilityReport{Parameters: parameters, ProgramSha256: digest}),
+		Report: encode(&bastionlabv1.CapabilityReport{
+			Parameters: parameters, ProgramSha256: digest, Outputs: []*bastionlabv1.TensorSpec{{Name: "output", Shape: []int64{1, 4}}},
+		}),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -241,10 +243,36 @@ func (w *world) start(user string, r *bastionlabv1.TrainingRequest) *bastionlabv
 // wait watches a run to its end.
 func (w *world) wait(id string) *bastionlabv1.Run {
 	w.t.Helper()
+	last := w.rest(id)
+	if last.GetEndedUnixMs() == 0 {
+		w.t.Fatalf("it has not ended: %v", last)
+	}
+	return last
+}
+
+// waitForOwner watches a run until it waits for the owner of its dataset.
+func (w *world) waitForOwner(id string) *bastionlabv1.Run {
+	w.t.Helper()
+	last := w.rest(id)
+	if last.GetStatus() != waiting {
+		w.t.Fatalf("it does not wait: %v", last)
+	}
+	return last
+}
+
+// rest watches a run until it has ended or waits for the owner.
+func (w *world) rest(id string) (last *bastionlabv1.Run) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	var last *bastionlabv1.Run
-	if err := w.Watch(ctx, scientist, id, func(run *bastionlabv1.Run) error { last = run; return nil }); err != nil {
+	stop := errors.New("it waits")
+	err := w.Watch(ctx, scientist, id, func(run *bastionlabv1.Run) error {
+		if last = run; run.GetStatus() == waiting {
+			return stop
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, stop) {
 		w.t.Fatalf("watch: %v (last seen %v)", err, last)
 	}
 	return last

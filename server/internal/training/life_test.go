@@ -22,6 +22,7 @@ const (
 	cancelled = bastionlabv1.RunStatus_RUN_STATUS_CANCELLED
 	queued    = bastionlabv1.RunStatus_RUN_STATUS_QUEUED
 	running   = bastionlabv1.RunStatus_RUN_STATUS_RUNNING
+	waiting   = bastionlabv1.RunStatus_RUN_STATUS_WAITING
 
 	spentTwoOfSix = "eps 2 of the limit 6"
 )
@@ -139,7 +140,7 @@ func TestATrainerThatDiesBeforeTheDataCostsNothing(t *testing.T) {
 	w.expectSpent(d, 0)
 }
 
-// PRIVACY: however a run fails once it has the data, the scientist reads one and the same, and nothing of what the trainer said.
+// PRIVACY: however attempts at a run fail once it has the data, the scientist reads one and the same, and nothing of what the trainer said.
 func TestEveryFailureWithTheDataReadsTheSame(t *testing.T) {
 	for name, misbehave := range map[string]func(context.Context, *fakeTrainer) error{
 		"error": func(context.Context, *fakeTrainer) error { return errors.New(planted) },
@@ -182,8 +183,15 @@ func TestEveryFailureWithTheDataReadsTheSame(t *testing.T) {
 			w := newWorld(t)
 			d := w.upload(6)
 			w.trainer.run = misbehave
-			run := w.wait(w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId())
-			expectRun(t, run, failed, failureWithData, spentTwoOfSix)
+			run := w.waitForOwner(w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId())
+			if run.GetFailure() != "" || run.GetSpent() != spentTwoOfSix || run.GetInterruptions() != 0 || run.GetStepsDone() != 0 || w.trainer.runs() != 2 {
+				t.Errorf("after %d attempts the run is %v", w.trainer.runs(), run)
+			}
+			if _, err := w.Deny(t.Context(), owner, run.GetId(), "no"); err != nil {
+				t.Fatal(err)
+			}
+			run = w.wait(run.GetId())
+			expectRun(t, run, failed, failureDenied, spentTwoOfSix)
 			w.expectSpent(d, 2)
 			_, err := w.Weights(t.Context(), scientist, run.GetId())
 			expectRefusal(t, err, refusal.InvalidArgument, "only a completed run has weights")
@@ -236,7 +244,7 @@ func TestARunGoesOnFromItsAuthorsCompletedRun(t *testing.T) {
 	}
 
 	w.trainer.run = func(context.Context, *fakeTrainer) error { return errors.New("it dies") }
-	dead := w.wait(w.start(scientist, request(m, d, 1)).GetId())
+	dead := w.waitForOwner(w.start(scientist, request(m, d, 1)).GetId())
 	for name, test := range map[string]struct {
 		user, model, run string
 		kind             refusal.Kind

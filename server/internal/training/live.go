@@ -21,7 +21,10 @@ type live struct {
 	cause error
 	ended chan struct{}
 
-	owed bool // its end is shown and not written; of whoever executes it
+	// Of whoever executes it:
+	dataGiven bool           // in an attempt of before, perhaps of the last server
+	owed      bool           // its end is shown and not written
+	paused    storage.RunRow // as it will wait for the owner of its dataset
 }
 
 func newLive(row storage.RunRow, o order) *live {
@@ -45,6 +48,20 @@ func (l *live) stop(cause error) {
 	} else if l.cause == nil {
 		l.cause = cause
 	}
+}
+
+// pause marks the run as executed by nobody.
+func (l *live) pause(executed context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.interrupt, l.cause = nil, context.Cause(executed)
+}
+
+// interrupted says whether an interruption came while nobody executed the run.
+func (l *live) interrupted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.interrupt == nil && l.cause != nil
 }
 
 // state is the run as it is now.

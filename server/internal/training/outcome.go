@@ -32,7 +32,10 @@ const (
 
 // failureWithData is the one text after the data were given.
 // PRIVACY: whether a trainer died, stalled, wrote rubbish or was interrupted may depend on records, so all of it reads the same.
-const failureWithData = "the run ended without weights after it had the data; why is not told, because the reason may depend on records"
+const failureWithData = "the run ended without a result after it had the data; why is not told, because the reason may depend on records"
+
+// failureDenied is what the author reads where the owner of the dataset did not approve another attempt.
+const failureDenied = "the run was interrupted, and the owner of its dataset did not approve another attempt"
 
 // failureBeforeData picks the text for an error of a run that never had the data. What a launcher says by itself is a list of its own:
 // TrainingFailed, which tells what to do next. What it quotes from the model is not shown to others.
@@ -77,7 +80,7 @@ func endedStatus(ctx context.Context) bastionlabv1.RunStatus {
 func spentText(plan *bastionlabv1.Plan, limit accounting.Epsilon) string {
 	switch {
 	case !plan.GetPrivate():
-		return "everything: it trained without noise, and the dataset's account counts as infinite"
+		return "everything: it ran without noise, and the dataset's account counts as infinite"
 	case plan.GetUnlimited():
 		return fmt.Sprintf("eps %s; the dataset has no limit", accounting.Epsilon(plan.GetEpsilonNano()))
 	default:

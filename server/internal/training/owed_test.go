@@ -2,6 +2,7 @@ package training
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,14 +11,19 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
+// openRaw opens the database beside the server.
+func openRaw(dir string) (*sql.DB, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	if err != nil || len(files) != 1 {
+		return nil, fmt.Errorf("%v, %w", files, err)
+	}
+	return sql.Open("sqlite", "file:"+files[0]+"?_pragma=busy_timeout(10000)")
+}
+
 // jam makes every update of a run fail, as a full disk does; release makes them work again.
 func (w *world) jam() (release func()) {
 	w.t.Helper()
-	files, err := filepath.Glob(filepath.Join(w.dir, "*.db"))
-	if err != nil || len(files) != 1 {
-		w.t.Fatalf("%v, %v", files, err)
-	}
-	db, err := sql.Open("sqlite", "file:"+files[0]+"?_pragma=busy_timeout(10000)")
+	db, err := openRaw(w.dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}

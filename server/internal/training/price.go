@@ -8,7 +8,9 @@ import (
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -19,39 +21,59 @@ type order struct {
 	continued *storage.RunRow // whose weights it starts from, or nil
 	dataset   *bastionlabv1.Dataset
 	limit     accounting.Epsilon // of the moment; 0: none
-	plan      *bastionlabv1.Plan
-	train     *trainerv1.Train
+	priced    planning.Plan
+	plan      *bastionlabv1.Plan // the same, as people see it
+	train     *trainerv1.Train   // nil for a test
+	test      *trainerv1.Test    // nil for a training run
+}
+
+// lossError is planning.Plan.LossError of the plan as people saw it: it outlives a server.
+func (o order) lossError(steps int64) float64 {
+	return planning.Plan{
+		NoiseMultiplier: o.plan.GetNoiseMultiplier(), Eta: o.plan.GetEta(), LossBound: o.plan.GetLossBound(), BatchSize: o.plan.GetBatchSize(),
+	}.LossError(steps)
 }
 
 func (o order) epsilon() accounting.Epsilon { return accounting.Epsilon(o.plan.GetEpsilonNano()) }
 
 // price finds what the request names and prices it at this moment's budget.
 func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (order, error) {
-	m, err := s.Models.Get(ctx, user, request.GetModelId())
+	o, err := s.named(ctx, user, request.GetModelId(), request.GetDatasetId(), request.GetContinueRunId())
 	if err != nil {
 		return order{}, err
 	}
-	on, err := s.Datasets.Get(ctx, user, request.GetDatasetId())
-	if err != nil {
+	err = s.atTheMoment(ctx, user, &o, func(account ledger.Account) error { return s.quote(ctx, request, &o, account) })
+	return o, err
+}
+
+// named finds the model, the dataset and the run whose weights are to be used.
+func (s *Service) named(ctx context.Context, user, modelID, datasetID, runID string) (o order, err error) {
+	if o.model, err = s.Models.Get(ctx, user, modelID); err != nil {
 		return order{}, err
 	}
-	if !proto.Equal(on.GetSchema(), m.Program.GetSchema()) {
+	if o.dataset, err = s.Datasets.Get(ctx, user, datasetID); err != nil {
+		return order{}, err
+	}
+	if !proto.Equal(o.dataset.GetSchema(), o.model.Program.GetSchema()) {
 		return order{}, refusal.New(refusal.InvalidArgument, "upload the model again for this dataset", "the model was checked against a dataset of another schema")
 	}
-	continued, err := s.continued(ctx, user, request.GetContinueRunId(), m)
-	if err != nil {
-		return order{}, err
-	}
+	o.continued, err = s.continued(ctx, user, runID, o.model)
+	return o, err
+}
+
+// atTheMoment prices an order at the budget that there is when the user's turn has come.
+func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote func(ledger.Account) error) error {
 	leave, err := s.pricing.enter(ctx, user)
 	if err != nil {
-		return order{}, err
+		return err
 	}
 	defer leave()
-	account, err := s.Budget.Account(on.GetId()) // now, not when the wait began
+	account, err := s.Budget.Account(o.dataset.GetId()) // now, not when the wait began
 	if err != nil {
-		return order{}, err
+		return err
 	}
-	return s.quote(ctx, request, m, continued, on, account)
+	o.limit = account.Limit
+	return quote(account)
 }
 
 // continued finds the run whose weights the new one starts from.
@@ -69,8 +91,8 @@ func (s *Service) continued(ctx context.Context, user, id string, m model.Model)
 		return nil, refusal.New(refusal.PermissionDenied, "go on from a run of your own", "only its author goes on from a run's weights")
 	case row.ModelID != m.ID:
 		what = "the run to go on from trained another model"
-	case statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED:
-		what = "the run to go on from has no weights: it did not complete"
+	case statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED || len(row.WeightsSHA256) == 0:
+		what = "the run to go on from has no weights: it did not complete, or it was a test"
 	default:
 		return &row, nil
 	}

@@ -13,7 +13,7 @@ func (s *Service) admit(l *live) error {
 	if s.stopping {
 		return refusal.New(refusal.Unavailable, "start the run again when the server is back", "the server is stopping")
 	}
-	if len(s.lives) >= s.MaxQueued {
+	if len(s.lives)-len(s.waiting) >= s.MaxQueued {
 		return refusal.New(refusal.Unavailable, "try again when one of them has ended", "%d runs are queued, and the server takes no more", s.MaxQueued)
 	}
 	s.lives[l.row.ID] = l
@@ -23,6 +23,9 @@ func (s *Service) admit(l *live) error {
 // maxRunsOf is how many runs one scientist may have here, ended ones too: each is kept and told of. It is far more than one person trains.
 const maxRunsOf = 10_000
 
+// maxWaitingOf is how many runs of one scientist may wait for owners: they hold no place in the queue.
+const maxWaitingOf = 20
+
 // mayStart refuses one run too many of one scientist.
 func (s *Service) mayStart(ctx context.Context, user string) error {
 	count, err := s.Store.CountRuns(ctx, user)
@@ -31,6 +34,9 @@ func (s *Service) mayStart(ctx context.Context, user string) error {
 	}
 	if count >= s.maxRunsOf {
 		return refusal.New(refusal.Unavailable, "ask the server's operator what to do", "you have started %d runs here, and the server keeps no more of one scientist", count)
+	}
+	if s.waitingOf(user) >= maxWaitingOf {
+		return refusal.New(refusal.Unavailable, "ask their datasets' owners to decide, or cancel some", "%d of your runs wait for the owners of their datasets", maxWaitingOf)
 	}
 	return nil
 }
@@ -85,7 +91,7 @@ func (s *Service) signal() {
 	}
 }
 
-// withdraw takes a run out of the queue and says whether it was there.
+// withdraw takes a run out of the queue, or from those that wait for an owner, and says whether it was there.
 func (s *Service) withdraw(l *live) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +101,7 @@ func (s *Service) withdraw(l *live) bool {
 			return true
 		}
 	}
-	return false
+	return s.unwait(l)
 }
 
 // drop forgets a run that has ended or was never charged.

@@ -7,18 +7,16 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
-	"github.com/bastionlab/bastionlab/server/internal/model"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
-	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 // quote prices a request whose parts were found, and says what a trainer will be told.
-func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingRequest, m model.Model, continued *storage.RunRow, on *bastionlabv1.Dataset, account ledger.Account) (order, error) {
+func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingRequest, o *order, account ledger.Account) error {
 	if err := checkRequest(request); err != nil {
-		return order{}, err
+		return err
 	}
 	priced, err := planning.Price(planning.Request{
-		Declared:     on.GetDeclaredSamples(),
+		Declared:     o.dataset.GetDeclaredSamples(),
 		Limit:        account.Limit,
 		DatasetDelta: account.Delta,
 		Spent:        account.Spent,
@@ -32,28 +30,32 @@ func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingReque
 		MaxGradNorm:  request.GetMaxGradNorm(),
 		LearningRate: learningRate(request.GetOptimizer()),
 		Metrics:      request.GetMetrics(),
+		Loss:         o.model.Program.GetLoss(),
+		Classes:      classes(o.model.Report),
 		Release:      request.GetRelease(),
 		ConstantTime: request.GetConstantTime(),
 		Device:       request.GetDevice(),
-		Trainable:    trainableCount(m.Report),
-		Parameters:   parameterCount(m.Report),
+		Trainable:    trainableCount(o.model.Report),
+		Parameters:   parameterCount(o.model.Report),
 		Accountant:   accountant{ctx.Err, s.known},
 	})
 	if err != nil {
-		return order{}, err
+		return err
 	}
-	charge, err := planning.Charge(priced, on.GetId(), m.Program.GetPayloadSha256())
-	if err != nil {
-		return order{}, err
+	if o.plan, err = planOf(priced, o); err != nil {
+		return err
 	}
-	return order{
-		model: m, continued: continued, dataset: on, limit: account.Limit,
-		plan:  planOf(priced, charge),
-		train: s.trainOf(priced, request, m, continued, on.GetDeclaredSamples()),
-	}, nil
+	o.priced = priced
+	o.train = s.trainOf(priced, request, o)
+	return nil
 }
 
-func planOf(priced planning.Plan, charge []byte) *bastionlabv1.Plan {
+// planOf is what people see of a price, and what is charged.
+func planOf(priced planning.Plan, o *order) (*bastionlabv1.Plan, error) {
+	charge, err := planning.Charge(priced, o.dataset.GetId(), o.model.Program.GetPayloadSha256())
+	if err != nil {
+		return nil, err
+	}
 	return &bastionlabv1.Plan{
 		NoiseMultiplier:    priced.NoiseMultiplier,
 		SampleRate:         priced.SampleRate,
@@ -68,19 +70,23 @@ func planOf(priced planning.Plan, charge []byte) *bastionlabv1.Plan {
 		ReleaseMode:        priced.ReleaseMode,
 		GridExponent:       int32(priced.GridExponent),
 		GridError:          priced.GridError,
+		PassesPerStep:      priced.PassesPerStep,
 		Eta:                priced.Eta,
 		Seconds:            priced.Seconds,
 		Warnings:           priced.Warnings,
 		NbEpochs:           priced.Epochs,
 		Charge:             charge,
 		Unlimited:          priced.Unlimited,
-	}
+		LossBound:          priced.LossBound,
+		Metric:             priced.Metric,
+	}, nil
 }
 
-func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRequest, m model.Model, continued *storage.RunRow, declared int64) *trainerv1.Train {
+func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRequest, o *order) *trainerv1.Train {
+	declared := o.dataset.GetDeclaredSamples()
 	threshold, all := accounting.InclusionThreshold(priced.SampleRate)
 	return &trainerv1.Train{
-		Program: m.Program,
+		Program: o.model.Program,
 		Settings: &trainerv1.Settings{
 			Private:            priced.Private,
 			MaxGradNorm:        priced.MaxGradNorm,
@@ -93,12 +99,14 @@ func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRe
 			BatchSize:          priced.BatchSize,
 			PassSize:           min(priced.MaxBatchSize, declared), // a pass never holds more than every slot
 			Optimizer:          request.GetOptimizer(),
+			PassesPerStep:      priced.PassesPerStep,
 			Exact:              priced.ReleaseMode == planning.ReleaseExact,
 			GridExponent:       int32(priced.GridExponent),
 			Eta:                priced.Eta,
 			Threads:            int32(s.Threads),
+			LossBound:          priced.LossBound,
 		},
-		HasInitialWeights: continued != nil,
+		HasInitialWeights: o.continued != nil,
 	}
 }
 
@@ -121,6 +129,17 @@ func parameterCount(report *bastionlabv1.CapabilityReport) (count int64) {
 		count += numbersOf(parameter)
 	}
 	return count
+}
+
+// classes is the last dimension of the model's output, 0 where it is not known.
+// SECURITY: the shape is the word of a process that read a stranger's archive. No privacy claim rests on it: see planning.
+func classes(report *bastionlabv1.CapabilityReport) int64 {
+	outputs := report.GetOutputs()
+	if len(outputs) == 0 || len(outputs[0].GetShape()) == 0 {
+		return 0
+	}
+	shape := outputs[0].GetShape()
+	return shape[len(shape)-1]
 }
 
 // trainableCount is how many of them a run trains.

@@ -124,8 +124,8 @@ func (s *Service) Weights(ctx context.Context, user, id string) (Weights, error)
 		return Weights{}, refusal.New(refusal.PermissionDenied, "ask the run's author", "only its author takes a run's weights home")
 	}
 	// PRIVACY: "completed" is written after the ledger settled the run, and by nothing else.
-	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
-		return Weights{}, refusal.New(refusal.InvalidArgument, "wait for a completed run", "only a completed run has weights")
+	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED || len(row.WeightsSHA256) == 0 {
+		return Weights{}, refusal.New(refusal.InvalidArgument, "wait for a completed run", "only a completed run has weights, and a test has none")
 	}
 	file, err := s.Store.OpenBlob(weightsKind, row.ID)
 	if err != nil {
@@ -164,7 +164,19 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 	if err := proto.Unmarshal(row.Plan, plan); err != nil {
 		return nil, fmt.Errorf("decode the plan of a run: %w", err)
 	}
-	return &bastionlabv1.Run{
+	history, err := shownHistory(row)
+	if err != nil {
+		return nil, err
+	}
+	var result *bastionlabv1.TestResult
+	// PRIVACY: "completed" is written after the ledger settled the run, and by nothing else.
+	if len(row.Result) > 0 && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+		result = &bastionlabv1.TestResult{}
+		if err := proto.Unmarshal(row.Result, result); err != nil {
+			return nil, fmt.Errorf("decode a test's result: %w", err)
+		}
+	}
+	run := &bastionlabv1.Run{
 		Id:            row.ID,
 		ModelId:       row.ModelID,
 		DatasetId:     row.DatasetID,
@@ -180,5 +192,13 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 		EpochsDone:    row.EpochsDone,
 		Scientist:     row.Scientist,
 		Mine:          row.Scientist == user,
-	}, nil
+		History:       history,
+		Result:        result,
+		Denial:        row.Denial,
+	}
+	if row.DatasetOwner == user {
+		run.Interruptions = row.Interruptions
+		run.Decides = statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_WAITING
+	}
+	return run, nil
 }

@@ -11,19 +11,38 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-// Recover ends what the last server left unfinished, by what the ledger says: a charge whose run never had the data is released, any other
-// stays. It runs before anything can start.
+// Recover goes on with, or ends, what the last server left unfinished, by what the ledger says: a charge whose run never had the data is
+// released, any other stays; a run that had the data is attempted again from its last state, or waits for the owner of its dataset. It runs
+// before anything can start.
 func (s *Service) Recover(ctx context.Context) error {
-	for _, run := range s.Budget.Unsettled() {
-		if err := s.closeCharge(run); err != nil {
-			return fmt.Errorf("recover a run's charge: %w", err)
-		}
-	}
 	rows, err := s.Store.UnfinishedRuns(ctx)
 	if err != nil {
 		return err
 	}
+	given := map[string]bool{}
+	for _, run := range s.Budget.Unsettled() {
+		given[run.Run] = run.DataGiven
+	}
+	resumed, left := map[string]bool{}, []storage.RunRow(nil)
 	for _, row := range rows {
+		if given[row.ID] {
+			if resumed[row.ID], err = s.resume(ctx, row.ID); err != nil {
+				return fmt.Errorf("recover a run: %w", err)
+			}
+		}
+		if !resumed[row.ID] {
+			left = append(left, row)
+		}
+	}
+	for _, run := range s.Budget.Unsettled() {
+		if resumed[run.Run] {
+			continue
+		}
+		if err := s.closeCharge(run); err != nil {
+			return fmt.Errorf("recover a run's charge: %w", err)
+		}
+	}
+	for _, row := range left {
 		if row, err = s.recovered(row); err != nil {
 			return fmt.Errorf("recover a run: %w", err)
 		}
@@ -32,7 +51,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		}
 		s.Log.WarnContext(ctx, "run left by the last server was ended", "run", row.ID, "status", statusOf(row).String(), "spent", row.Spent)
 	}
-	return s.sweepWeights(ctx)
+	return errors.Join(s.sweepWeights(ctx), s.sweepStates(ctx))
 }
 
 func (s *Service) closeCharge(run ledger.Run) error {
@@ -53,8 +72,8 @@ func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
 	switch {
 	case outcome == ledger.OutcomeReleased:
 		row.Failure, row.Spent = failureStopped, refusal.Nothing
-	case outcome == ledger.OutcomeCompleted && len(row.WeightsSHA256) > 0:
-		// Its weights were sealed and its charge settled; only the last word was missing.
+	case outcome == ledger.OutcomeCompleted && (len(row.WeightsSHA256) > 0 || len(row.Result) > 0):
+		// Its weights were sealed, or its result written, and its charge settled; only the last word was missing.
 		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_COMPLETED)
 	case outcome == ledger.OutcomeCancelled:
 		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_CANCELLED)
@@ -62,8 +81,9 @@ func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
 		row.Failure = failureWithData
 	}
 	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
-		row.WeightsSHA256, row.WeightsBytes = nil, 0
+		forgetUnfollowed(&row)
 	}
+	row.StateID, row.StateSHA256, row.StateBytes, row.StateSteps = "", nil, 0, 0 // the blob is swept
 	return row, nil
 }
 
@@ -92,7 +112,7 @@ func (s *Service) sweepWeights(ctx context.Context) error {
 		if err != nil && !errors.Is(err, storage.ErrNoRow) {
 			return err
 		}
-		if err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
+		if err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED && len(row.WeightsSHA256) > 0 {
 			continue
 		}
 		if err := s.Store.DeleteBlob(weightsKind, id); err != nil {

@@ -35,11 +35,22 @@ func (s *Service) Start(ctx context.Context, user string, request *bastionlabv1.
 	if err != nil {
 		return nil, err
 	}
+	return s.start(ctx, user, request, request.GetRequest(), priced)
+}
+
+// starting is what a request to start has, whatever is started.
+type starting interface {
+	GetCharge() []byte
+	GetName() string
+	GetDescription() string
+}
+
+func (s *Service) start(ctx context.Context, user string, request starting, wanted proto.Message, priced order) (*bastionlabv1.Run, error) {
 	// What the caller saw is what is charged, byte for byte.
 	if seen := request.GetCharge(); len(seen) > 0 && !bytes.Equal(seen, priced.plan.GetCharge()) {
 		return nil, refusal.New(refusal.InvalidArgument, "plan again and look at the new price", "the price of this run is another than the plan that was shown")
 	}
-	row, err := s.newRow(user, request, priced)
+	row, err := s.newRow(user, request, wanted, priced)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +85,18 @@ func (s *Service) charge(ctx context.Context, l *live) error {
 	return nil
 }
 
-func (s *Service) newRow(user string, request *bastionlabv1.StartTrainingRequest, priced order) (storage.RunRow, error) {
-	encodedRequest, err := proto.Marshal(request.GetRequest())
+func (s *Service) newRow(user string, request starting, wanted proto.Message, priced order) (storage.RunRow, error) {
+	encodedRequest, err := proto.Marshal(wanted)
 	if err != nil {
 		return storage.RunRow{}, fmt.Errorf("encode the request: %w", err)
 	}
 	encodedPlan, err := proto.Marshal(priced.plan)
 	if err != nil {
 		return storage.RunRow{}, fmt.Errorf("encode the plan: %w", err)
+	}
+	encodedTrain, err := proto.Marshal(priced.train)
+	if err != nil {
+		return storage.RunRow{}, fmt.Errorf("encode what a trainer is told: %w", err)
 	}
 	return storage.RunRow{
 		ID:            storage.NewID(),
@@ -96,5 +111,6 @@ func (s *Service) newRow(user string, request *bastionlabv1.StartTrainingRequest
 		Spent:         spentText(priced.plan, priced.limit),
 		Request:       encodedRequest,
 		Plan:          encodedPlan,
+		Train:         encodedTrain,
 	}, nil
 }

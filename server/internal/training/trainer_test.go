@@ -20,13 +20,33 @@ type fakeLauncher struct {
 	prepared []*trainerv1.Train
 	initial  [][]byte
 
-	prepare func(ctx context.Context, train *trainerv1.Train) error
+	tests []*trainerv1.Test
+
+	prepare func(ctx context.Context, train *trainerv1.Train) error // train is nil for a test
 	run     func(ctx context.Context, t *fakeTrainer) error
-	gone    bool   // every trainer has died when it was prepared
+	gone    bool // every trainer has died when it was prepared
+	measure func(ctx context.Context) (sum int64, err error)
 	look    func() // is called when the trainer is looked at, the last thing before the data are given
 }
 
 func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error) {
+	ended, err := f.receive(ctx, train, nil, program, initial)
+	if err != nil {
+		return nil, err
+	}
+	return &fakeTrainer{launcher: f, train: train, put: trained, ended: ended}, ctx.Err()
+}
+
+func (f *fakeLauncher) PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (Tester, error) {
+	ended, err := f.receive(ctx, nil, test, program, weights)
+	if err != nil {
+		return nil, err
+	}
+	return &fakeTester{launcher: f, ended: ended}, ctx.Err()
+}
+
+// receive writes down what a process was prepared with.
+func (f *fakeLauncher) receive(ctx context.Context, train *trainerv1.Train, test *trainerv1.Test, program, initial *os.File) (chan struct{}, error) {
 	if payload, err := io.ReadAll(program); err != nil || string(payload) != "a program" {
 		return nil, fmt.Errorf("the trainer got the program %q, %w", payload, err)
 	}
@@ -38,7 +58,11 @@ func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, prog
 		}
 	}
 	f.mu.Lock()
-	f.prepared = append(f.prepared, train)
+	if train != nil {
+		f.prepared = append(f.prepared, train)
+	} else {
+		f.tests = append(f.tests, test)
+	}
 	f.initial = append(f.initial, weights)
 	f.mu.Unlock()
 	if f.prepare != nil {
@@ -50,7 +74,7 @@ func (f *fakeLauncher) Prepare(ctx context.Context, train *trainerv1.Train, prog
 	if f.gone {
 		close(ended)
 	}
-	return &fakeTrainer{launcher: f, train: train, put: trained, ended: ended}, ctx.Err()
+	return ended, nil
 }
 
 // runs is how many trainers were prepared.
@@ -67,19 +91,30 @@ type fakeTrainer struct {
 	raw      []byte               // instead, if not nil
 	announce int64                // beyond the output's true size
 	output   *os.File
-	progress func(*trainerv1.Progress)
 	ended    chan struct{}
+
+	data    *trainerv1.Data
+	state   *os.File // takes the next state
+	resumed []byte   // the state that it goes on from
+	keeps   func(context.Context, *trainerv1.State) (*os.File, error)
+
+	progress func(*trainerv1.Progress)
 }
 
-func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error) {
-	content, err := io.ReadAll(records)
-	if err != nil || data.GetRecords() != declared || int64(len(content)) != declared*data.GetRecordBytes() || !bytes.Contains(content, []byte(planted)) {
-		return nil, fmt.Errorf("the trainer got %d bytes for %v: %w", len(content), data, err)
+func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+	keep func(context.Context, *trainerv1.State) (*os.File, error),
+) (*trainerv1.Finished, error) {
+	records, output := files[0], files[1]
+	err := checkGiven(data, records)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := records.WriteAt([]byte{0}, 0); err == nil {
-		return nil, errors.New("the records can be written to")
+	t.output, t.data, t.state, t.progress, t.keeps = output, data, files[2], progress, keep
+	if len(data.GetResumedSha256()) > 0 {
+		if t.resumed, err = io.ReadAll(files[3]); err != nil {
+			return nil, err
+		}
 	}
-	t.output, t.progress = output, progress
 	if t.launcher.run != nil {
 		if err := t.launcher.run(ctx, t); err != nil {
 			return nil, err
@@ -95,6 +130,47 @@ func (t *fakeTrainer) Run(ctx context.Context, data *trainerv1.Data, records, ou
 		return nil, err
 	}
 	return &trainerv1.Finished{OutputBytes: int64(file.Len()) + t.announce}, ctx.Err()
+}
+
+func checkGiven(data *trainerv1.Data, records *os.File) error {
+	content, err := io.ReadAll(records)
+	if err != nil || data.GetRecords() != declared || int64(len(content)) != declared*data.GetRecordBytes() || !bytes.Contains(content, []byte(planted)) {
+		return fmt.Errorf("the process got %d bytes for %v: %w", len(content), data, err)
+	}
+	if _, err := records.WriteAt([]byte{0}, 0); err == nil {
+		return errors.New("the records can be written to")
+	}
+	return nil
+}
+
+type fakeTester struct {
+	launcher *fakeLauncher
+	ended    chan struct{}
+}
+
+func (t *fakeTester) Run(ctx context.Context, data *trainerv1.Data, records *os.File) (*trainerv1.Tested, error) {
+	if err := checkGiven(data, records); err != nil {
+		return nil, err
+	}
+	sum, err := t.launcher.measure(ctx)
+	return &trainerv1.Tested{Sum: sum}, err
+}
+
+func (t *fakeTester) Ended() <-chan struct{} { return t.ended }
+func (t *fakeTester) Close() error           { return nil }
+
+// tellLoss tells of an epoch's end.
+func (t *fakeTrainer) tellLoss(steps, epochs int64, loss float64) {
+	t.progress(&trainerv1.Progress{StepsDone: steps, EpochsDone: epochs, Loss: &loss})
+}
+
+// keep writes a state and has it kept.
+func (t *fakeTrainer) keep(ctx context.Context, steps int64, content string) (err error) {
+	if _, err := t.state.WriteString(content); err != nil {
+		return err
+	}
+	t.state, err = t.keeps(ctx, &trainerv1.State{StepsDone: steps, StateBytes: int64(len(content))})
+	return err
 }
 
 func (t *fakeTrainer) Ended() <-chan struct{} {

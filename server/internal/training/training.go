@@ -32,14 +32,27 @@ type Budget interface {
 type Launcher interface {
 	// Prepare returns a trainer that has the model and no data. TrainingFailed refusals hold texts of the launcher's own only.
 	Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (Trainer, error)
+	// PrepareTest returns the same for a test. weights is nil where the model is tested as it was sent.
+	PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (Tester, error)
 }
 
 // Trainer is one sandboxed process.
 type Trainer interface {
 	// Ended is closed when there is no process any more.
 	Ended() <-chan struct{}
-	// Run gives the trainer the records and waits for its end.
-	Run(ctx context.Context, data *trainerv1.Data, records, output *os.File, progress func(*trainerv1.Progress)) (*trainerv1.Finished, error)
+	// Run gives the trainer its files - the records, the output, one for the first state and, where data say so, a state to go on from - and
+	// waits for its end. Each epoch begins when keep has returned for its state, with the file for the next.
+	Run(ctx context.Context, data *trainerv1.Data, files []*os.File, progress func(*trainerv1.Progress),
+		keep func(context.Context, *trainerv1.State) (*os.File, error)) (*trainerv1.Finished, error)
+	Close() error
+}
+
+// Tester is one sandboxed process that measures.
+type Tester interface {
+	// Ended is closed when there is no process any more.
+	Ended() <-chan struct{}
+	// Run gives it the records and waits for the noised sum.
+	Run(ctx context.Context, data *trainerv1.Data, records *os.File) (*trainerv1.Tested, error)
 	Close() error
 }
 
@@ -83,6 +96,7 @@ type Service struct {
 	mu       sync.Mutex
 	lives    map[string]*live // by run
 	queue    []*live
+	waiting  map[*live]bool // for the owners of their datasets
 	stopping bool
 	wake     chan struct{} // holds a token while the queue may have work
 
@@ -111,7 +125,7 @@ func New(config Config) (*Service, error) {
 		config.Now = time.Now
 	}
 	return &Service{
-		Config: config, lives: map[string]*live{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, writeAgain: writeAgain, stopped: make(chan struct{}), pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
+		Config: config, lives: map[string]*live{}, waiting: map[*live]bool{}, wake: make(chan struct{}, 1), maxRunsOf: maxRunsOf, writeAgain: writeAgain, stopped: make(chan struct{}), pricing: newTurns(maxPricing), known: newMemory(maxRemembered),
 	}, nil
 }
 

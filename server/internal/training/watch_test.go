@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -45,28 +44,29 @@ func (v *watcher) sees(t *testing.T, what string, condition func(*bastionlabv1.R
 func TestWatchersComeAndGo(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(6)
-	step := make(chan int64)
+	epoch := make(chan int64)
 	w.trainer.run = func(ctx context.Context, t *fakeTrainer) error {
-		for done := range step {
-			t.progress(&trainerv1.Progress{StepsDone: done})
+		for steps := range epoch {
+			if err := t.keep(ctx, steps, "state"); err != nil {
+				return err
+			}
 		}
 		return ctx.Err()
 	}
 	run := w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId()
 	first := w.watch(scientist, run)
 	first.sees(t, "that it runs", func(r *bastionlabv1.Run) bool { return r.GetStatus() == running })
-	step <- 3
-	first.sees(t, "three steps", func(r *bastionlabv1.Run) bool { return r.GetStepsDone() == 3 && r.GetEpochsDone() == 0 })
+	epoch <- 0
 	first.leave()
 	if err := <-first.ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("who left got %v", err)
 	}
-	step <- 9 // nobody is there, and nothing waits for anybody
+	epoch <- 8 // nobody is there, and nothing waits for anybody
 	again, byOwner := w.watch(scientist, run), w.watch(owner, run)
 	for _, v := range []*watcher{again, byOwner} {
-		v.sees(t, "nine steps and an epoch", func(r *bastionlabv1.Run) bool { return r.GetStepsDone() == 9 && r.GetEpochsDone() == 1 })
+		v.sees(t, "an epoch", func(r *bastionlabv1.Run) bool { return r.GetStepsDone() == 8 && r.GetEpochsDone() == 1 })
 	}
-	close(step)
+	close(epoch)
 	for _, v := range []*watcher{again, byOwner} {
 		v.sees(t, "the end", func(r *bastionlabv1.Run) bool { return r.GetStatus() == completed })
 		if err := <-v.ended; err != nil {

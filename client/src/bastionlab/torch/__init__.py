@@ -4,6 +4,7 @@ from bastionlab.torch._budget import Budget, BudgetEntry
 from bastionlab.torch._client import TorchClient
 from bastionlab.torch._dataset import RemoteDataset
 from bastionlab.torch._learner import RemoteLearner
+from bastionlab.torch._measured import EpochMetrics, TestResult
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._report import CapabilityReport, Parameter
@@ -18,6 +19,7 @@ __all__ = [
     "Budget",
     "BudgetEntry",
     "CapabilityReport",
+    "EpochMetrics",
     "Parameter",
     "PublicFacts",
     "RemoteDataset",
@@ -25,6 +27,7 @@ __all__ = [
     "Run",
     "Schema",
     "TensorSpec",
+    "TestResult",
     "TorchClient",
     "TrainingPlan",
 ]

@@ -96,9 +96,8 @@ class TorchClient:
         :param max_batch_size: how many records are in memory in one pass
         :param batch_size: the expected size of a Poisson-sampled step; None: the server chooses
         :param max_grad_norm: where each record's gradient is clipped
-        :param metrics: whether progress shows a loss, once losses have a price; this release shows none either way
+        :param metrics: whether the run releases a loss for every epoch; it costs no eps, and a little of each gradient's norm
         """
-        del metrics  # never sent: the server refuses metrics until they have a price
         return Learner(
             self._session,
             model,
@@ -111,6 +110,7 @@ class TorchClient:
             batch_size=batch_size,
             max_grad_norm=max_grad_norm,
             device=device,
+            metrics=metrics,
             release=release,
             constant_time=constant_time,
             progress=progress,

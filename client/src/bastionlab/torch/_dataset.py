@@ -86,6 +86,18 @@ class RemoteDataset:
         """Not yet: comes in a later release."""
         raise comes_later("revoke", _ANYBODY)
 
+    @property
+    def test_dataset(self) -> RemoteDataset | None:
+        """The test set that was uploaded beside it: a dataset with an account of its own. None where there is none.
+
+        >>> client.torch.list_remote_datasets()[0].test_dataset is None
+        True
+        """
+        if not self._message.test_id:
+            return None
+        request = dataset_pb2.GetDatasetRequest(id=self._message.test_id)
+        return RemoteDataset(self._session, self._session.call(self._session.datasets.GetDataset, request))
+
     def budget(self) -> Budget:
         """What was spent, by which runs, and what remains.
 

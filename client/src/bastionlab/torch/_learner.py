@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 import torch
@@ -13,12 +14,13 @@ from bastionlab._numbers import count, positive
 from bastionlab._session import Session
 from bastionlab.torch._dataset import RemoteDataset
 from bastionlab.torch._later import comes_later
-from bastionlab.torch._plan import TrainingPlan
+from bastionlab.torch._measured import TestResult
+from bastionlab.torch._plan import TrainingPlan, price_of_test
 from bastionlab.torch._report import CapabilityReport
 from bastionlab.torch._run import Run
 from bastionlab.torch._sending import Sending
 from bastionlab.torch._sent_models import SentModels
-from bastionlab.torch._start import start_training
+from bastionlab.torch._start import start
 from bastionlab.torch._weights import all_names, as_module
 from bastionlab.torch.optimizer import Optimizer
 from bastionlab.v1 import training_pb2
@@ -50,6 +52,7 @@ class RemoteLearner:
         batch_size: int | None,
         max_grad_norm: float,
         device: str,
+        metrics: bool,
         release: str | None,
         constant_time: bool,
         progress: bool,
@@ -79,7 +82,7 @@ class RemoteLearner:
             max_batch_size=count("max_batch_size", max_batch_size),
             max_grad_norm=positive("max_grad_norm", max_grad_norm),
             batch_size=None if batch_size is None else count("batch_size", batch_size),
-            metrics=False,
+            metrics=bool(metrics),
             release=release or "",
             constant_time=constant_time,
             device=device,
@@ -124,8 +127,8 @@ class RemoteLearner:
     ) -> Run:
         """Trains, and returns when that is done. A second fit goes on from the last finished weights.
 
-        Ctrl-C leaves the run running; the next fit goes on from it once it is done. The bars show no loss: a loss is computed from
-        records, and has no price yet.
+        Ctrl-C leaves the run running; the next fit goes on from it once it is done. The bars show each epoch's loss, with the
+        standard error that its noise makes; the run's history has them all.
 
         :param eps: the price of the whole run; None: without noise, on a dataset without a limit only
         :param restart: begin with the weights that the model had when it was sent, or was given since by anybody but get_model
@@ -142,19 +145,51 @@ class RemoteLearner:
         plan = self._price(request)
         for text in plan.warnings:
             notice(text)
-        start = training_pb2.StartTrainingRequest(request=request, charge=plan.charge, name=self.name, description=self.description)
+        starting = training_pb2.StartTrainingRequest(
+            request=request, charge=plan.charge, name=self.name, description=self.description
+        )
         # Remembered before it is waited for: who stops waiting has paid for it all the same.
-        run = self._started = Run(self._session, start_training(self._session, start), all_names(self.model))
+        started = start(self._session, self._session.training.StartTraining, starting)
+        run = self._started = Run(self._session, started, all_names(self.model))
         run.wait(progress=self._progress)
         self._settle()
         return run
 
-    def test(self, dataset: Any = None, metric: str = "accuracy", eps: float | None = None) -> float:
-        """Refused until a metric has a price."""
-        raise errors.InvalidArgument(
-            f"{metric} on the server is refused until it has a price: it is computed from records",
-            next="get_model() and test it on data of your own",
-        )
+    def test(self, dataset: RemoteDataset | None = None, metric: str = "accuracy", eps: float | None = None) -> TestResult:
+        """Measures the weights of the last finished run, or before the first the model's own, without dropout.
+
+        Each record counts between 0 and 1 (a loss up to its bound). The result is the mean over the declared slots plus noise, and
+        its standard error is that of the noise.
+
+        :param dataset: None: the test set that was uploaded beside the learner's dataset
+        :param metric: accuracy (with cross_entropy or bce_with_logits), or a loss
+        :param eps: the price, charged to the tested dataset's own account; None: without noise, on a dataset without a limit only
+
+        >>> print(learner.test(dataset=learner.remote_dataset, eps=1.0))
+        accuracy 0.75 +- 0.02 (eps 1)
+        """
+        tested = self._tested(dataset)
+        request = training_pb2.TestRequest(dataset_id=tested.identifier, metric=metric)
+        if eps is not None:
+            request.epsilon = positive("eps", eps)
+        elif tested.privacy_limit is not None:
+            raise errors.InvalidArgument(
+                f"eps is missing: the tested dataset has a limit of {tested.privacy_limit:g}",
+                next="give test the part of it that this test may spend",
+            )
+        self._settle()
+        if self._completed is not None:
+            self._sent.require_unchanged_since(self._completed)
+            request.weights_run_id = self._completed.id
+        request.model_id = self.check().model
+        plan = self._session.call(self._session.training.PlanTest, request)
+        for text in plan.warnings:
+            notice(text)
+        if self._progress:
+            sys.stderr.write(f"{price_of_test(plan, tested.name)}\n")
+        starting = training_pb2.StartTestRequest(request=request, charge=plan.charge, name=self.name, description=self.description)
+        run = Run(self._session, start(self._session, self._session.training.StartTest, starting))
+        return run.wait(progress=self._progress).result
 
     def rehearse(self) -> Any:
         """Not yet: comes in a later release."""
@@ -163,7 +198,7 @@ class RemoteLearner:
     @property
     def recorder(self) -> Any:
         """Not yet: comes in a later release."""
-        raise comes_later("recorder", "losses have no price yet: measure the model that get_model() gives on data of your own")
+        raise comes_later("recorder", "the run that fit() returns has a history")
 
     def get_model(self) -> torch.nn.Module:
         """The module given to this learner, with the weights of the last finished run."""
@@ -176,6 +211,19 @@ class RemoteLearner:
 
     def __repr__(self) -> str:
         return f"RemoteLearner({self.name!r} on {self.remote_dataset.name!r})"
+
+    def _tested(self, dataset: RemoteDataset | None) -> RemoteDataset:
+        if dataset is not None and not isinstance(dataset, RemoteDataset):
+            raise errors.InvalidArgument(
+                f"dataset is a {type(dataset).__name__}", next="give a dataset of the server, or get_model() and test it here"
+            )
+        found = self.remote_dataset.test_dataset if dataset is None else dataset
+        if found is None:
+            raise errors.NotFound(
+                f"no test set was uploaded beside {self.remote_dataset.name!r}",
+                next="name a dataset to test on; its owner can upload one with RemoteDataset(train, test_dataset=...)",
+            )
+        return found
 
     def _settle(self) -> None:
         """Asks how the last run ended that nobody saw end."""

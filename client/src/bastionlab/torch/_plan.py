@@ -27,12 +27,16 @@ class TrainingPlan:
     delta: float
     remaining_after: float
     """Infinite where the owner set no limit."""
+    loss_bound: float
+    """Up to where a record's loss counts in the epochs' losses; 0: none are released."""
     release_mode: str
     """"certified" or "exact"; "plain" for a run without noise."""
     eta: float
     """One record moves a step's sum by at most ``max_grad_norm * (1 + eta)``, and the noise is scaled to that."""
     grid_error: float
     """What rounding to the grid of integers may change of one record's contribution, in units of ``max_grad_norm``."""
+    passes_per_step: int
+    """In constant time: as many in every step; 0: as many as a sample needs."""
     seconds: float
     """An estimate."""
     warnings: tuple[str, ...]
@@ -52,9 +56,11 @@ class TrainingPlan:
             epsilon=message.epsilon_nano / NANO if message.private else math.inf,
             delta=message.delta_atto / ATTO,
             remaining_after=math.inf if message.unlimited else message.remaining_after_nano / NANO,
+            loss_bound=message.loss_bound,
             release_mode=message.release_mode,
             eta=message.eta,
             grid_error=message.grid_error,
+            passes_per_step=message.passes_per_step,
             seconds=message.seconds,
             warnings=tuple(message.warnings),
             charge=message.charge,
@@ -64,7 +70,8 @@ class TrainingPlan:
         lines = [
             f"epochs            {self.nb_epochs:g}",
             f"steps             {self.steps} of {self.batch_size} records on average (rate {self.sample_rate:.4g})",
-            f"records per pass  {self.max_batch_size}",
+            f"records per pass  {self.max_batch_size}"
+            + (f", {self.passes_per_step} passes in every step" if self.passes_per_step else ""),
         ]
         if math.isinf(self.epsilon):
             lines.append("privacy           none: no clipping, no noise")
@@ -73,11 +80,21 @@ class TrainingPlan:
                 f"noise multiplier  {self.noise_multiplier:.4g}, gradients clipped at {self.max_grad_norm:g}",
                 f"epsilon           {self.epsilon:g} at delta {self.delta:.3g}",
             ]
+        if self.loss_bound:
+            lines.append(f"losses            of every epoch, a record's up to {self.loss_bound:.3g}")
         if not math.isinf(self.remaining_after):
             lines.append(f"remaining after   {self.remaining_after:g}")
         bound = "" if math.isinf(self.epsilon) else f", eta {self.eta:.2g}, grid error {self.grid_error:.2g}"
         lines += [f"release mode      {self.release_mode}{bound}", f"time              about {_duration(self.seconds)}"]
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+
+
+def price_of_test(plan: training_pb2.Plan, dataset: str) -> str:
+    """What a test on the dataset spends, in words."""
+    if not plan.private:
+        return f"testing on {dataset!r} without noise"
+    after = "" if plan.unlimited else f", after it {plan.remaining_after_nano / NANO:g} remain"
+    return f"testing on {dataset!r} spends eps {plan.epsilon_nano / NANO:g}{after}"
 
 
 def epoch_ends(plan: training_pb2.Plan) -> list[int]:

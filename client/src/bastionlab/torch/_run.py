@@ -12,12 +12,11 @@ from bastionlab import errors
 from bastionlab._session import Session
 from bastionlab.torch._fingerprint import remember_loaded
 from bastionlab.torch._later import comes_later
+from bastionlab.torch._measured import EpochMetrics, TestResult
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._watch import ENDED, follow
 from bastionlab.torch._weights import as_module, download, load_into, under_all_names
 from bastionlab.v1 import training_pb2
-
-_NO_WAITING = "no run waits for its owner yet; cancel() stops one"
 
 
 class Run:
@@ -76,7 +75,7 @@ class Run:
         return status_name(self._message.status)
 
     def wait(self, progress: bool = True) -> Run:
-        """Follows the run to its end; TrainingFailed where that is not a trained model."""
+        """Follows the run to its end; TrainingFailed where that is neither a trained model nor a test's result."""
         if self._message.status not in ENDED:
             self._message = follow(self._session, self._message, progress)
         self._require_completed()
@@ -87,9 +86,20 @@ class Run:
         self._message = self._session.call(self._session.training.CancelRun, training_pb2.CancelRunRequest(id=self.id))
 
     @property
-    def history(self) -> Any:
-        """Not yet: losses have no price."""
-        raise comes_later("history", "measure the model that get_model() gives on data of your own")
+    def history(self) -> list[EpochMetrics]:
+        """The loss of each epoch that has ended, as of now; empty where the run was started with metrics=False."""
+        _ = self.status
+        return [EpochMetrics.from_message(each) for each in self._message.history.epochs]
+
+    @property
+    def result(self) -> TestResult:
+        """What a test measured, once it has completed."""
+        if not self._message.plan.metric:
+            raise errors.InvalidArgument(f"the run {self.id} is no test", next="get_model() gives what it trained")
+        if self.status not in ("completed", "failed", "cancelled"):
+            raise errors.InvalidArgument(f"the test {self.id} is {self.status}", next="wait() for its end")
+        self._require_completed()
+        return TestResult.from_message(self._message)
 
     @property
     def receipt(self) -> Any:
@@ -101,13 +111,22 @@ class Run:
         """Not yet: comes in a later release."""
         raise comes_later("report", "the learner's check() says what the server understood of the model")
 
+    @property
+    def interruptions(self) -> int:
+        """How often an attempt at the run ended without a result. The owner of its dataset is told; others read 0."""
+        return int(self._message.interruptions)
+
     def approve(self) -> None:
-        """Not yet: comes in a later release."""
-        raise comes_later("approve", _NO_WAITING)
+        """Lets a run that waits make one more attempt. For the owner of its dataset.
+
+        A run waits when attempts at it ended without a result more often than it is repeated unasked. That may be an accident, or a
+        model made to end itself until it likes what it got: one attempt more is one choice more.
+        """
+        self._message = self._session.call(self._session.training.ApproveRun, training_pb2.ApproveRunRequest(id=self.id))
 
     def deny(self, reason: str = "") -> None:
-        """Not yet: comes in a later release."""
-        raise comes_later("deny", _NO_WAITING)
+        """Ends a run that waits, without weights and charged in full. For the owner of its dataset; its author reads the reason."""
+        self._message = self._session.call(self._session.training.DenyRun, training_pb2.DenyRunRequest(id=self.id, reason=reason))
 
     @overload
     def get_model(self, model: None = None, progress: bool = True) -> dict[str, torch.Tensor]: ...
@@ -139,11 +158,12 @@ class Run:
         if self._message.status == training_pb2.RUN_STATUS_COMPLETED:
             return
         status = status_name(self._message.status)
-        why = f": {self._message.failure}" if self._message.failure else ""
+        what, again = ("test", "test()") if self._message.plan.metric else ("run", "fit()")
+        why = "".join(f": {text}" for text in (self._message.failure, self._message.denial) if text)
         raise errors.TrainingFailed(
-            f"the run {self.id} {'was cancelled' if status == 'cancelled' else 'failed'}{why}",
+            f"the {what} {self.id} {'was cancelled' if status == 'cancelled' else 'failed'}{why}",
             charged=self._message.spent or "see the dataset's budget()",
-            next="start another with fit()",
+            next=f"start another with {again}",
         )
 
 

@@ -1,8 +1,10 @@
-"""Starts a run: the one call after which something may have been spent though no answer came."""
+"""Starts a run, of training or of a test: the one call after which something may have been spent though no answer came."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from bastionlab import errors
 from bastionlab._session import Session
@@ -11,10 +13,14 @@ from bastionlab.v1 import training_pb2
 _LOOK = "look at client.torch.runs() before you start again"
 
 
-def start_training(session: Session, request: training_pb2.StartTrainingRequest) -> training_pb2.Run:
+def start(
+    session: Session,
+    method: Callable[..., Any],
+    request: training_pb2.StartTrainingRequest | training_pb2.StartTestRequest,
+) -> training_pb2.Run:
     """The run that was started, or an error that says whether it may have been."""
     try:
-        run: training_pb2.Run = session.call(session.training.StartTraining, request)
+        run: training_pb2.Run = session.call(method, request)
         return run
     except KeyboardInterrupt:
         sys.stderr.write(f"\nThe run may have been started and charged all the same: {_LOOK}.\n")

@@ -10,10 +10,13 @@ from typing import Any
 from bastionlab import errors
 from bastionlab._progress import steps_bar
 from bastionlab._session import Session
+from bastionlab.torch._measured import with_error
 from bastionlab.torch._plan import epoch_ends
 from bastionlab.v1 import training_pb2
 
 ENDED = (training_pb2.RUN_STATUS_COMPLETED, training_pb2.RUN_STATUS_FAILED, training_pb2.RUN_STATUS_CANCELLED)
+
+_STANDS_STILL = {training_pb2.RUN_STATUS_QUEUED: "queued", training_pb2.RUN_STATUS_WAITING: "waits for the dataset's owner"}
 
 # How long a server may be away before the watcher gives up; the run itself does not depend on the watcher.
 PATIENCE_SECONDS = 60.0
@@ -26,9 +29,11 @@ def follow(session: Session, run: training_pb2.Run, progress: bool) -> training_
     try:
         with EpochBars(run.plan, progress) as bars:
             bars.show(run)
+            told = _tell_who_decides(run, False)
             for latest in changes(session, run):
                 run = latest
                 bars.show(run)
+                told = _tell_who_decides(run, told)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nThe run goes on without you. {_find_again(run.id)}\n")
         raise
@@ -57,10 +62,11 @@ def changes(session: Session, run: training_pb2.Run) -> Iterator[training_pb2.Ru
 
 
 class EpochBars:
-    """One bar per epoch. There is no loss in it: a loss would be computed from records, and has no price yet."""
+    """One bar per epoch, with its loss and the loss's standard error once it has ended; for a test, one."""
 
     def __init__(self, plan: training_pb2.Plan, progress: bool) -> None:
         self._ends = epoch_ends(plan)
+        self._is_test = bool(plan.metric)
         self._progress = progress
         self._epoch = 0  # of the open bar, counted from 0
         self._bar: Any = None
@@ -74,20 +80,35 @@ class EpochBars:
             self._bar = None
 
     def show(self, run: training_pb2.Run) -> None:
+        losses = {each.epoch: with_error(each.loss, each.standard_error) for each in run.history.epochs}
         done = self._ends[-1] if run.status == training_pb2.RUN_STATUS_COMPLETED else run.steps_done
         while True:
             begin = self._ends[self._epoch - 1] if self._epoch else 0
             end = self._ends[self._epoch]
             if self._bar is None:
-                self._bar = steps_bar(f"Epoch {self._epoch + 1}/{len(self._ends)} - train", end - begin, self._progress)
+                name = "Test" if self._is_test else f"Epoch {self._epoch + 1}/{len(self._ends)} - train"
+                self._bar = steps_bar(name, end - begin, self._progress)
             self._bar.update(max(0, min(done, end) - begin - self._bar.n))
-            waits = run.status in (training_pb2.RUN_STATUS_QUEUED, training_pb2.RUN_STATUS_WAITING)
-            self._bar.set_postfix_str("queued" if waits else "")
+            loss = losses.get(self._epoch + 1)
+            self._bar.set_postfix_str(_STANDS_STILL.get(run.status, f"loss {loss}" if loss else ""))
             if done < end or self._epoch + 1 == len(self._ends):
                 return
             self._bar.close()
             self._bar = None
             self._epoch += 1
+
+
+def _tell_who_decides(run: training_pb2.Run, told: bool) -> bool:
+    """Says once, each time a run begins to wait, who must do what for it to go on."""
+    if run.status != training_pb2.RUN_STATUS_WAITING:
+        return False
+    if not told:
+        whose = "you, the owner of its dataset," if run.decides else "the owner of its dataset"
+        sys.stderr.write(
+            f"\nThe run {run.id} was interrupted and waits: {whose} must decide whether it may try once more, with "
+            f'client.torch.run("{run.id}").approve() or .deny(reason). It stays charged either way; its author may .cancel() it.\n'
+        )
+    return True
 
 
 def _find_again(run: str) -> str:

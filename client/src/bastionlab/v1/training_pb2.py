@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61stionlab/v1/training.proto\x12\rbastionlab.v1\"\x81\x01\n\tOptimizer\x12!\n\x03sgd\x18\x01 \x01(\x0b\x32\x12.bastionlab.v1.SGDH\x00\x12#\n\x04\x61\x64\x61m\x18\x02 \x01(\x0b\x32\x13.bastionlab.v1.AdamH\x00\x12$\n\x05\x61\x64\x61mw\x18\x03 \x01(\x0b\x32\x13.bastionlab.v1.AdamH\x00\x42\x06\n\x04kind\"^\n\x03SGD\x12\n\n\x02lr\x18\x01 \x01(\x01\x12\x10\n\x08momentum\x18\x02 \x01(\x01\x12\x11\n\tdampening\x18\x03 \x01(\x01\x12\x14\n\x0cweight_decay\x18\x04 \x01(\x01\x12\x10\n\x08nesterov\x18\x05 \x01(\x08\"d\n\x04\x41\x64\x61m\x12\n\n\x02lr\x18\x01 \x01(\x01\x12\r\n\x05\x62\x65ta1\x18\x02 \x01(\x01\x12\r\n\x05\x62\x65ta2\x18\x03 \x01(\x01\x12\x0b\n\x03\x65ps\x18\x04 \x01(\x01\x12\x14\n\x0cweight_decay\x18\x05 \x01(\x01\x12\x0f\n\x07\x61msgrad\x18\x06 \x01(\x08\"\xf0\x02\n\x0fTrainingRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x11\n\tnb_epochs\x18\x03 \x01(\x01\x12\x14\n\x07\x65psilon\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x64\x65lta\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nbatch_size\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\x03\x12\x15\n\rmax_grad_norm\x18\x08 \x01(\x01\x12+\n\toptimizer\x18\t \x01(\x0b\x32\x18.bastionlab.v1.Optimizer\x12\x0f\n\x07metrics\x18\n \x01(\x08\x12\x0f\n\x07release\x18\x0b \x01(\t\x12\x15\n\rconstant_time\x18\x0c \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x17\n\x0f\x63ontinue_run_id\x18\x0e \x01(\tB\n\n\x08_epsilonB\x08\n\x06_deltaB\r\n\x0b_batch_size\"\x87\x03\n\x04Plan\x12\x18\n\x10noise_multiplier\x18\x01 \x01(\x01\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x01\x12\r\n\x05steps\x18\x03 \x01(\x03\x12\x12\n\nbatch_size\x18\x04 \x01(\x03\x12\x16\n\x0emax_batch_size\x18\x05 \x01(\x03\x12\x15\n\rmax_grad_norm\x18\x06 \x01(\x01\x12\x0f\n\x07private\x18\x07 \x01(\x08\x12\x14\n\x0c\x65psilon_nano\x18\x08 \x01(\x03\x12\x12\n\ndelta_atto\x18\t \x01(\x03\x12\x1c\n\x14remaining_after_nano\x18\n \x01(\x03\x12\x14\n\x0crelease_mode\x18\x0b \x01(\t\x12\x0f\n\x07seconds\x18\x0c \x01(\x01\x12\x10\n\x08warnings\x18\r \x03(\t\x12\x11\n\tnb_epochs\x18\x0e \x01(\x01\x12\x0e\n\x06\x63harge\x18\x0f \x01(\x0c\x12\x11\n\tunlimited\x18\x10 \x01(\x08\x12\x15\n\rgrid_exponent\x18\x11 \x01(\x05\x12\x12\n\ngrid_error\x18\x12 \x01(\x01\x12\x0b\n\x03\x65ta\x18\x13 \x01(\x01\"\x80\x02\n\x06\x43harge\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x16\n\x0eprogram_sha256\x18\x02 \x01(\x0c\x12\x0f\n\x07private\x18\x03 \x01(\x08\x12\x14\n\x0c\x65psilon_nano\x18\x04 \x01(\x03\x12\x12\n\ndelta_atto\x18\x05 \x01(\x03\x12*\n\x05steps\x18\x06 \x03(\x0b\x32\x1b.bastionlab.v1.ChargedSteps\x12\x15\n\rmax_grad_norm\x18\x07 \x01(\x01\x12\x12\n\naccountant\x18\x08 \x01(\t\x12\x14\n\x0crelease_mode\x18\t \x01(\t\x12\x15\n\rgrid_exponent\x18\n \x01(\x05\x12\x0b\n\x03\x65ta\x18\x0b \x01(\x01\"L\n\x0c\x43hargedSteps\x12\x13\n\x0bsample_rate\x18\x01 \x01(\x01\x12\x18\n\x10noise_multiplier\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"z\n\x14StartTrainingRequest\x12/\n\x07request\x18\x01 \x01(\x0b\x32\x1e.bastionlab.v1.TrainingRequest\x12\x0e\n\x06\x63harge\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\xc1\x02\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12(\n\x06status\x18\x04 \x01(\x0e\x32\x18.bastionlab.v1.RunStatus\x12!\n\x04plan\x18\x05 \x01(\x0b\x32\x13.bastionlab.v1.Plan\x12\x17\n\x0f\x63reated_unix_ms\x18\x06 \x01(\x03\x12\x15\n\rended_unix_ms\x18\x07 \x01(\x03\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\n \x01(\t\x12\r\n\x05spent\x18\x0b \x01(\t\x12\x12\n\nsteps_done\x18\x0c \x01(\x03\x12\x13\n\x0b\x65pochs_done\x18\r \x01(\x03\x12\x11\n\tscientist\x18\x0e \x01(\t\x12\x0c\n\x04mine\x18\x0f \x01(\x08\"\x1b\n\rGetRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x11\n\x0fListRunsRequest\"4\n\x10ListRunsResponse\x12 \n\x04runs\x18\x01 \x03(\x0b\x32\x12.bastionlab.v1.Run\"\x1d\n\x0fWatchRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1e\n\x10\x43\x61ncelRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"(\n\x16\x44ownloadWeightsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"c\n\x17\x44ownloadWeightsResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.bastionlab.v1.DownloadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"4\n\x0e\x44ownloadHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c*\xb9\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_WAITING\x10\x01\x12\x15\n\x11RUN_STATUS_QUEUED\x10\x02\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x06\x32\x91\x04\n\x0fTrainingService\x12\x43\n\x0cPlanTraining\x12\x1e.bastionlab.v1.TrainingRequest\x1a\x13.bastionlab.v1.Plan\x12H\n\rStartTraining\x12#.bastionlab.v1.StartTrainingRequest\x1a\x12.bastionlab.v1.Run\x12:\n\x06GetRun\x12\x1c.bastionlab.v1.GetRunRequest\x1a\x12.bastionlab.v1.Run\x12K\n\x08ListRuns\x12\x1e.bastionlab.v1.ListRunsRequest\x1a\x1f.bastionlab.v1.ListRunsResponse\x12@\n\x08WatchRun\x12\x1e.bastionlab.v1.WatchRunRequest\x1a\x12.bastionlab.v1.Run0\x01\x12@\n\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12\x62\n\x0f\x44ownloadWeights\x12%.bastionlab.v1.DownloadWeightsRequest\x1a&.bastionlab.v1.DownloadWeightsResponse0\x01\x42HZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61stionlab/v1/training.proto\x12\rbastionlab.v1\"\x81\x01\n\tOptimizer\x12!\n\x03sgd\x18\x01 \x01(\x0b\x32\x12.bastionlab.v1.SGDH\x00\x12#\n\x04\x61\x64\x61m\x18\x02 \x01(\x0b\x32\x13.bastionlab.v1.AdamH\x00\x12$\n\x05\x61\x64\x61mw\x18\x03 \x01(\x0b\x32\x13.bastionlab.v1.AdamH\x00\x42\x06\n\x04kind\"^\n\x03SGD\x12\n\n\x02lr\x18\x01 \x01(\x01\x12\x10\n\x08momentum\x18\x02 \x01(\x01\x12\x11\n\tdampening\x18\x03 \x01(\x01\x12\x14\n\x0cweight_decay\x18\x04 \x01(\x01\x12\x10\n\x08nesterov\x18\x05 \x01(\x08\"d\n\x04\x41\x64\x61m\x12\n\n\x02lr\x18\x01 \x01(\x01\x12\r\n\x05\x62\x65ta1\x18\x02 \x01(\x01\x12\r\n\x05\x62\x65ta2\x18\x03 \x01(\x01\x12\x0b\n\x03\x65ps\x18\x04 \x01(\x01\x12\x14\n\x0cweight_decay\x18\x05 \x01(\x01\x12\x0f\n\x07\x61msgrad\x18\x06 \x01(\x08\"\xf0\x02\n\x0fTrainingRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x11\n\tnb_epochs\x18\x03 \x01(\x01\x12\x14\n\x07\x65psilon\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x64\x65lta\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nbatch_size\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\x03\x12\x15\n\rmax_grad_norm\x18\x08 \x01(\x01\x12+\n\toptimizer\x18\t \x01(\x0b\x32\x18.bastionlab.v1.Optimizer\x12\x0f\n\x07metrics\x18\n \x01(\x08\x12\x0f\n\x07release\x18\x0b \x01(\t\x12\x15\n\rconstant_time\x18\x0c \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x17\n\x0f\x63ontinue_run_id\x18\x0e \x01(\tB\n\n\x08_epsilonB\x08\n\x06_deltaB\r\n\x0b_batch_size\"\xc4\x03\n\x04Plan\x12\x18\n\x10noise_multiplier\x18\x01 \x01(\x01\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x01\x12\r\n\x05steps\x18\x03 \x01(\x03\x12\x12\n\nbatch_size\x18\x04 \x01(\x03\x12\x16\n\x0emax_batch_size\x18\x05 \x01(\x03\x12\x15\n\rmax_grad_norm\x18\x06 \x01(\x01\x12\x0f\n\x07private\x18\x07 \x01(\x08\x12\x14\n\x0c\x65psilon_nano\x18\x08 \x01(\x03\x12\x12\n\ndelta_atto\x18\t \x01(\x03\x12\x1c\n\x14remaining_after_nano\x18\n \x01(\x03\x12\x14\n\x0crelease_mode\x18\x0b \x01(\t\x12\x0f\n\x07seconds\x18\x0c \x01(\x01\x12\x10\n\x08warnings\x18\r \x03(\t\x12\x11\n\tnb_epochs\x18\x0e \x01(\x01\x12\x0e\n\x06\x63harge\x18\x0f \x01(\x0c\x12\x11\n\tunlimited\x18\x10 \x01(\x08\x12\x15\n\rgrid_exponent\x18\x11 \x01(\x05\x12\x12\n\ngrid_error\x18\x12 \x01(\x01\x12\x0b\n\x03\x65ta\x18\x13 \x01(\x01\x12\x12\n\nloss_bound\x18\x14 \x01(\x01\x12\x0e\n\x06metric\x18\x15 \x01(\t\x12\x17\n\x0fpasses_per_step\x18\x16 \x01(\x03\"\xa4\x02\n\x06\x43harge\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x16\n\x0eprogram_sha256\x18\x02 \x01(\x0c\x12\x0f\n\x07private\x18\x03 \x01(\x08\x12\x14\n\x0c\x65psilon_nano\x18\x04 \x01(\x03\x12\x12\n\ndelta_atto\x18\x05 \x01(\x03\x12*\n\x05steps\x18\x06 \x03(\x0b\x32\x1b.bastionlab.v1.ChargedSteps\x12\x15\n\rmax_grad_norm\x18\x07 \x01(\x01\x12\x12\n\naccountant\x18\x08 \x01(\t\x12\x14\n\x0crelease_mode\x18\t \x01(\t\x12\x15\n\rgrid_exponent\x18\n \x01(\x05\x12\x0b\n\x03\x65ta\x18\x0b \x01(\x01\x12\x12\n\nloss_bound\x18\x14 \x01(\x01\x12\x0e\n\x06metric\x18\x15 \x01(\t\"L\n\x0c\x43hargedSteps\x12\x13\n\x0bsample_rate\x18\x01 \x01(\x01\x12\x18\n\x10noise_multiplier\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"z\n\x14StartTrainingRequest\x12/\n\x07request\x18\x01 \x01(\x0b\x32\x1e.bastionlab.v1.TrainingRequest\x12\x0e\n\x06\x63harge\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"}\n\x0bTestRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x14\n\x07\x65psilon\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0eweights_run_id\x18\x05 \x01(\tB\n\n\x08_epsilon\"r\n\x10StartTestRequest\x12+\n\x07request\x18\x01 \x01(\x0b\x32\x1a.bastionlab.v1.TestRequest\x12\x0e\n\x06\x63harge\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"\xcd\x03\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12(\n\x06status\x18\x04 \x01(\x0e\x32\x18.bastionlab.v1.RunStatus\x12!\n\x04plan\x18\x05 \x01(\x0b\x32\x13.bastionlab.v1.Plan\x12\x17\n\x0f\x63reated_unix_ms\x18\x06 \x01(\x03\x12\x15\n\rended_unix_ms\x18\x07 \x01(\x03\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\n \x01(\t\x12\r\n\x05spent\x18\x0b \x01(\t\x12\x12\n\nsteps_done\x18\x0c \x01(\x03\x12\x13\n\x0b\x65pochs_done\x18\r \x01(\x03\x12\x11\n\tscientist\x18\x0e \x01(\t\x12\x0c\n\x04mine\x18\x0f \x01(\x08\x12\'\n\x07history\x18\x14 \x01(\x0b\x32\x16.bastionlab.v1.History\x12)\n\x06result\x18\x15 \x01(\x0b\x32\x19.bastionlab.v1.TestResult\x12\x15\n\rinterruptions\x18\x16 \x01(\x03\x12\x0f\n\x07\x64\x65\x63ides\x18\x17 \x01(\x08\x12\x0e\n\x06\x64\x65nial\x18\x18 \x01(\t\"6\n\x07History\x12+\n\x06\x65pochs\x18\x01 \x03(\x0b\x32\x1b.bastionlab.v1.EpochMetrics\"R\n\x0c\x45pochMetrics\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\r\n\x05steps\x18\x02 \x01(\x03\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x16\n\x0estandard_error\x18\x04 \x01(\x01\"3\n\nTestResult\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x16\n\x0estandard_error\x18\x02 \x01(\x01\"\x1b\n\rGetRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x11\n\x0fListRunsRequest\"4\n\x10ListRunsResponse\x12 \n\x04runs\x18\x01 \x03(\x0b\x32\x12.bastionlab.v1.Run\"\x1d\n\x0fWatchRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1e\n\x10\x43\x61ncelRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x1f\n\x11\x41pproveRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x0e\x44\x65nyRunRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"(\n\x16\x44ownloadWeightsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"c\n\x17\x44ownloadWeightsResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.bastionlab.v1.DownloadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"4\n\x0e\x44ownloadHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c*\xb9\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_WAITING\x10\x01\x12\x15\n\x11RUN_STATUS_QUEUED\x10\x02\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x06\x32\x92\x06\n\x0fTrainingService\x12\x43\n\x0cPlanTraining\x12\x1e.bastionlab.v1.TrainingRequest\x1a\x13.bastionlab.v1.Plan\x12H\n\rStartTraining\x12#.bastionlab.v1.StartTrainingRequest\x1a\x12.bastionlab.v1.Run\x12;\n\x08PlanTest\x12\x1a.bastionlab.v1.TestRequest\x1a\x13.bastionlab.v1.Plan\x12@\n\tStartTest\x12\x1f.bastionlab.v1.StartTestRequest\x1a\x12.bastionlab.v1.Run\x12:\n\x06GetRun\x12\x1c.bastionlab.v1.GetRunRequest\x1a\x12.bastionlab.v1.Run\x12K\n\x08ListRuns\x12\x1e.bastionlab.v1.ListRunsRequest\x1a\x1f.bastionlab.v1.ListRunsResponse\x12@\n\x08WatchRun\x12\x1e.bastionlab.v1.WatchRunRequest\x1a\x12.bastionlab.v1.Run0\x01\x12@\n\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12\x42\n\nApproveRun\x12 .bastionlab.v1.ApproveRunRequest\x1a\x12.bastionlab.v1.Run\x12<\n\x07\x44\x65nyRun\x12\x1d.bastionlab.v1.DenyRunRequest\x1a\x12.bastionlab.v1.Run\x12\x62\n\x0f\x44ownloadWeights\x12%.bastionlab.v1.DownloadWeightsRequest\x1a&.bastionlab.v1.DownloadWeightsResponse0\x01\x42HZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bastionlab.v1.training_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1'
-  _globals['_RUNSTATUS']._serialized_start=2290
-  _globals['_RUNSTATUS']._serialized_end=2475
+  _globals['_RUNSTATUS']._serialized_start=3042
+  _globals['_RUNSTATUS']._serialized_end=3227
   _globals['_OPTIMIZER']._serialized_start=48
   _globals['_OPTIMIZER']._serialized_end=177
   _globals['_SGD']._serialized_start=179
@@ -43,31 +43,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAININGREQUEST']._serialized_start=378
   _globals['_TRAININGREQUEST']._serialized_end=746
   _globals['_PLAN']._serialized_start=749
-  _globals['_PLAN']._serialized_end=1140
-  _globals['_CHARGE']._serialized_start=1143
-  _globals['_CHARGE']._serialized_end=1399
-  _globals['_CHARGEDSTEPS']._serialized_start=1401
-  _globals['_CHARGEDSTEPS']._serialized_end=1477
-  _globals['_STARTTRAININGREQUEST']._serialized_start=1479
-  _globals['_STARTTRAININGREQUEST']._serialized_end=1601
-  _globals['_RUN']._serialized_start=1604
-  _globals['_RUN']._serialized_end=1925
-  _globals['_GETRUNREQUEST']._serialized_start=1927
-  _globals['_GETRUNREQUEST']._serialized_end=1954
-  _globals['_LISTRUNSREQUEST']._serialized_start=1956
-  _globals['_LISTRUNSREQUEST']._serialized_end=1973
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1975
-  _globals['_LISTRUNSRESPONSE']._serialized_end=2027
-  _globals['_WATCHRUNREQUEST']._serialized_start=2029
-  _globals['_WATCHRUNREQUEST']._serialized_end=2058
-  _globals['_CANCELRUNREQUEST']._serialized_start=2060
-  _globals['_CANCELRUNREQUEST']._serialized_end=2090
-  _globals['_DOWNLOADWEIGHTSREQUEST']._serialized_start=2092
-  _globals['_DOWNLOADWEIGHTSREQUEST']._serialized_end=2132
-  _globals['_DOWNLOADWEIGHTSRESPONSE']._serialized_start=2134
-  _globals['_DOWNLOADWEIGHTSRESPONSE']._serialized_end=2233
-  _globals['_DOWNLOADHEADER']._serialized_start=2235
-  _globals['_DOWNLOADHEADER']._serialized_end=2287
-  _globals['_TRAININGSERVICE']._serialized_start=2478
-  _globals['_TRAININGSERVICE']._serialized_end=3007
+  _globals['_PLAN']._serialized_end=1201
+  _globals['_CHARGE']._serialized_start=1204
+  _globals['_CHARGE']._serialized_end=1496
+  _globals['_CHARGEDSTEPS']._serialized_start=1498
+  _globals['_CHARGEDSTEPS']._serialized_end=1574
+  _globals['_STARTTRAININGREQUEST']._serialized_start=1576
+  _globals['_STARTTRAININGREQUEST']._serialized_end=1698
+  _globals['_TESTREQUEST']._serialized_start=1700
+  _globals['_TESTREQUEST']._serialized_end=1825
+  _globals['_STARTTESTREQUEST']._serialized_start=1827
+  _globals['_STARTTESTREQUEST']._serialized_end=1941
+  _globals['_RUN']._serialized_start=1944
+  _globals['_RUN']._serialized_end=2405
+  _globals['_HISTORY']._serialized_start=2407
+  _globals['_HISTORY']._serialized_end=2461
+  _globals['_EPOCHMETRICS']._serialized_start=2463
+  _globals['_EPOCHMETRICS']._serialized_end=2545
+  _globals['_TESTRESULT']._serialized_start=2547
+  _globals['_TESTRESULT']._serialized_end=2598
+  _globals['_GETRUNREQUEST']._serialized_start=2600
+  _globals['_GETRUNREQUEST']._serialized_end=2627
+  _globals['_LISTRUNSREQUEST']._serialized_start=2629
+  _globals['_LISTRUNSREQUEST']._serialized_end=2646
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2648
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2700
+  _globals['_WATCHRUNREQUEST']._serialized_start=2702
+  _globals['_WATCHRUNREQUEST']._serialized_end=2731
+  _globals['_CANCELRUNREQUEST']._serialized_start=2733
+  _globals['_CANCELRUNREQUEST']._serialized_end=2763
+  _globals['_APPROVERUNREQUEST']._serialized_start=2765
+  _globals['_APPROVERUNREQUEST']._serialized_end=2796
+  _globals['_DENYRUNREQUEST']._serialized_start=2798
+  _globals['_DENYRUNREQUEST']._serialized_end=2842
+  _globals['_DOWNLOADWEIGHTSREQUEST']._serialized_start=2844
+  _globals['_DOWNLOADWEIGHTSREQUEST']._serialized_end=2884
+  _globals['_DOWNLOADWEIGHTSRESPONSE']._serialized_start=2886
+  _globals['_DOWNLOADWEIGHTSRESPONSE']._serialized_end=2985
+  _globals['_DOWNLOADHEADER']._serialized_start=2987
+  _globals['_DOWNLOADHEADER']._serialized_end=3039
+  _globals['_TRAININGSERVICE']._serialized_start=3230
+  _globals['_TRAININGSERVICE']._serialized_end=4016
 # @@protoc_insertion_point(module_scope)

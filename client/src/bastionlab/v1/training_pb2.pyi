@@ -97,7 +97,7 @@ class TrainingRequest(_message.Message):
     def __init__(self, model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., nb_epochs: _Optional[float] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., metrics: _Optional[bool] = ..., release: _Optional[str] = ..., constant_time: _Optional[bool] = ..., device: _Optional[str] = ..., continue_run_id: _Optional[str] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("noise_multiplier", "sample_rate", "steps", "batch_size", "max_batch_size", "max_grad_norm", "private", "epsilon_nano", "delta_atto", "remaining_after_nano", "release_mode", "seconds", "warnings", "nb_epochs", "charge", "unlimited", "grid_exponent", "grid_error", "eta")
+    __slots__ = ("noise_multiplier", "sample_rate", "steps", "batch_size", "max_batch_size", "max_grad_norm", "private", "epsilon_nano", "delta_atto", "remaining_after_nano", "release_mode", "seconds", "warnings", "nb_epochs", "charge", "unlimited", "grid_exponent", "grid_error", "eta", "loss_bound", "metric", "passes_per_step")
     NOISE_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +117,9 @@ class Plan(_message.Message):
     GRID_EXPONENT_FIELD_NUMBER: _ClassVar[int]
     GRID_ERROR_FIELD_NUMBER: _ClassVar[int]
     ETA_FIELD_NUMBER: _ClassVar[int]
+    LOSS_BOUND_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    PASSES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     noise_multiplier: float
     sample_rate: float
     steps: int
@@ -136,10 +139,13 @@ class Plan(_message.Message):
     grid_exponent: int
     grid_error: float
     eta: float
-    def __init__(self, noise_multiplier: _Optional[float] = ..., sample_rate: _Optional[float] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., remaining_after_nano: _Optional[int] = ..., release_mode: _Optional[str] = ..., seconds: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., nb_epochs: _Optional[float] = ..., charge: _Optional[bytes] = ..., unlimited: _Optional[bool] = ..., grid_exponent: _Optional[int] = ..., grid_error: _Optional[float] = ..., eta: _Optional[float] = ...) -> None: ...
+    loss_bound: float
+    metric: str
+    passes_per_step: int
+    def __init__(self, noise_multiplier: _Optional[float] = ..., sample_rate: _Optional[float] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., remaining_after_nano: _Optional[int] = ..., release_mode: _Optional[str] = ..., seconds: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., nb_epochs: _Optional[float] = ..., charge: _Optional[bytes] = ..., unlimited: _Optional[bool] = ..., grid_exponent: _Optional[int] = ..., grid_error: _Optional[float] = ..., eta: _Optional[float] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ..., passes_per_step: _Optional[int] = ...) -> None: ...
 
 class Charge(_message.Message):
-    __slots__ = ("dataset_id", "program_sha256", "private", "epsilon_nano", "delta_atto", "steps", "max_grad_norm", "accountant", "release_mode", "grid_exponent", "eta")
+    __slots__ = ("dataset_id", "program_sha256", "private", "epsilon_nano", "delta_atto", "steps", "max_grad_norm", "accountant", "release_mode", "grid_exponent", "eta", "loss_bound", "metric")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_SHA256_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +157,8 @@ class Charge(_message.Message):
     RELEASE_MODE_FIELD_NUMBER: _ClassVar[int]
     GRID_EXPONENT_FIELD_NUMBER: _ClassVar[int]
     ETA_FIELD_NUMBER: _ClassVar[int]
+    LOSS_BOUND_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     program_sha256: bytes
     private: bool
@@ -162,7 +170,9 @@ class Charge(_message.Message):
     release_mode: str
     grid_exponent: int
     eta: float
-    def __init__(self, dataset_id: _Optional[str] = ..., program_sha256: _Optional[bytes] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ChargedSteps, _Mapping]]] = ..., max_grad_norm: _Optional[float] = ..., accountant: _Optional[str] = ..., release_mode: _Optional[str] = ..., grid_exponent: _Optional[int] = ..., eta: _Optional[float] = ...) -> None: ...
+    loss_bound: float
+    metric: str
+    def __init__(self, dataset_id: _Optional[str] = ..., program_sha256: _Optional[bytes] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ChargedSteps, _Mapping]]] = ..., max_grad_norm: _Optional[float] = ..., accountant: _Optional[str] = ..., release_mode: _Optional[str] = ..., grid_exponent: _Optional[int] = ..., eta: _Optional[float] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ...) -> None: ...
 
 class ChargedSteps(_message.Message):
     __slots__ = ("sample_rate", "noise_multiplier", "count")
@@ -186,8 +196,34 @@ class StartTrainingRequest(_message.Message):
     description: str
     def __init__(self, request: _Optional[_Union[TrainingRequest, _Mapping]] = ..., charge: _Optional[bytes] = ..., name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
+class TestRequest(_message.Message):
+    __slots__ = ("model_id", "dataset_id", "metric", "epsilon", "weights_run_id")
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    model_id: str
+    dataset_id: str
+    metric: str
+    epsilon: float
+    weights_run_id: str
+    def __init__(self, model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., metric: _Optional[str] = ..., epsilon: _Optional[float] = ..., weights_run_id: _Optional[str] = ...) -> None: ...
+
+class StartTestRequest(_message.Message):
+    __slots__ = ("request", "charge", "name", "description")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CHARGE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    request: TestRequest
+    charge: bytes
+    name: str
+    description: str
+    def __init__(self, request: _Optional[_Union[TestRequest, _Mapping]] = ..., charge: _Optional[bytes] = ..., name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
 class Run(_message.Message):
-    __slots__ = ("id", "model_id", "dataset_id", "status", "plan", "created_unix_ms", "ended_unix_ms", "name", "description", "failure", "spent", "steps_done", "epochs_done", "scientist", "mine")
+    __slots__ = ("id", "model_id", "dataset_id", "status", "plan", "created_unix_ms", "ended_unix_ms", "name", "description", "failure", "spent", "steps_done", "epochs_done", "scientist", "mine", "history", "result", "interruptions", "decides", "denial")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +239,11 @@ class Run(_message.Message):
     EPOCHS_DONE_FIELD_NUMBER: _ClassVar[int]
     SCIENTIST_FIELD_NUMBER: _ClassVar[int]
     MINE_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTIONS_FIELD_NUMBER: _ClassVar[int]
+    DECIDES_FIELD_NUMBER: _ClassVar[int]
+    DENIAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     model_id: str
     dataset_id: str
@@ -218,7 +259,38 @@ class Run(_message.Message):
     epochs_done: int
     scientist: str
     mine: bool
-    def __init__(self, id: _Optional[str] = ..., model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., status: _Optional[_Union[RunStatus, str]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., failure: _Optional[str] = ..., spent: _Optional[str] = ..., steps_done: _Optional[int] = ..., epochs_done: _Optional[int] = ..., scientist: _Optional[str] = ..., mine: _Optional[bool] = ...) -> None: ...
+    history: History
+    result: TestResult
+    interruptions: int
+    decides: bool
+    denial: str
+    def __init__(self, id: _Optional[str] = ..., model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., status: _Optional[_Union[RunStatus, str]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., failure: _Optional[str] = ..., spent: _Optional[str] = ..., steps_done: _Optional[int] = ..., epochs_done: _Optional[int] = ..., scientist: _Optional[str] = ..., mine: _Optional[bool] = ..., history: _Optional[_Union[History, _Mapping]] = ..., result: _Optional[_Union[TestResult, _Mapping]] = ..., interruptions: _Optional[int] = ..., decides: _Optional[bool] = ..., denial: _Optional[str] = ...) -> None: ...
+
+class History(_message.Message):
+    __slots__ = ("epochs",)
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    epochs: _containers.RepeatedCompositeFieldContainer[EpochMetrics]
+    def __init__(self, epochs: _Optional[_Iterable[_Union[EpochMetrics, _Mapping]]] = ...) -> None: ...
+
+class EpochMetrics(_message.Message):
+    __slots__ = ("epoch", "steps", "loss", "standard_error")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    steps: int
+    loss: float
+    standard_error: float
+    def __init__(self, epoch: _Optional[int] = ..., steps: _Optional[int] = ..., loss: _Optional[float] = ..., standard_error: _Optional[float] = ...) -> None: ...
+
+class TestResult(_message.Message):
+    __slots__ = ("value", "standard_error")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    standard_error: float
+    def __init__(self, value: _Optional[float] = ..., standard_error: _Optional[float] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("id",)
@@ -247,6 +319,20 @@ class CancelRunRequest(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class ApproveRunRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DenyRunRequest(_message.Message):
+    __slots__ = ("id", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DownloadWeightsRequest(_message.Message):
     __slots__ = ("run_id",)

@@ -44,6 +44,16 @@ class TrainingServiceStub:
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.StartTrainingRequest.SerializeToString,
                 response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
                 _registered_method=True)
+        self.PlanTest = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/PlanTest',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.TestRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Plan.FromString,
+                _registered_method=True)
+        self.StartTest = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/StartTest',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.StartTestRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/bastionlab.v1.TrainingService/GetRun',
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.GetRunRequest.SerializeToString,
@@ -62,6 +72,16 @@ class TrainingServiceStub:
         self.CancelRun = channel.unary_unary(
                 '/bastionlab.v1.TrainingService/CancelRun',
                 request_serializer=bastionlab_dot_v1_dot_training__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+                _registered_method=True)
+        self.ApproveRun = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/ApproveRun',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.ApproveRunRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+                _registered_method=True)
+        self.DenyRun = channel.unary_unary(
+                '/bastionlab.v1.TrainingService/DenyRun',
+                request_serializer=bastionlab_dot_v1_dot_training__pb2.DenyRunRequest.SerializeToString,
                 response_deserializer=bastionlab_dot_v1_dot_training__pb2.Run.FromString,
                 _registered_method=True)
         self.DownloadWeights = channel.unary_stream(
@@ -84,6 +104,19 @@ class TrainingServiceServicer:
     def StartTraining(self, request, context):
         """Start charges exactly the plan's charge, durably, and queues the run.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanTest(self, request, context):
+        """A test measures weights on a dataset. It is priced, charged and queued like a training run, and is a run from then on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartTest(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -113,6 +146,19 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApproveRun(self, request, context):
+        """Approve and Deny are the dataset's owner's: about a run that waits, because it was interrupted more often than it is repeated unasked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DenyRun(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DownloadWeights(self, request, context):
         """Download sends the trained parameters of a completed run: one header, then chunks of a safetensors file.
         """
@@ -133,6 +179,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=bastionlab_dot_v1_dot_training__pb2.StartTrainingRequest.FromString,
                     response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
             ),
+            'PlanTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanTest,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.TestRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Plan.SerializeToString,
+            ),
+            'StartTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartTest,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.StartTestRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
+            ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
                     request_deserializer=bastionlab_dot_v1_dot_training__pb2.GetRunRequest.FromString,
@@ -151,6 +207,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
                     request_deserializer=bastionlab_dot_v1_dot_training__pb2.CancelRunRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
+            ),
+            'ApproveRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRun,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.ApproveRunRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
+            ),
+            'DenyRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DenyRun,
+                    request_deserializer=bastionlab_dot_v1_dot_training__pb2.DenyRunRequest.FromString,
                     response_serializer=bastionlab_dot_v1_dot_training__pb2.Run.SerializeToString,
             ),
             'DownloadWeights': grpc.unary_stream_rpc_method_handler(
@@ -212,6 +278,60 @@ class TrainingService:
             target,
             '/bastionlab.v1.TrainingService/StartTraining',
             bastionlab_dot_v1_dot_training__pb2.StartTrainingRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/PlanTest',
+            bastionlab_dot_v1_dot_training__pb2.TestRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Plan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/StartTest',
+            bastionlab_dot_v1_dot_training__pb2.StartTestRequest.SerializeToString,
             bastionlab_dot_v1_dot_training__pb2.Run.FromString,
             options,
             channel_credentials,
@@ -320,6 +440,60 @@ class TrainingService:
             target,
             '/bastionlab.v1.TrainingService/CancelRun',
             bastionlab_dot_v1_dot_training__pb2.CancelRunRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/ApproveRun',
+            bastionlab_dot_v1_dot_training__pb2.ApproveRunRequest.SerializeToString,
+            bastionlab_dot_v1_dot_training__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DenyRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.TrainingService/DenyRun',
+            bastionlab_dot_v1_dot_training__pb2.DenyRunRequest.SerializeToString,
             bastionlab_dot_v1_dot_training__pb2.Run.FromString,
             options,
             channel_credentials,

@@ -351,9 +351,9 @@ type TrainingRequest struct {
 	MaxBatchSize  int64                  `protobuf:"varint,7,opt,name=max_batch_size,json=maxBatchSize,proto3" json:"max_batch_size,omitempty"` // records in memory in one pass
 	MaxGradNorm   float64                `protobuf:"fixed64,8,opt,name=max_grad_norm,json=maxGradNorm,proto3" json:"max_grad_norm,omitempty"`
 	Optimizer     *Optimizer             `protobuf:"bytes,9,opt,name=optimizer,proto3" json:"optimizer,omitempty"`
-	Metrics       bool                   `protobuf:"varint,10,opt,name=metrics,proto3" json:"metrics,omitempty"`                                   // refused until metrics have a price
+	Metrics       bool                   `protobuf:"varint,10,opt,name=metrics,proto3" json:"metrics,omitempty"`                                   // release a noised loss of every epoch; it costs nothing more
 	Release       string                 `protobuf:"bytes,11,opt,name=release,proto3" json:"release,omitempty"`                                    // "certified" or "exact"; empty: certified
-	ConstantTime  bool                   `protobuf:"varint,12,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"`     // refused until the engine offers it
+	ConstantTime  bool                   `protobuf:"varint,12,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"`     // the same number of passes in every step; makes the release exact
 	Device        string                 `protobuf:"bytes,13,opt,name=device,proto3" json:"device,omitempty"`                                      // "cpu"
 	ContinueRunId string                 `protobuf:"bytes,14,opt,name=continue_run_id,json=continueRunId,proto3" json:"continue_run_id,omitempty"` // a completed run of the same model, whose weights this one starts from
 	unknownFields protoimpl.UnknownFields
@@ -505,11 +505,15 @@ type Plan struct {
 	Warnings           []string               `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	NbEpochs           float64                `protobuf:"fixed64,14,opt,name=nb_epochs,json=nbEpochs,proto3" json:"nb_epochs,omitempty"`
 	// The deterministic encoding of Charge: what is shown here is what is authorised and written, byte for byte.
-	Charge        []byte  `protobuf:"bytes,15,opt,name=charge,proto3" json:"charge,omitempty"`
-	Unlimited     bool    `protobuf:"varint,16,opt,name=unlimited,proto3" json:"unlimited,omitempty"`                           // the dataset has no limit, so nothing "remains"
-	GridExponent  int32   `protobuf:"varint,17,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"` // sums are integers in units of max_grad_norm * 2^-grid_exponent
-	GridError     float64 `protobuf:"fixed64,18,opt,name=grid_error,json=gridError,proto3" json:"grid_error,omitempty"`         // what that may change of one record's contribution, in units of max_grad_norm
-	Eta           float64 `protobuf:"fixed64,19,opt,name=eta,proto3" json:"eta,omitempty"`                                      // one record moves a step's sum by at most max_grad_norm * (1 + eta)
+	Charge       []byte  `protobuf:"bytes,15,opt,name=charge,proto3" json:"charge,omitempty"`
+	Unlimited    bool    `protobuf:"varint,16,opt,name=unlimited,proto3" json:"unlimited,omitempty"`                           // the dataset has no limit, so nothing "remains"
+	GridExponent int32   `protobuf:"varint,17,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"` // sums are integers in units of max_grad_norm * 2^-grid_exponent
+	GridError    float64 `protobuf:"fixed64,18,opt,name=grid_error,json=gridError,proto3" json:"grid_error,omitempty"`         // what that may change of one record's contribution, in units of max_grad_norm
+	Eta          float64 `protobuf:"fixed64,19,opt,name=eta,proto3" json:"eta,omitempty"`                                      // one record moves a step's sum by at most max_grad_norm * (1 + eta)
+	// Up to where a record's loss counts: the bound B of the loss, public. 0: the run releases no losses, or the test measures no loss.
+	LossBound     float64 `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`
+	Metric        string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                                       // what a test measures; empty: a training run
+	PassesPerStep int64   `protobuf:"varint,22,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"` // in constant time; 0: as many as a sample needs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -677,6 +681,27 @@ func (x *Plan) GetEta() float64 {
 	return 0
 }
 
+func (x *Plan) GetLossBound() float64 {
+	if x != nil {
+		return x.LossBound
+	}
+	return 0
+}
+
+func (x *Plan) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
+}
+
+func (x *Plan) GetPassesPerStep() int64 {
+	if x != nil {
+		return x.PassesPerStep
+	}
+	return 0
+}
+
 // Charge is the price of a run together with all that determines it.
 type Charge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -691,6 +716,8 @@ type Charge struct {
 	ReleaseMode   string                 `protobuf:"bytes,9,opt,name=release_mode,json=releaseMode,proto3" json:"release_mode,omitempty"`
 	GridExponent  int32                  `protobuf:"varint,10,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"`
 	Eta           float64                `protobuf:"fixed64,11,opt,name=eta,proto3" json:"eta,omitempty"`
+	LossBound     float64                `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"` // of the plan
+	Metric        string                 `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                          // of the plan
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -800,6 +827,20 @@ func (x *Charge) GetEta() float64 {
 		return x.Eta
 	}
 	return 0
+}
+
+func (x *Charge) GetLossBound() float64 {
+	if x != nil {
+		return x.LossBound
+	}
+	return 0
+}
+
+func (x *Charge) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
 }
 
 type ChargedSteps struct {
@@ -930,6 +971,151 @@ func (x *StartTrainingRequest) GetDescription() string {
 	return ""
 }
 
+// TestRequest asks for one number: the mean over the dataset's slots of a value between 0 and 1 of each record, plus noise.
+type TestRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ModelId       string                 `protobuf:"bytes,1,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
+	DatasetId     string                 `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	Metric        string                 `protobuf:"bytes,3,opt,name=metric,proto3" json:"metric,omitempty"`                                   // "accuracy", or a loss
+	Epsilon       *float64               `protobuf:"fixed64,4,opt,name=epsilon,proto3,oneof" json:"epsilon,omitempty"`                         // absent: without noise, on a dataset without a limit only
+	WeightsRunId  string                 `protobuf:"bytes,5,opt,name=weights_run_id,json=weightsRunId,proto3" json:"weights_run_id,omitempty"` // a completed run of the same model, whose weights are tested; empty: the model as it was sent
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestRequest) Reset() {
+	*x = TestRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestRequest) ProtoMessage() {}
+
+func (x *TestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestRequest.ProtoReflect.Descriptor instead.
+func (*TestRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TestRequest) GetModelId() string {
+	if x != nil {
+		return x.ModelId
+	}
+	return ""
+}
+
+func (x *TestRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *TestRequest) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
+}
+
+func (x *TestRequest) GetEpsilon() float64 {
+	if x != nil && x.Epsilon != nil {
+		return *x.Epsilon
+	}
+	return 0
+}
+
+func (x *TestRequest) GetWeightsRunId() string {
+	if x != nil {
+		return x.WeightsRunId
+	}
+	return ""
+}
+
+type StartTestRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Request       *TestRequest           `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	Charge        []byte                 `protobuf:"bytes,2,opt,name=charge,proto3" json:"charge,omitempty"` // of the plan the caller saw; empty accepts the price of this moment
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartTestRequest) Reset() {
+	*x = StartTestRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartTestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartTestRequest) ProtoMessage() {}
+
+func (x *StartTestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartTestRequest.ProtoReflect.Descriptor instead.
+func (*StartTestRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StartTestRequest) GetRequest() *TestRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StartTestRequest) GetCharge() []byte {
+	if x != nil {
+		return x.Charge
+	}
+	return nil
+}
+
+func (x *StartTestRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StartTestRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
 type Run struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -944,17 +1130,23 @@ type Run struct {
 	Failure       string                 `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"` // from a fixed list before the trainer had data, one fixed text after
 	Spent         string                 `protobuf:"bytes,11,opt,name=spent,proto3" json:"spent,omitempty"`     // what the run cost, in words
 	// Coarse on purpose: how long a step took depends on records.
-	StepsDone     int64  `protobuf:"varint,12,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
-	EpochsDone    int64  `protobuf:"varint,13,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
-	Scientist     string `protobuf:"bytes,14,opt,name=scientist,proto3" json:"scientist,omitempty"`
-	Mine          bool   `protobuf:"varint,15,opt,name=mine,proto3" json:"mine,omitempty"` // the caller started it
+	StepsDone  int64       `protobuf:"varint,12,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
+	EpochsDone int64       `protobuf:"varint,13,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
+	Scientist  string      `protobuf:"bytes,14,opt,name=scientist,proto3" json:"scientist,omitempty"`
+	Mine       bool        `protobuf:"varint,15,opt,name=mine,proto3" json:"mine,omitempty"`      // the caller started it
+	History    *History    `protobuf:"bytes,20,opt,name=history,proto3" json:"history,omitempty"` // of the epochs that have ended
+	Result     *TestResult `protobuf:"bytes,21,opt,name=result,proto3" json:"result,omitempty"`   // of a completed test
+	// How often an attempt at the run ended without a result, and was or may be repeated. PRIVACY: told to the dataset's owner only.
+	Interruptions int64  `protobuf:"varint,22,opt,name=interruptions,proto3" json:"interruptions,omitempty"`
+	Decides       bool   `protobuf:"varint,23,opt,name=decides,proto3" json:"decides,omitempty"` // the caller may approve or deny it while it waits
+	Denial        string `protobuf:"bytes,24,opt,name=denial,proto3" json:"denial,omitempty"`    // the owner's words, where the run was denied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1158,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1171,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{8}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Run) GetId() string {
@@ -1087,6 +1279,207 @@ func (x *Run) GetMine() bool {
 	return false
 }
 
+func (x *Run) GetHistory() *History {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *Run) GetResult() *TestResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Run) GetInterruptions() int64 {
+	if x != nil {
+		return x.Interruptions
+	}
+	return 0
+}
+
+func (x *Run) GetDecides() bool {
+	if x != nil {
+		return x.Decides
+	}
+	return false
+}
+
+func (x *Run) GetDenial() string {
+	if x != nil {
+		return x.Denial
+	}
+	return ""
+}
+
+// History is in the order of the epochs.
+type History struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epochs        []*EpochMetrics        `protobuf:"bytes,1,rep,name=epochs,proto3" json:"epochs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *History) Reset() {
+	*x = History{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *History) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*History) ProtoMessage() {}
+
+func (x *History) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use History.ProtoReflect.Descriptor instead.
+func (*History) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *History) GetEpochs() []*EpochMetrics {
+	if x != nil {
+		return x.Epochs
+	}
+	return nil
+}
+
+// EpochMetrics is what was released of one epoch.
+type EpochMetrics struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`                                       // counted from 1
+	Steps         int64                  `protobuf:"varint,2,opt,name=steps,proto3" json:"steps,omitempty"`                                       // how many the loss is the mean of
+	Loss          float64                `protobuf:"fixed64,3,opt,name=loss,proto3" json:"loss,omitempty"`                                        // noised, of records whose losses were clamped to the plan's loss_bound
+	StandardError float64                `protobuf:"fixed64,4,opt,name=standard_error,json=standardError,proto3" json:"standard_error,omitempty"` // of the noise alone, and public
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpochMetrics) Reset() {
+	*x = EpochMetrics{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpochMetrics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpochMetrics) ProtoMessage() {}
+
+func (x *EpochMetrics) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpochMetrics.ProtoReflect.Descriptor instead.
+func (*EpochMetrics) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EpochMetrics) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *EpochMetrics) GetSteps() int64 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+func (x *EpochMetrics) GetLoss() float64 {
+	if x != nil {
+		return x.Loss
+	}
+	return 0
+}
+
+func (x *EpochMetrics) GetStandardError() float64 {
+	if x != nil {
+		return x.StandardError
+	}
+	return 0
+}
+
+type TestResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         float64                `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
+	StandardError float64                `protobuf:"fixed64,2,opt,name=standard_error,json=standardError,proto3" json:"standard_error,omitempty"` // of the noise alone, and public
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestResult) Reset() {
+	*x = TestResult{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestResult) ProtoMessage() {}
+
+func (x *TestResult) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestResult.ProtoReflect.Descriptor instead.
+func (*TestResult) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TestResult) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *TestResult) GetStandardError() float64 {
+	if x != nil {
+		return x.StandardError
+	}
+	return 0
+}
+
 type GetRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1096,7 +1489,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1501,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1514,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{9}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetRunRequest) GetId() string {
@@ -1139,7 +1532,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1544,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1557,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{10}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{15}
 }
 
 type ListRunsResponse struct {
@@ -1176,7 +1569,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1581,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1594,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{11}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1220,7 +1613,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1625,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1638,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{12}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchRunRequest) GetId() string {
@@ -1264,7 +1657,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1669,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,12 +1682,108 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{13}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelRunRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+type ApproveRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRunRequest) Reset() {
+	*x = ApproveRunRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRunRequest) ProtoMessage() {}
+
+func (x *ApproveRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRunRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRunRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ApproveRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DenyRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenyRunRequest) Reset() {
+	*x = DenyRunRequest{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenyRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenyRunRequest) ProtoMessage() {}
+
+func (x *DenyRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenyRunRequest.ProtoReflect.Descriptor instead.
+func (*DenyRunRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DenyRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DenyRunRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
@@ -1308,7 +1797,7 @@ type DownloadWeightsRequest struct {
 
 func (x *DownloadWeightsRequest) Reset() {
 	*x = DownloadWeightsRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1809,7 @@ func (x *DownloadWeightsRequest) String() string {
 func (*DownloadWeightsRequest) ProtoMessage() {}
 
 func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1822,7 @@ func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsRequest.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DownloadWeightsRequest) GetRunId() string {
@@ -1356,7 +1845,7 @@ type DownloadWeightsResponse struct {
 
 func (x *DownloadWeightsResponse) Reset() {
 	*x = DownloadWeightsResponse{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1857,7 @@ func (x *DownloadWeightsResponse) String() string {
 func (*DownloadWeightsResponse) ProtoMessage() {}
 
 func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1870,7 @@ func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsResponse.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DownloadWeightsResponse) GetPart() isDownloadWeightsResponse_Part {
@@ -1435,7 +1924,7 @@ type DownloadHeader struct {
 
 func (x *DownloadHeader) Reset() {
 	*x = DownloadHeader{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1936,7 @@ func (x *DownloadHeader) String() string {
 func (*DownloadHeader) ProtoMessage() {}
 
 func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1949,7 @@ func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadHeader.ProtoReflect.Descriptor instead.
 func (*DownloadHeader) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{16}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DownloadHeader) GetSizeBytes() int64 {
@@ -1521,7 +2010,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"\b_epsilonB\b\n" +
 	"\x06_deltaB\r\n" +
-	"\v_batch_size\"\xe1\x04\n" +
+	"\v_batch_size\"\xc0\x05\n" +
 	"\x04Plan\x12)\n" +
 	"\x10noise_multiplier\x18\x01 \x01(\x01R\x0fnoiseMultiplier\x12\x1f\n" +
 	"\vsample_rate\x18\x02 \x01(\x01R\n" +
@@ -1546,7 +2035,11 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\rgrid_exponent\x18\x11 \x01(\x05R\fgridExponent\x12\x1d\n" +
 	"\n" +
 	"grid_error\x18\x12 \x01(\x01R\tgridError\x12\x10\n" +
-	"\x03eta\x18\x13 \x01(\x01R\x03eta\"\xfb\x02\n" +
+	"\x03eta\x18\x13 \x01(\x01R\x03eta\x12\x1d\n" +
+	"\n" +
+	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
+	"\x06metric\x18\x15 \x01(\tR\x06metric\x12&\n" +
+	"\x0fpasses_per_step\x18\x16 \x01(\x03R\rpassesPerStep\"\xb2\x03\n" +
 	"\x06Charge\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12%\n" +
@@ -1563,7 +2056,10 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\frelease_mode\x18\t \x01(\tR\vreleaseMode\x12#\n" +
 	"\rgrid_exponent\x18\n" +
 	" \x01(\x05R\fgridExponent\x12\x10\n" +
-	"\x03eta\x18\v \x01(\x01R\x03eta\"p\n" +
+	"\x03eta\x18\v \x01(\x01R\x03eta\x12\x1d\n" +
+	"\n" +
+	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
+	"\x06metric\x18\x15 \x01(\tR\x06metric\"p\n" +
 	"\fChargedSteps\x12\x1f\n" +
 	"\vsample_rate\x18\x01 \x01(\x01R\n" +
 	"sampleRate\x12)\n" +
@@ -1573,7 +2069,21 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\arequest\x18\x01 \x01(\v2\x1e.bastionlab.v1.TrainingRequestR\arequest\x12\x16\n" +
 	"\x06charge\x18\x02 \x01(\fR\x06charge\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xce\x03\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xb0\x01\n" +
+	"\vTestRequest\x12\x19\n" +
+	"\bmodel_id\x18\x01 \x01(\tR\amodelId\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tR\tdatasetId\x12\x16\n" +
+	"\x06metric\x18\x03 \x01(\tR\x06metric\x12\x1d\n" +
+	"\aepsilon\x18\x04 \x01(\x01H\x00R\aepsilon\x88\x01\x01\x12$\n" +
+	"\x0eweights_run_id\x18\x05 \x01(\tR\fweightsRunIdB\n" +
+	"\n" +
+	"\b_epsilon\"\x96\x01\n" +
+	"\x10StartTestRequest\x124\n" +
+	"\arequest\x18\x01 \x01(\v2\x1a.bastionlab.v1.TestRequestR\arequest\x12\x16\n" +
+	"\x06charge\x18\x02 \x01(\fR\x06charge\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"\x8b\x05\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bmodel_id\x18\x02 \x01(\tR\amodelId\x12\x1d\n" +
@@ -1593,7 +2103,23 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\vepochs_done\x18\r \x01(\x03R\n" +
 	"epochsDone\x12\x1c\n" +
 	"\tscientist\x18\x0e \x01(\tR\tscientist\x12\x12\n" +
-	"\x04mine\x18\x0f \x01(\bR\x04mine\"\x1f\n" +
+	"\x04mine\x18\x0f \x01(\bR\x04mine\x120\n" +
+	"\ahistory\x18\x14 \x01(\v2\x16.bastionlab.v1.HistoryR\ahistory\x121\n" +
+	"\x06result\x18\x15 \x01(\v2\x19.bastionlab.v1.TestResultR\x06result\x12$\n" +
+	"\rinterruptions\x18\x16 \x01(\x03R\rinterruptions\x12\x18\n" +
+	"\adecides\x18\x17 \x01(\bR\adecides\x12\x16\n" +
+	"\x06denial\x18\x18 \x01(\tR\x06denial\">\n" +
+	"\aHistory\x123\n" +
+	"\x06epochs\x18\x01 \x03(\v2\x1b.bastionlab.v1.EpochMetricsR\x06epochs\"u\n" +
+	"\fEpochMetrics\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x14\n" +
+	"\x05steps\x18\x02 \x01(\x03R\x05steps\x12\x12\n" +
+	"\x04loss\x18\x03 \x01(\x01R\x04loss\x12%\n" +
+	"\x0estandard_error\x18\x04 \x01(\x01R\rstandardError\"I\n" +
+	"\n" +
+	"TestResult\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\x01R\x05value\x12%\n" +
+	"\x0estandard_error\x18\x02 \x01(\x01R\rstandardError\"\x1f\n" +
 	"\rGetRunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x11\n" +
 	"\x0fListRunsRequest\":\n" +
@@ -1602,7 +2128,12 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x0fWatchRunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\"\n" +
 	"\x10CancelRunRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"/\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x11ApproveRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"8\n" +
+	"\x0eDenyRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"/\n" +
 	"\x16DownloadWeightsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"r\n" +
 	"\x17DownloadWeightsResponse\x127\n" +
@@ -1620,14 +2151,19 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x12RUN_STATUS_RUNNING\x10\x03\x12\x18\n" +
 	"\x14RUN_STATUS_COMPLETED\x10\x04\x12\x15\n" +
 	"\x11RUN_STATUS_FAILED\x10\x05\x12\x18\n" +
-	"\x14RUN_STATUS_CANCELLED\x10\x062\x91\x04\n" +
+	"\x14RUN_STATUS_CANCELLED\x10\x062\x92\x06\n" +
 	"\x0fTrainingService\x12C\n" +
 	"\fPlanTraining\x12\x1e.bastionlab.v1.TrainingRequest\x1a\x13.bastionlab.v1.Plan\x12H\n" +
-	"\rStartTraining\x12#.bastionlab.v1.StartTrainingRequest\x1a\x12.bastionlab.v1.Run\x12:\n" +
+	"\rStartTraining\x12#.bastionlab.v1.StartTrainingRequest\x1a\x12.bastionlab.v1.Run\x12;\n" +
+	"\bPlanTest\x12\x1a.bastionlab.v1.TestRequest\x1a\x13.bastionlab.v1.Plan\x12@\n" +
+	"\tStartTest\x12\x1f.bastionlab.v1.StartTestRequest\x1a\x12.bastionlab.v1.Run\x12:\n" +
 	"\x06GetRun\x12\x1c.bastionlab.v1.GetRunRequest\x1a\x12.bastionlab.v1.Run\x12K\n" +
 	"\bListRuns\x12\x1e.bastionlab.v1.ListRunsRequest\x1a\x1f.bastionlab.v1.ListRunsResponse\x12@\n" +
 	"\bWatchRun\x12\x1e.bastionlab.v1.WatchRunRequest\x1a\x12.bastionlab.v1.Run0\x01\x12@\n" +
-	"\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12b\n" +
+	"\tCancelRun\x12\x1f.bastionlab.v1.CancelRunRequest\x1a\x12.bastionlab.v1.Run\x12B\n" +
+	"\n" +
+	"ApproveRun\x12 .bastionlab.v1.ApproveRunRequest\x1a\x12.bastionlab.v1.Run\x12<\n" +
+	"\aDenyRun\x12\x1d.bastionlab.v1.DenyRunRequest\x1a\x12.bastionlab.v1.Run\x12b\n" +
 	"\x0fDownloadWeights\x12%.bastionlab.v1.DownloadWeightsRequest\x1a&.bastionlab.v1.DownloadWeightsResponse0\x01BHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
 
 var (
@@ -1643,7 +2179,7 @@ func file_bastionlab_v1_training_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_bastionlab_v1_training_proto_goTypes = []any{
 	(RunStatus)(0),                  // 0: bastionlab.v1.RunStatus
 	(*Optimizer)(nil),               // 1: bastionlab.v1.Optimizer
@@ -1654,15 +2190,22 @@ var file_bastionlab_v1_training_proto_goTypes = []any{
 	(*Charge)(nil),                  // 6: bastionlab.v1.Charge
 	(*ChargedSteps)(nil),            // 7: bastionlab.v1.ChargedSteps
 	(*StartTrainingRequest)(nil),    // 8: bastionlab.v1.StartTrainingRequest
-	(*Run)(nil),                     // 9: bastionlab.v1.Run
-	(*GetRunRequest)(nil),           // 10: bastionlab.v1.GetRunRequest
-	(*ListRunsRequest)(nil),         // 11: bastionlab.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),        // 12: bastionlab.v1.ListRunsResponse
-	(*WatchRunRequest)(nil),         // 13: bastionlab.v1.WatchRunRequest
-	(*CancelRunRequest)(nil),        // 14: bastionlab.v1.CancelRunRequest
-	(*DownloadWeightsRequest)(nil),  // 15: bastionlab.v1.DownloadWeightsRequest
-	(*DownloadWeightsResponse)(nil), // 16: bastionlab.v1.DownloadWeightsResponse
-	(*DownloadHeader)(nil),          // 17: bastionlab.v1.DownloadHeader
+	(*TestRequest)(nil),             // 9: bastionlab.v1.TestRequest
+	(*StartTestRequest)(nil),        // 10: bastionlab.v1.StartTestRequest
+	(*Run)(nil),                     // 11: bastionlab.v1.Run
+	(*History)(nil),                 // 12: bastionlab.v1.History
+	(*EpochMetrics)(nil),            // 13: bastionlab.v1.EpochMetrics
+	(*TestResult)(nil),              // 14: bastionlab.v1.TestResult
+	(*GetRunRequest)(nil),           // 15: bastionlab.v1.GetRunRequest
+	(*ListRunsRequest)(nil),         // 16: bastionlab.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),        // 17: bastionlab.v1.ListRunsResponse
+	(*WatchRunRequest)(nil),         // 18: bastionlab.v1.WatchRunRequest
+	(*CancelRunRequest)(nil),        // 19: bastionlab.v1.CancelRunRequest
+	(*ApproveRunRequest)(nil),       // 20: bastionlab.v1.ApproveRunRequest
+	(*DenyRunRequest)(nil),          // 21: bastionlab.v1.DenyRunRequest
+	(*DownloadWeightsRequest)(nil),  // 22: bastionlab.v1.DownloadWeightsRequest
+	(*DownloadWeightsResponse)(nil), // 23: bastionlab.v1.DownloadWeightsResponse
+	(*DownloadHeader)(nil),          // 24: bastionlab.v1.DownloadHeader
 }
 var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	2,  // 0: bastionlab.v1.Optimizer.sgd:type_name -> bastionlab.v1.SGD
@@ -1671,29 +2214,41 @@ var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	1,  // 3: bastionlab.v1.TrainingRequest.optimizer:type_name -> bastionlab.v1.Optimizer
 	7,  // 4: bastionlab.v1.Charge.steps:type_name -> bastionlab.v1.ChargedSteps
 	4,  // 5: bastionlab.v1.StartTrainingRequest.request:type_name -> bastionlab.v1.TrainingRequest
-	0,  // 6: bastionlab.v1.Run.status:type_name -> bastionlab.v1.RunStatus
-	5,  // 7: bastionlab.v1.Run.plan:type_name -> bastionlab.v1.Plan
-	9,  // 8: bastionlab.v1.ListRunsResponse.runs:type_name -> bastionlab.v1.Run
-	17, // 9: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
-	4,  // 10: bastionlab.v1.TrainingService.PlanTraining:input_type -> bastionlab.v1.TrainingRequest
-	8,  // 11: bastionlab.v1.TrainingService.StartTraining:input_type -> bastionlab.v1.StartTrainingRequest
-	10, // 12: bastionlab.v1.TrainingService.GetRun:input_type -> bastionlab.v1.GetRunRequest
-	11, // 13: bastionlab.v1.TrainingService.ListRuns:input_type -> bastionlab.v1.ListRunsRequest
-	13, // 14: bastionlab.v1.TrainingService.WatchRun:input_type -> bastionlab.v1.WatchRunRequest
-	14, // 15: bastionlab.v1.TrainingService.CancelRun:input_type -> bastionlab.v1.CancelRunRequest
-	15, // 16: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
-	5,  // 17: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
-	9,  // 18: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
-	9,  // 19: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
-	12, // 20: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
-	9,  // 21: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
-	9,  // 22: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
-	16, // 23: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	9,  // 6: bastionlab.v1.StartTestRequest.request:type_name -> bastionlab.v1.TestRequest
+	0,  // 7: bastionlab.v1.Run.status:type_name -> bastionlab.v1.RunStatus
+	5,  // 8: bastionlab.v1.Run.plan:type_name -> bastionlab.v1.Plan
+	12, // 9: bastionlab.v1.Run.history:type_name -> bastionlab.v1.History
+	14, // 10: bastionlab.v1.Run.result:type_name -> bastionlab.v1.TestResult
+	13, // 11: bastionlab.v1.History.epochs:type_name -> bastionlab.v1.EpochMetrics
+	11, // 12: bastionlab.v1.ListRunsResponse.runs:type_name -> bastionlab.v1.Run
+	24, // 13: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
+	4,  // 14: bastionlab.v1.TrainingService.PlanTraining:input_type -> bastionlab.v1.TrainingRequest
+	8,  // 15: bastionlab.v1.TrainingService.StartTraining:input_type -> bastionlab.v1.StartTrainingRequest
+	9,  // 16: bastionlab.v1.TrainingService.PlanTest:input_type -> bastionlab.v1.TestRequest
+	10, // 17: bastionlab.v1.TrainingService.StartTest:input_type -> bastionlab.v1.StartTestRequest
+	15, // 18: bastionlab.v1.TrainingService.GetRun:input_type -> bastionlab.v1.GetRunRequest
+	16, // 19: bastionlab.v1.TrainingService.ListRuns:input_type -> bastionlab.v1.ListRunsRequest
+	18, // 20: bastionlab.v1.TrainingService.WatchRun:input_type -> bastionlab.v1.WatchRunRequest
+	19, // 21: bastionlab.v1.TrainingService.CancelRun:input_type -> bastionlab.v1.CancelRunRequest
+	20, // 22: bastionlab.v1.TrainingService.ApproveRun:input_type -> bastionlab.v1.ApproveRunRequest
+	21, // 23: bastionlab.v1.TrainingService.DenyRun:input_type -> bastionlab.v1.DenyRunRequest
+	22, // 24: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
+	5,  // 25: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
+	11, // 26: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
+	5,  // 27: bastionlab.v1.TrainingService.PlanTest:output_type -> bastionlab.v1.Plan
+	11, // 28: bastionlab.v1.TrainingService.StartTest:output_type -> bastionlab.v1.Run
+	11, // 29: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
+	17, // 30: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
+	11, // 31: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
+	11, // 32: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
+	11, // 33: bastionlab.v1.TrainingService.ApproveRun:output_type -> bastionlab.v1.Run
+	11, // 34: bastionlab.v1.TrainingService.DenyRun:output_type -> bastionlab.v1.Run
+	23, // 35: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_training_proto_init() }
@@ -1707,7 +2262,8 @@ func file_bastionlab_v1_training_proto_init() {
 		(*Optimizer_Adamw)(nil),
 	}
 	file_bastionlab_v1_training_proto_msgTypes[3].OneofWrappers = []any{}
-	file_bastionlab_v1_training_proto_msgTypes[15].OneofWrappers = []any{
+	file_bastionlab_v1_training_proto_msgTypes[8].OneofWrappers = []any{}
+	file_bastionlab_v1_training_proto_msgTypes[22].OneofWrappers = []any{
 		(*DownloadWeightsResponse_Header)(nil),
 		(*DownloadWeightsResponse_Chunk)(nil),
 	}
@@ -1717,7 +2273,7 @@ func file_bastionlab_v1_training_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_training_proto_rawDesc), len(file_bastionlab_v1_training_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,14 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	TrainingService_PlanTraining_FullMethodName    = "/bastionlab.v1.TrainingService/PlanTraining"
 	TrainingService_StartTraining_FullMethodName   = "/bastionlab.v1.TrainingService/StartTraining"
+	TrainingService_PlanTest_FullMethodName        = "/bastionlab.v1.TrainingService/PlanTest"
+	TrainingService_StartTest_FullMethodName       = "/bastionlab.v1.TrainingService/StartTest"
 	TrainingService_GetRun_FullMethodName          = "/bastionlab.v1.TrainingService/GetRun"
 	TrainingService_ListRuns_FullMethodName        = "/bastionlab.v1.TrainingService/ListRuns"
 	TrainingService_WatchRun_FullMethodName        = "/bastionlab.v1.TrainingService/WatchRun"
 	TrainingService_CancelRun_FullMethodName       = "/bastionlab.v1.TrainingService/CancelRun"
+	TrainingService_ApproveRun_FullMethodName      = "/bastionlab.v1.TrainingService/ApproveRun"
+	TrainingService_DenyRun_FullMethodName         = "/bastionlab.v1.TrainingService/DenyRun"
 	TrainingService_DownloadWeights_FullMethodName = "/bastionlab.v1.TrainingService/DownloadWeights"
 )
 
@@ -36,11 +40,17 @@ type TrainingServiceClient interface {
 	PlanTraining(ctx context.Context, in *TrainingRequest, opts ...grpc.CallOption) (*Plan, error)
 	// Start charges exactly the plan's charge, durably, and queues the run.
 	StartTraining(ctx context.Context, in *StartTrainingRequest, opts ...grpc.CallOption) (*Run, error)
+	// A test measures weights on a dataset. It is priced, charged and queued like a training run, and is a run from then on.
+	PlanTest(ctx context.Context, in *TestRequest, opts ...grpc.CallOption) (*Plan, error)
+	StartTest(ctx context.Context, in *StartTestRequest, opts ...grpc.CallOption) (*Run, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	// Watch sends the run as it is now, then again at every change, until it has ended. A client may leave and join again.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Run], error)
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*Run, error)
+	// Approve and Deny are the dataset's owner's: about a run that waits, because it was interrupted more often than it is repeated unasked.
+	ApproveRun(ctx context.Context, in *ApproveRunRequest, opts ...grpc.CallOption) (*Run, error)
+	DenyRun(ctx context.Context, in *DenyRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// Download sends the trained parameters of a completed run: one header, then chunks of a safetensors file.
 	DownloadWeights(ctx context.Context, in *DownloadWeightsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadWeightsResponse], error)
 }
@@ -67,6 +77,26 @@ func (c *trainingServiceClient) StartTraining(ctx context.Context, in *StartTrai
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Run)
 	err := c.cc.Invoke(ctx, TrainingService_StartTraining_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) PlanTest(ctx context.Context, in *TestRequest, opts ...grpc.CallOption) (*Plan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Plan)
+	err := c.cc.Invoke(ctx, TrainingService_PlanTest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) StartTest(ctx context.Context, in *StartTestRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, TrainingService_StartTest_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +152,26 @@ func (c *trainingServiceClient) CancelRun(ctx context.Context, in *CancelRunRequ
 	return out, nil
 }
 
+func (c *trainingServiceClient) ApproveRun(ctx context.Context, in *ApproveRunRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, TrainingService_ApproveRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *trainingServiceClient) DenyRun(ctx context.Context, in *DenyRunRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, TrainingService_DenyRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *trainingServiceClient) DownloadWeights(ctx context.Context, in *DownloadWeightsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadWeightsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TrainingService_ServiceDesc.Streams[1], TrainingService_DownloadWeights_FullMethodName, cOpts...)
@@ -149,11 +199,17 @@ type TrainingServiceServer interface {
 	PlanTraining(context.Context, *TrainingRequest) (*Plan, error)
 	// Start charges exactly the plan's charge, durably, and queues the run.
 	StartTraining(context.Context, *StartTrainingRequest) (*Run, error)
+	// A test measures weights on a dataset. It is priced, charged and queued like a training run, and is a run from then on.
+	PlanTest(context.Context, *TestRequest) (*Plan, error)
+	StartTest(context.Context, *StartTestRequest) (*Run, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// Watch sends the run as it is now, then again at every change, until it has ended. A client may leave and join again.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[Run]) error
 	CancelRun(context.Context, *CancelRunRequest) (*Run, error)
+	// Approve and Deny are the dataset's owner's: about a run that waits, because it was interrupted more often than it is repeated unasked.
+	ApproveRun(context.Context, *ApproveRunRequest) (*Run, error)
+	DenyRun(context.Context, *DenyRunRequest) (*Run, error)
 	// Download sends the trained parameters of a completed run: one header, then chunks of a safetensors file.
 	DownloadWeights(*DownloadWeightsRequest, grpc.ServerStreamingServer[DownloadWeightsResponse]) error
 	mustEmbedUnimplementedTrainingServiceServer()
@@ -172,6 +228,12 @@ func (UnimplementedTrainingServiceServer) PlanTraining(context.Context, *Trainin
 func (UnimplementedTrainingServiceServer) StartTraining(context.Context, *StartTrainingRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartTraining not implemented")
 }
+func (UnimplementedTrainingServiceServer) PlanTest(context.Context, *TestRequest) (*Plan, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanTest not implemented")
+}
+func (UnimplementedTrainingServiceServer) StartTest(context.Context, *StartTestRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartTest not implemented")
+}
 func (UnimplementedTrainingServiceServer) GetRun(context.Context, *GetRunRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRun not implemented")
 }
@@ -183,6 +245,12 @@ func (UnimplementedTrainingServiceServer) WatchRun(*WatchRunRequest, grpc.Server
 }
 func (UnimplementedTrainingServiceServer) CancelRun(context.Context, *CancelRunRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
+}
+func (UnimplementedTrainingServiceServer) ApproveRun(context.Context, *ApproveRunRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveRun not implemented")
+}
+func (UnimplementedTrainingServiceServer) DenyRun(context.Context, *DenyRunRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method DenyRun not implemented")
 }
 func (UnimplementedTrainingServiceServer) DownloadWeights(*DownloadWeightsRequest, grpc.ServerStreamingServer[DownloadWeightsResponse]) error {
 	return status.Error(codes.Unimplemented, "method DownloadWeights not implemented")
@@ -240,6 +308,42 @@ func _TrainingService_StartTraining_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TrainingServiceServer).StartTraining(ctx, req.(*StartTrainingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_PlanTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).PlanTest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_PlanTest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).PlanTest(ctx, req.(*TestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_StartTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartTestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).StartTest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_StartTest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).StartTest(ctx, req.(*StartTestRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -309,6 +413,42 @@ func _TrainingService_CancelRun_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TrainingService_ApproveRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).ApproveRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_ApproveRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).ApproveRun(ctx, req.(*ApproveRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TrainingService_DenyRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DenyRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TrainingServiceServer).DenyRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TrainingService_DenyRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TrainingServiceServer).DenyRun(ctx, req.(*DenyRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TrainingService_DownloadWeights_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(DownloadWeightsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -336,6 +476,14 @@ var TrainingService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TrainingService_StartTraining_Handler,
 		},
 		{
+			MethodName: "PlanTest",
+			Handler:    _TrainingService_PlanTest_Handler,
+		},
+		{
+			MethodName: "StartTest",
+			Handler:    _TrainingService_StartTest_Handler,
+		},
+		{
 			MethodName: "GetRun",
 			Handler:    _TrainingService_GetRun_Handler,
 		},
@@ -346,6 +494,14 @@ var TrainingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelRun",
 			Handler:    _TrainingService_CancelRun_Handler,
+		},
+		{
+			MethodName: "ApproveRun",
+			Handler:    _TrainingService_ApproveRun_Handler,
+		},
+		{
+			MethodName: "DenyRun",
+			Handler:    _TrainingService_DenyRun_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -65,7 +65,7 @@ class FewWidePositions(nn.Module):
 
 
 class SmallTimesLarge(nn.Module):
-    """Too wide to be written out. One factor's squares lie below the smallest float32, and the other factor makes up for it."""
+    """Too wide to write out. The squares of one factor lie below the smallest float32, and those of the other make up for it."""
 
     def __init__(self) -> None:
         super().__init__()

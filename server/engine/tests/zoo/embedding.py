@@ -33,6 +33,17 @@ class FunctionalHead(nn.Module):
         return torch.matmul(torch.tanh(self.tokens(ids)), self.tokens.weight.t())
 
 
+class OneHot(nn.Module):
+    """An embedding by another name: a dense layer on vectors that are one in one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Linear(9, 6)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.rows(F.one_hot(ids, 9).to(self.rows.weight.dtype)).sum(1)
+
+
 class TwoSentences(nn.Module):
     """One embedding used twice."""
 
@@ -134,6 +145,7 @@ CASES = [
     Case("embedding used twice", TwoSentences, {"left": ids(9, 5), "right": ids(9, 4)}, floats(6)),
     Case("language model tied to its embedding", LanguageModel, WORDS, ids(9, 5), "cross_entropy"),
     Case("embedding as a head by matmul", FunctionalHead, WORDS, ids(9, 5), "cross_entropy"),
+    Case("one hot", OneHot, WORDS, floats(6)),
     Case("positions only", PositionsOnly, {"x": floats(5, 4)}, floats(5, 4)),
     Case("layers of positions", LayerOfPositions, {"x": floats(5, 4)}, floats(5, 4)),
     Case("scale_grad_by_freq", Frequencies, {"ids": ids(4, 8)}, floats(8, 3), may_be_refused=True),

@@ -30,10 +30,20 @@ func (r *run) Pass(records []byte, count int64, slots []int64, seeds []uint64) (
 	return failed != 0, check(status, &failure)
 }
 
-func (r *run) Repeat(records []byte, count, slot int64, seed uint64) error {
+func (r *run) Probe(records []byte, count, slot int64, seed uint64) (bool, error) {
+	var (
+		failed  C.int32_t
+		failure C.bl_error
+	)
+	status := C.bl_trainer_probe(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count), C.int64_t(slot),
+		C.uint64_t(seed), &failed, &failure)
+	return failed != 0, check(status, &failure)
+}
+
+func (r *run) Again(records []byte, count int64, slots []int64, seeds []uint64) error {
 	var failure C.bl_error
-	status := C.bl_trainer_repeat(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count), C.int64_t(slot),
-		C.uint64_t(seed), &failure)
+	status := C.bl_trainer_again(r.handle, (*C.uint8_t)(unsafe.SliceData(records)), C.int64_t(count),
+		(*C.int64_t)(unsafe.SliceData(slots)), (*C.uint64_t)(unsafe.SliceData(seeds)), C.int64_t(len(slots)), &failure)
 	return check(status, &failure)
 }
 
@@ -80,6 +90,36 @@ func (r *run) SetParameter(tensor safetensors.Tensor) error {
 	status := C.bl_trainer_set_parameter(r.handle, name, C.int32_t(tensor.DType), unsafe.Pointer(unsafe.SliceData(tensor.Data)),
 		C.size_t(len(tensor.Data)), &failure)
 	return check(status, &failure)
+}
+
+// State points into C's memory.
+func (r *run) State() ([]safetensors.Tensor, error) {
+	var (
+		count   C.int64_t
+		failure C.bl_error
+	)
+	if err := check(C.bl_trainer_state_count(r.handle, &count, &failure), &failure); err != nil {
+		return nil, err
+	}
+	tensors := make([]safetensors.Tensor, int(count))
+	for i := range tensors {
+		var view C.bl_tensor_view
+		if err := check(C.bl_trainer_state(r.handle, C.int64_t(i), &view, &failure), &failure); err != nil {
+			return nil, err
+		}
+		tensors[i] = tensorOf(view)
+	}
+	return tensors, nil
+}
+
+func (r *run) SetState(tensor safetensors.Tensor) error {
+	var memory arena
+	defer memory.free()
+	view := &array[C.bl_tensor_view](&memory, 1)[0]
+	*view = memory.view(tensor)
+	view.name = memory.text(tensor.Name)
+	var failure C.bl_error
+	return check(C.bl_trainer_set_state(r.handle, view, &failure), &failure)
 }
 
 func (r *run) Close() {

@@ -3,6 +3,7 @@
 package schedule
 
 import (
+	"math"
 	"sort"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
@@ -14,10 +15,35 @@ import (
 const marksPerEpoch = 20
 
 // Schedule belongs to one run.
-type Schedule struct{ epochEnds []int64 }
+type Schedule struct {
+	epochEnds []int64
+	losses    bool // the loss of every epoch is told at its end
+}
 
-// New takes the step counts at which epochs end, in order.
-func New(epochEnds []int64) Schedule { return Schedule{epochEnds} }
+// New takes the step counts at which epochs end, in order, and whether their losses are told.
+func New(epochEnds []int64, losses bool) Schedule { return Schedule{epochEnds, losses} }
+
+// Of is the schedule of a run under these settings.
+func Of(settings *trainerv1.Settings) Schedule {
+	return New(settings.GetEpochEnds(), settings.GetLossBound() > 0)
+}
+
+// TellsLosses says whether an epoch's end comes with a loss.
+func (s Schedule) TellsLosses() bool { return s.losses }
+
+// EndsEpoch says whether an epoch ends with step.
+func (s Schedule) EndsEpoch(step int64) bool { return s.endedBy(step) > s.endedBy(step-1) }
+
+// StepsOfEpoch is how many steps the loss that is told with step is the mean of.
+func (s Schedule) StepsOfEpoch(step int64) int64 {
+	before := int64(0)
+	for _, end := range s.epochEnds {
+		if end < step {
+			before = end
+		}
+	}
+	return step - before
+}
 
 // After returns the progress to tell when step (counted from 1) is done, nil where none is told.
 func (s Schedule) After(step int64) *trainerv1.Progress {
@@ -55,7 +81,17 @@ func (s Schedule) Follows(last, next *trainerv1.Progress) bool {
 		return true
 	}
 	told := s.After(next.GetStepsDone())
-	if told == nil || !proto.Equal(told, next) {
+	if told == nil {
+		return false
+	}
+	// The loss is the one number that is not known beforehand.
+	if s.losses && s.EndsEpoch(next.GetStepsDone()) {
+		told.Loss = next.Loss
+		if next.Loss == nil || math.IsNaN(next.GetLoss()) || math.IsInf(next.GetLoss(), 0) {
+			return false
+		}
+	}
+	if !proto.Equal(told, next) {
 		return false
 	}
 	for step := last.GetStepsDone() + 1; step < next.GetStepsDone(); step++ {

@@ -20,7 +20,7 @@ func TestProgressIsCoarse(t *testing.T) {
 		{"a step that ends two epochs", []int64{5, 5, 10}, 10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			plan := New(test.ends)
+			plan := New(test.ends, false)
 			steps := test.ends[len(test.ends)-1]
 			marks, epochs := 0, int64(0)
 			for step := int64(1); step <= steps; step++ {
@@ -51,7 +51,7 @@ func TestProgressIsCoarse(t *testing.T) {
 
 // PRIVACY: a trainer that was taken over could write records into its progress; only what both sides expect passes.
 func TestOnlyTheNextMarkFollows(t *testing.T) {
-	plan := New([]int64{100, 200})
+	plan := New([]int64{100, 200}, false)
 	at := func(steps, epochs int64) *trainerv1.Progress {
 		return &trainerv1.Progress{StepsDone: steps, EpochsDone: epochs}
 	}

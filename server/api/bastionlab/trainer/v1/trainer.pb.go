@@ -89,7 +89,7 @@ func (x Fault_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fault_Code.Descriptor instead.
 func (Fault_Code) EnumDescriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{15, 0}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // The seam between the server and one sandboxed trainer process: frames on file descriptor 3, each a 4-byte big-endian length
@@ -97,7 +97,10 @@ func (Fault_Code) EnumDescriptor() ([]byte, []int) {
 //
 //	intake:  <- Hello   -> Intake [archive, output]   <- IntakeDone | Fault
 //	train:   <- Hello   -> Train [program, initial weights?]   <- Prepared | Fault
-//	                    -> Data [records, output]   <- Progress*   <- Finished | Fault
+//	                    -> Data [records, output, state, resumed?]
+//	                    (<- State   -> StateKept [state?]   <- Progress*) once for each epoch   <- Finished | Fault
+//	test:    <- Hello   -> Test [program, weights?]   <- Prepared | Fault
+//	                    -> Data [records]   <- Progress*   <- Tested | Fault
 //	probe:   <- Hello   <- ProbeDone
 type ToTrainer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -107,6 +110,8 @@ type ToTrainer struct {
 	//	*ToTrainer_Intake
 	//	*ToTrainer_Train
 	//	*ToTrainer_Data
+	//	*ToTrainer_Test
+	//	*ToTrainer_StateKept
 	Frame         isToTrainer_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -183,6 +188,24 @@ func (x *ToTrainer) GetData() *Data {
 	return nil
 }
 
+func (x *ToTrainer) GetTest() *Test {
+	if x != nil {
+		if x, ok := x.Frame.(*ToTrainer_Test); ok {
+			return x.Test
+		}
+	}
+	return nil
+}
+
+func (x *ToTrainer) GetStateKept() *StateKept {
+	if x != nil {
+		if x, ok := x.Frame.(*ToTrainer_StateKept); ok {
+			return x.StateKept
+		}
+	}
+	return nil
+}
+
 type isToTrainer_Frame interface {
 	isToTrainer_Frame()
 }
@@ -199,11 +222,23 @@ type ToTrainer_Data struct {
 	Data *Data `protobuf:"bytes,4,opt,name=data,proto3,oneof"`
 }
 
+type ToTrainer_Test struct {
+	Test *Test `protobuf:"bytes,5,opt,name=test,proto3,oneof"`
+}
+
+type ToTrainer_StateKept struct {
+	StateKept *StateKept `protobuf:"bytes,6,opt,name=state_kept,json=stateKept,proto3,oneof"`
+}
+
 func (*ToTrainer_Intake) isToTrainer_Frame() {}
 
 func (*ToTrainer_Train) isToTrainer_Frame() {}
 
 func (*ToTrainer_Data) isToTrainer_Frame() {}
+
+func (*ToTrainer_Test) isToTrainer_Frame() {}
+
+func (*ToTrainer_StateKept) isToTrainer_Frame() {}
 
 type FromTrainer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -216,6 +251,8 @@ type FromTrainer struct {
 	//	*FromTrainer_Finished
 	//	*FromTrainer_Fault
 	//	*FromTrainer_ProbeDone
+	//	*FromTrainer_Tested
+	//	*FromTrainer_State
 	Frame         isFromTrainer_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -321,6 +358,24 @@ func (x *FromTrainer) GetProbeDone() *ProbeDone {
 	return nil
 }
 
+func (x *FromTrainer) GetTested() *Tested {
+	if x != nil {
+		if x, ok := x.Frame.(*FromTrainer_Tested); ok {
+			return x.Tested
+		}
+	}
+	return nil
+}
+
+func (x *FromTrainer) GetState() *State {
+	if x != nil {
+		if x, ok := x.Frame.(*FromTrainer_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
 type isFromTrainer_Frame interface {
 	isFromTrainer_Frame()
 }
@@ -353,6 +408,14 @@ type FromTrainer_ProbeDone struct {
 	ProbeDone *ProbeDone `protobuf:"bytes,7,opt,name=probe_done,json=probeDone,proto3,oneof"`
 }
 
+type FromTrainer_Tested struct {
+	Tested *Tested `protobuf:"bytes,8,opt,name=tested,proto3,oneof"`
+}
+
+type FromTrainer_State struct {
+	State *State `protobuf:"bytes,9,opt,name=state,proto3,oneof"`
+}
+
 func (*FromTrainer_Hello) isFromTrainer_Frame() {}
 
 func (*FromTrainer_IntakeDone) isFromTrainer_Frame() {}
@@ -366,6 +429,10 @@ func (*FromTrainer_Finished) isFromTrainer_Frame() {}
 func (*FromTrainer_Fault) isFromTrainer_Frame() {}
 
 func (*FromTrainer_ProbeDone) isFromTrainer_Frame() {}
+
+func (*FromTrainer_Tested) isFromTrainer_Frame() {}
+
+func (*FromTrainer_State) isFromTrainer_Frame() {}
 
 // Hello is the first frame of every trainer, sent when its sandbox is closed and before anything was read.
 type Hello struct {
@@ -858,10 +925,11 @@ type Settings struct {
 	PassSize           int64                  `protobuf:"varint,10,opt,name=pass_size,json=passSize,proto3" json:"pass_size,omitempty"`          // records in memory in one pass
 	Optimizer          *v1.Optimizer          `protobuf:"bytes,11,opt,name=optimizer,proto3" json:"optimizer,omitempty"`
 	Threads            int32                  `protobuf:"varint,12,opt,name=threads,proto3" json:"threads,omitempty"`
-	Exact              bool                   `protobuf:"varint,13,opt,name=exact,proto3" json:"exact,omitempty"`                                   // passes of one record, whose integers are measured; else certified
-	GridExponent       int32                  `protobuf:"varint,14,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"` // sums are integers in units of max_grad_norm * 2^-grid_exponent
-	Eta                float64                `protobuf:"fixed64,15,opt,name=eta,proto3" json:"eta,omitempty"`                                      // the noise is scaled to max_grad_norm * (1 + eta)
-	LossBound          float64                `protobuf:"fixed64,16,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`         // losses clamped to [0, loss_bound] are released beside the gradients; 0: none
+	Exact              bool                   `protobuf:"varint,13,opt,name=exact,proto3" json:"exact,omitempty"`                                        // passes of one record, whose integers are measured; else certified
+	GridExponent       int32                  `protobuf:"varint,14,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"`      // sums are integers in units of max_grad_norm * 2^-grid_exponent
+	Eta                float64                `protobuf:"fixed64,15,opt,name=eta,proto3" json:"eta,omitempty"`                                           // the noise is scaled to max_grad_norm * (1 + eta)
+	LossBound          float64                `protobuf:"fixed64,16,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`              // losses clamped to [0, loss_bound] are released beside the gradients; 0: none
+	PassesPerStep      int64                  `protobuf:"varint,17,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"` // in constant time: as many in every step, of one record each; 0: as many as a sample needs
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1008,6 +1076,13 @@ func (x *Settings) GetLossBound() float64 {
 	return 0
 }
 
+func (x *Settings) GetPassesPerStep() int64 {
+	if x != nil {
+		return x.PassesPerStep
+	}
+	return 0
+}
+
 type Prepared struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1045,9 +1120,14 @@ func (*Prepared) Descriptor() ([]byte, []int) {
 }
 
 type Data struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       int64                  `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
-	RecordBytes   int64                  `protobuf:"varint,2,opt,name=record_bytes,json=recordBytes,proto3" json:"record_bytes,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Records     int64                  `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	RecordBytes int64                  `protobuf:"varint,2,opt,name=record_bytes,json=recordBytes,proto3" json:"record_bytes,omitempty"`
+	Run         []byte                 `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"` // 32 bytes that name the run and its settings; a state of another run is refused
+	// Of the state that an earlier attempt of this run left; empty where this one begins anew. It travels as the fourth descriptor.
+	ResumedSha256 []byte `protobuf:"bytes,4,opt,name=resumed_sha256,json=resumedSha256,proto3" json:"resumed_sha256,omitempty"`
+	ResumedBytes  int64  `protobuf:"varint,5,opt,name=resumed_bytes,json=resumedBytes,proto3" json:"resumed_bytes,omitempty"`
+	ResumedSteps  int64  `protobuf:"varint,6,opt,name=resumed_steps,json=resumedSteps,proto3" json:"resumed_steps,omitempty"` // that were done by then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1096,17 +1176,138 @@ func (x *Data) GetRecordBytes() int64 {
 	return 0
 }
 
-type Progress struct {
+func (x *Data) GetRun() []byte {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *Data) GetResumedSha256() []byte {
+	if x != nil {
+		return x.ResumedSha256
+	}
+	return nil
+}
+
+func (x *Data) GetResumedBytes() int64 {
+	if x != nil {
+		return x.ResumedBytes
+	}
+	return 0
+}
+
+func (x *Data) GetResumedSteps() int64 {
+	if x != nil {
+		return x.ResumedSteps
+	}
+	return 0
+}
+
+// State says that the state descriptor holds all that the coming epoch begins with: parameters, what the optimizer remembers, the samples
+// of the epoch's steps. The epoch begins when the server has kept it.
+type State struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	StepsDone     int64                  `protobuf:"varint,1,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
-	EpochsDone    int64                  `protobuf:"varint,2,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
+	StateBytes    int64                  `protobuf:"varint,1,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`
+	StepsDone     int64                  `protobuf:"varint,2,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *State) Reset() {
+	*x = State{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *State) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*State) ProtoMessage() {}
+
+func (x *State) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use State.ProtoReflect.Descriptor instead.
+func (*State) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *State) GetStateBytes() int64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *State) GetStepsDone() int64 {
+	if x != nil {
+		return x.StepsDone
+	}
+	return 0
+}
+
+// StateKept says that the state is durable. The descriptor is for the next one; none comes with the last epoch's.
+type StateKept struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateKept) Reset() {
+	*x = StateKept{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateKept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateKept) ProtoMessage() {}
+
+func (x *StateKept) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateKept.ProtoReflect.Descriptor instead.
+func (*StateKept) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{14}
+}
+
+type Progress struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	StepsDone  int64                  `protobuf:"varint,1,opt,name=steps_done,json=stepsDone,proto3" json:"steps_done,omitempty"`
+	EpochsDone int64                  `protobuf:"varint,2,opt,name=epochs_done,json=epochsDone,proto3" json:"epochs_done,omitempty"`
+	// The mean of the noised losses of the steps since the last epoch ended: with the step that ends an epoch, and there only.
+	Loss          *float64 `protobuf:"fixed64,3,opt,name=loss,proto3,oneof" json:"loss,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1319,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[13]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1332,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{13}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Progress) GetStepsDone() int64 {
@@ -1148,6 +1349,13 @@ func (x *Progress) GetEpochsDone() int64 {
 	return 0
 }
 
+func (x *Progress) GetLoss() float64 {
+	if x != nil && x.Loss != nil {
+		return *x.Loss
+	}
+	return 0
+}
+
 // Finished says that the output descriptor holds the trainable parameters as one safetensors file.
 type Finished struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1158,7 +1366,7 @@ type Finished struct {
 
 func (x *Finished) Reset() {
 	*x = Finished{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1378,7 @@ func (x *Finished) String() string {
 func (*Finished) ProtoMessage() {}
 
 func (x *Finished) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[14]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,12 +1391,201 @@ func (x *Finished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finished.ProtoReflect.Descriptor instead.
 func (*Finished) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Finished) GetOutputBytes() int64 {
 	if x != nil {
 		return x.OutputBytes
+	}
+	return 0
+}
+
+type Test struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Program       *Program               `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"`
+	Settings      *TestSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	HasWeights    bool                   `protobuf:"varint,3,opt,name=has_weights,json=hasWeights,proto3" json:"has_weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Test) Reset() {
+	*x = Test{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Test) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Test) ProtoMessage() {}
+
+func (x *Test) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Test.ProtoReflect.Descriptor instead.
+func (*Test) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Test) GetProgram() *Program {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+func (x *Test) GetSettings() *TestSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Test) GetHasWeights() bool {
+	if x != nil {
+		return x.HasWeights
+	}
+	return false
+}
+
+type TestSettings struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Private         bool                   `protobuf:"varint,1,opt,name=private,proto3" json:"private,omitempty"`
+	NoiseMultiplier float64                `protobuf:"fixed64,2,opt,name=noise_multiplier,json=noiseMultiplier,proto3" json:"noise_multiplier,omitempty"` // the sum's noise, in units of the largest value of a record
+	Slots           int64                  `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`                                             // declared samples
+	Metric          string                 `protobuf:"bytes,4,opt,name=metric,proto3" json:"metric,omitempty"`                                            // "accuracy", or a loss
+	LossBound       float64                `protobuf:"fixed64,5,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`                   // a loss is clamped to [0, this] and divided by it
+	Threads         int32                  `protobuf:"varint,6,opt,name=threads,proto3" json:"threads,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TestSettings) Reset() {
+	*x = TestSettings{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestSettings) ProtoMessage() {}
+
+func (x *TestSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestSettings.ProtoReflect.Descriptor instead.
+func (*TestSettings) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TestSettings) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
+}
+
+func (x *TestSettings) GetNoiseMultiplier() float64 {
+	if x != nil {
+		return x.NoiseMultiplier
+	}
+	return 0
+}
+
+func (x *TestSettings) GetSlots() int64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *TestSettings) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
+}
+
+func (x *TestSettings) GetLossBound() float64 {
+	if x != nil {
+		return x.LossBound
+	}
+	return 0
+}
+
+func (x *TestSettings) GetThreads() int32 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
+// Tested is all that leaves a test: the noised sum over all slots, in units of 2^-30.
+type Tested struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sum           int64                  `protobuf:"zigzag64,1,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tested) Reset() {
+	*x = Tested{}
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tested) ProtoMessage() {}
+
+func (x *Tested) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tested.ProtoReflect.Descriptor instead.
+func (*Tested) Descriptor() ([]byte, []int) {
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Tested) GetSum() int64 {
+	if x != nil {
+		return x.Sum
 	}
 	return 0
 }
@@ -1206,7 +1603,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1615,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[15]
+	mi := &file_bastionlab_trainer_v1_trainer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1628,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Fault) GetCode() Fault_Code {
@@ -1266,13 +1663,16 @@ var File_bastionlab_trainer_v1_trainer_proto protoreflect.FileDescriptor
 
 const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\n" +
-	"#bastionlab/trainer/v1/trainer.proto\x12\x15bastionlab.trainer.v1\x1a\x1bbastionlab/v1/dataset.proto\x1a\x19bastionlab/v1/model.proto\x1a\x1cbastionlab/v1/training.proto\"\xc8\x01\n" +
+	"#bastionlab/trainer/v1/trainer.proto\x12\x15bastionlab.trainer.v1\x1a\x1bbastionlab/v1/dataset.proto\x1a\x19bastionlab/v1/model.proto\x1a\x1cbastionlab/v1/training.proto\"\xbe\x02\n" +
 	"\tToTrainer\x12\x10\n" +
 	"\x03fds\x18\x01 \x01(\rR\x03fds\x127\n" +
 	"\x06intake\x18\x02 \x01(\v2\x1d.bastionlab.trainer.v1.IntakeH\x00R\x06intake\x124\n" +
 	"\x05train\x18\x03 \x01(\v2\x1c.bastionlab.trainer.v1.TrainH\x00R\x05train\x121\n" +
-	"\x04data\x18\x04 \x01(\v2\x1b.bastionlab.trainer.v1.DataH\x00R\x04dataB\a\n" +
-	"\x05frame\"\xc8\x03\n" +
+	"\x04data\x18\x04 \x01(\v2\x1b.bastionlab.trainer.v1.DataH\x00R\x04data\x121\n" +
+	"\x04test\x18\x05 \x01(\v2\x1b.bastionlab.trainer.v1.TestH\x00R\x04test\x12A\n" +
+	"\n" +
+	"state_kept\x18\x06 \x01(\v2 .bastionlab.trainer.v1.StateKeptH\x00R\tstateKeptB\a\n" +
+	"\x05frame\"\xb7\x04\n" +
 	"\vFromTrainer\x124\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1c.bastionlab.trainer.v1.HelloH\x00R\x05hello\x12D\n" +
 	"\vintake_done\x18\x02 \x01(\v2!.bastionlab.trainer.v1.IntakeDoneH\x00R\n" +
@@ -1282,7 +1682,9 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\bfinished\x18\x05 \x01(\v2\x1f.bastionlab.trainer.v1.FinishedH\x00R\bfinished\x124\n" +
 	"\x05fault\x18\x06 \x01(\v2\x1c.bastionlab.trainer.v1.FaultH\x00R\x05fault\x12A\n" +
 	"\n" +
-	"probe_done\x18\a \x01(\v2 .bastionlab.trainer.v1.ProbeDoneH\x00R\tprobeDoneB\a\n" +
+	"probe_done\x18\a \x01(\v2 .bastionlab.trainer.v1.ProbeDoneH\x00R\tprobeDone\x127\n" +
+	"\x06tested\x18\b \x01(\v2\x1d.bastionlab.trainer.v1.TestedH\x00R\x06tested\x124\n" +
+	"\x05state\x18\t \x01(\v2\x1c.bastionlab.trainer.v1.StateH\x00R\x05stateB\a\n" +
 	"\x05frame\"{\n" +
 	"\x05Hello\x12\x10\n" +
 	"\x03abi\x18\x01 \x01(\x05R\x03abi\x12#\n" +
@@ -1315,7 +1717,7 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\x05Train\x128\n" +
 	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\x12;\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1f.bastionlab.trainer.v1.SettingsR\bsettings\x12.\n" +
-	"\x13has_initial_weights\x18\x03 \x01(\bR\x11hasInitialWeights\"\x8a\x04\n" +
+	"\x13has_initial_weights\x18\x03 \x01(\bR\x11hasInitialWeights\"\xb2\x04\n" +
 	"\bSettings\x12\x18\n" +
 	"\aprivate\x18\x01 \x01(\bR\aprivate\x12\"\n" +
 	"\rmax_grad_norm\x18\x02 \x01(\x01R\vmaxGradNorm\x12)\n" +
@@ -1337,19 +1739,47 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\rgrid_exponent\x18\x0e \x01(\x05R\fgridExponent\x12\x10\n" +
 	"\x03eta\x18\x0f \x01(\x01R\x03eta\x12\x1d\n" +
 	"\n" +
-	"loss_bound\x18\x10 \x01(\x01R\tlossBound\"\n" +
+	"loss_bound\x18\x10 \x01(\x01R\tlossBound\x12&\n" +
+	"\x0fpasses_per_step\x18\x11 \x01(\x03R\rpassesPerStep\"\n" +
 	"\n" +
-	"\bPrepared\"C\n" +
+	"\bPrepared\"\xc6\x01\n" +
 	"\x04Data\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x03R\arecords\x12!\n" +
-	"\frecord_bytes\x18\x02 \x01(\x03R\vrecordBytes\"J\n" +
+	"\frecord_bytes\x18\x02 \x01(\x03R\vrecordBytes\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\fR\x03run\x12%\n" +
+	"\x0eresumed_sha256\x18\x04 \x01(\fR\rresumedSha256\x12#\n" +
+	"\rresumed_bytes\x18\x05 \x01(\x03R\fresumedBytes\x12#\n" +
+	"\rresumed_steps\x18\x06 \x01(\x03R\fresumedSteps\"G\n" +
+	"\x05State\x12\x1f\n" +
+	"\vstate_bytes\x18\x01 \x01(\x03R\n" +
+	"stateBytes\x12\x1d\n" +
+	"\n" +
+	"steps_done\x18\x02 \x01(\x03R\tstepsDone\"\v\n" +
+	"\tStateKept\"l\n" +
 	"\bProgress\x12\x1d\n" +
 	"\n" +
 	"steps_done\x18\x01 \x01(\x03R\tstepsDone\x12\x1f\n" +
 	"\vepochs_done\x18\x02 \x01(\x03R\n" +
-	"epochsDone\"-\n" +
+	"epochsDone\x12\x17\n" +
+	"\x04loss\x18\x03 \x01(\x01H\x00R\x04loss\x88\x01\x01B\a\n" +
+	"\x05_loss\"-\n" +
 	"\bFinished\x12!\n" +
-	"\foutput_bytes\x18\x01 \x01(\x03R\voutputBytes\"\xfc\x02\n" +
+	"\foutput_bytes\x18\x01 \x01(\x03R\voutputBytes\"\xa2\x01\n" +
+	"\x04Test\x128\n" +
+	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\x12?\n" +
+	"\bsettings\x18\x02 \x01(\v2#.bastionlab.trainer.v1.TestSettingsR\bsettings\x12\x1f\n" +
+	"\vhas_weights\x18\x03 \x01(\bR\n" +
+	"hasWeights\"\xba\x01\n" +
+	"\fTestSettings\x12\x18\n" +
+	"\aprivate\x18\x01 \x01(\bR\aprivate\x12)\n" +
+	"\x10noise_multiplier\x18\x02 \x01(\x01R\x0fnoiseMultiplier\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\x03R\x05slots\x12\x16\n" +
+	"\x06metric\x18\x04 \x01(\tR\x06metric\x12\x1d\n" +
+	"\n" +
+	"loss_bound\x18\x05 \x01(\x01R\tlossBound\x12\x18\n" +
+	"\athreads\x18\x06 \x01(\x05R\athreads\"\x1a\n" +
+	"\x06Tested\x12\x10\n" +
+	"\x03sum\x18\x01 \x01(\x12R\x03sum\"\xfc\x02\n" +
 	"\x05Fault\x125\n" +
 	"\x04code\x18\x01 \x01(\x0e2!.bastionlab.trainer.v1.Fault.CodeR\x04code\x12\x1a\n" +
 	"\boperator\x18\x02 \x01(\tR\boperator\x12\x14\n" +
@@ -1380,7 +1810,7 @@ func file_bastionlab_trainer_v1_trainer_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_trainer_v1_trainer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_trainer_v1_trainer_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_bastionlab_trainer_v1_trainer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_bastionlab_trainer_v1_trainer_proto_goTypes = []any{
 	(Fault_Code)(0),             // 0: bastionlab.trainer.v1.Fault.Code
 	(*ToTrainer)(nil),           // 1: bastionlab.trainer.v1.ToTrainer
@@ -1396,38 +1826,49 @@ var file_bastionlab_trainer_v1_trainer_proto_goTypes = []any{
 	(*Settings)(nil),            // 11: bastionlab.trainer.v1.Settings
 	(*Prepared)(nil),            // 12: bastionlab.trainer.v1.Prepared
 	(*Data)(nil),                // 13: bastionlab.trainer.v1.Data
-	(*Progress)(nil),            // 14: bastionlab.trainer.v1.Progress
-	(*Finished)(nil),            // 15: bastionlab.trainer.v1.Finished
-	(*Fault)(nil),               // 16: bastionlab.trainer.v1.Fault
-	(*v1.Schema)(nil),           // 17: bastionlab.v1.Schema
-	(*v1.CapabilityReport)(nil), // 18: bastionlab.v1.CapabilityReport
-	(*v1.Optimizer)(nil),        // 19: bastionlab.v1.Optimizer
+	(*State)(nil),               // 14: bastionlab.trainer.v1.State
+	(*StateKept)(nil),           // 15: bastionlab.trainer.v1.StateKept
+	(*Progress)(nil),            // 16: bastionlab.trainer.v1.Progress
+	(*Finished)(nil),            // 17: bastionlab.trainer.v1.Finished
+	(*Test)(nil),                // 18: bastionlab.trainer.v1.Test
+	(*TestSettings)(nil),        // 19: bastionlab.trainer.v1.TestSettings
+	(*Tested)(nil),              // 20: bastionlab.trainer.v1.Tested
+	(*Fault)(nil),               // 21: bastionlab.trainer.v1.Fault
+	(*v1.Schema)(nil),           // 22: bastionlab.v1.Schema
+	(*v1.CapabilityReport)(nil), // 23: bastionlab.v1.CapabilityReport
+	(*v1.Optimizer)(nil),        // 24: bastionlab.v1.Optimizer
 }
 var file_bastionlab_trainer_v1_trainer_proto_depIdxs = []int32{
 	8,  // 0: bastionlab.trainer.v1.ToTrainer.intake:type_name -> bastionlab.trainer.v1.Intake
 	10, // 1: bastionlab.trainer.v1.ToTrainer.train:type_name -> bastionlab.trainer.v1.Train
 	13, // 2: bastionlab.trainer.v1.ToTrainer.data:type_name -> bastionlab.trainer.v1.Data
-	3,  // 3: bastionlab.trainer.v1.FromTrainer.hello:type_name -> bastionlab.trainer.v1.Hello
-	9,  // 4: bastionlab.trainer.v1.FromTrainer.intake_done:type_name -> bastionlab.trainer.v1.IntakeDone
-	12, // 5: bastionlab.trainer.v1.FromTrainer.prepared:type_name -> bastionlab.trainer.v1.Prepared
-	14, // 6: bastionlab.trainer.v1.FromTrainer.progress:type_name -> bastionlab.trainer.v1.Progress
-	15, // 7: bastionlab.trainer.v1.FromTrainer.finished:type_name -> bastionlab.trainer.v1.Finished
-	16, // 8: bastionlab.trainer.v1.FromTrainer.fault:type_name -> bastionlab.trainer.v1.Fault
-	5,  // 9: bastionlab.trainer.v1.FromTrainer.probe_done:type_name -> bastionlab.trainer.v1.ProbeDone
-	4,  // 10: bastionlab.trainer.v1.Hello.layers:type_name -> bastionlab.trainer.v1.SandboxLayer
-	6,  // 11: bastionlab.trainer.v1.ProbeDone.attempts:type_name -> bastionlab.trainer.v1.ProbeAttempt
-	17, // 12: bastionlab.trainer.v1.Program.schema:type_name -> bastionlab.v1.Schema
-	17, // 13: bastionlab.trainer.v1.Intake.schema:type_name -> bastionlab.v1.Schema
-	18, // 14: bastionlab.trainer.v1.IntakeDone.report:type_name -> bastionlab.v1.CapabilityReport
-	7,  // 15: bastionlab.trainer.v1.Train.program:type_name -> bastionlab.trainer.v1.Program
-	11, // 16: bastionlab.trainer.v1.Train.settings:type_name -> bastionlab.trainer.v1.Settings
-	19, // 17: bastionlab.trainer.v1.Settings.optimizer:type_name -> bastionlab.v1.Optimizer
-	0,  // 18: bastionlab.trainer.v1.Fault.code:type_name -> bastionlab.trainer.v1.Fault.Code
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	18, // 3: bastionlab.trainer.v1.ToTrainer.test:type_name -> bastionlab.trainer.v1.Test
+	15, // 4: bastionlab.trainer.v1.ToTrainer.state_kept:type_name -> bastionlab.trainer.v1.StateKept
+	3,  // 5: bastionlab.trainer.v1.FromTrainer.hello:type_name -> bastionlab.trainer.v1.Hello
+	9,  // 6: bastionlab.trainer.v1.FromTrainer.intake_done:type_name -> bastionlab.trainer.v1.IntakeDone
+	12, // 7: bastionlab.trainer.v1.FromTrainer.prepared:type_name -> bastionlab.trainer.v1.Prepared
+	16, // 8: bastionlab.trainer.v1.FromTrainer.progress:type_name -> bastionlab.trainer.v1.Progress
+	17, // 9: bastionlab.trainer.v1.FromTrainer.finished:type_name -> bastionlab.trainer.v1.Finished
+	21, // 10: bastionlab.trainer.v1.FromTrainer.fault:type_name -> bastionlab.trainer.v1.Fault
+	5,  // 11: bastionlab.trainer.v1.FromTrainer.probe_done:type_name -> bastionlab.trainer.v1.ProbeDone
+	20, // 12: bastionlab.trainer.v1.FromTrainer.tested:type_name -> bastionlab.trainer.v1.Tested
+	14, // 13: bastionlab.trainer.v1.FromTrainer.state:type_name -> bastionlab.trainer.v1.State
+	4,  // 14: bastionlab.trainer.v1.Hello.layers:type_name -> bastionlab.trainer.v1.SandboxLayer
+	6,  // 15: bastionlab.trainer.v1.ProbeDone.attempts:type_name -> bastionlab.trainer.v1.ProbeAttempt
+	22, // 16: bastionlab.trainer.v1.Program.schema:type_name -> bastionlab.v1.Schema
+	22, // 17: bastionlab.trainer.v1.Intake.schema:type_name -> bastionlab.v1.Schema
+	23, // 18: bastionlab.trainer.v1.IntakeDone.report:type_name -> bastionlab.v1.CapabilityReport
+	7,  // 19: bastionlab.trainer.v1.Train.program:type_name -> bastionlab.trainer.v1.Program
+	11, // 20: bastionlab.trainer.v1.Train.settings:type_name -> bastionlab.trainer.v1.Settings
+	24, // 21: bastionlab.trainer.v1.Settings.optimizer:type_name -> bastionlab.v1.Optimizer
+	7,  // 22: bastionlab.trainer.v1.Test.program:type_name -> bastionlab.trainer.v1.Program
+	19, // 23: bastionlab.trainer.v1.Test.settings:type_name -> bastionlab.trainer.v1.TestSettings
+	0,  // 24: bastionlab.trainer.v1.Fault.code:type_name -> bastionlab.trainer.v1.Fault.Code
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_trainer_v1_trainer_proto_init() }
@@ -1439,6 +1880,8 @@ func file_bastionlab_trainer_v1_trainer_proto_init() {
 		(*ToTrainer_Intake)(nil),
 		(*ToTrainer_Train)(nil),
 		(*ToTrainer_Data)(nil),
+		(*ToTrainer_Test)(nil),
+		(*ToTrainer_StateKept)(nil),
 	}
 	file_bastionlab_trainer_v1_trainer_proto_msgTypes[1].OneofWrappers = []any{
 		(*FromTrainer_Hello)(nil),
@@ -1448,14 +1891,17 @@ func file_bastionlab_trainer_v1_trainer_proto_init() {
 		(*FromTrainer_Finished)(nil),
 		(*FromTrainer_Fault)(nil),
 		(*FromTrainer_ProbeDone)(nil),
+		(*FromTrainer_Tested)(nil),
+		(*FromTrainer_State)(nil),
 	}
+	file_bastionlab_trainer_v1_trainer_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_trainer_v1_trainer_proto_rawDesc), len(file_bastionlab_trainer_v1_trainer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
