@@ -129,12 +129,26 @@ WALLS: list[Mutant] = [
         Engine(("test_hostile_company.py",), "differentiated"),
     ),
     without(
-        "a record is repeated beside empty slots",
+        "a record is probed beside empty slots",
         f"{SRC}/trainer.cpp",
-        "try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed));",
-        "try_measure(records, [&] { std::vector<int64_t> one(size, -1); one[0] = slot; return one; }(), "
-        "std::vector<uint64_t>(size, seed));",
+        "  return try_measure(records, std::vector<int64_t>(size, slot), std::vector<uint64_t>(size, seed)).has_value();",
+        "  std::vector<int64_t> one(size, -1);\n  one[0] = slot;\n"
+        "  return try_measure(records, one, std::vector<uint64_t>(size, seed)).has_value();",
         Engine(("test_hostile_company.py",), "takes_nobody"),
+    ),
+    without(
+        "nobody stands in for a record that fails",
+        f"{SRC}/trainer.cpp",
+        "    given.records[i] = stand_in;\n",
+        "",
+        attacks("FAILURE-FailsOnEmptyOnceMoved"),
+    ),
+    without(
+        "who stands in for a record that fails counts",
+        f"{SRC}/trainer.cpp",
+        "  pass->counts.logical_and_(at::from_blob(counts.data(), {static_cast<int64_t>(counts.size())}, at::kByte).ne(0));\n",
+        "",
+        attacks("FAILURE-FailsByChance"),
     ),
     without(
         "a record on which the model fails ends the pass",
@@ -184,8 +198,9 @@ RELEASE: list[Mutant] = [
     without(
         "divided by how many records there were",
         f"{SRC}/trainer.cpp",
-        "    all[i] = slots[i];\n",
-        "    all[i] = slots[i];\n    training_.normalizer += slots[i] >= 0 ? 1 : 0;\n",
+        "  Slots all = checked(records, n_records, slots, seeds, n_slots);\n",
+        "  Slots all = checked(records, n_records, slots, seeds, n_slots);\n"
+        "  for (int64_t record : all.records) training_.normalizer += record >= 0 ? 1 : 0;\n",
         STEP,
     ),
     without(
@@ -200,7 +215,7 @@ RELEASE: list[Mutant] = [
         (
             Replacement(
                 f"{SRC}/trainer.cpp",
-                "double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm_of(gradients));",
+                "double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm);",
                 "double factor = 1;",
             ),
             Replacement(f"{SRC}/trainer.cpp", "if (squares > static_cast", "if (false && squares > static_cast"),

@@ -48,7 +48,9 @@ GO_MUTANTS: list[Mutant] = [
         (
             Replacement(f"{TRAINER}/steps.go", '"fmt"\n', '"fmt"\n\t"strings"\n'),
             Replacement(
-                f"{TRAINER}/steps.go", "newKeystream(rand.Reader)", 'newKeystream(strings.NewReader(strings.Repeat("k", keyBytes)))'
+                f"{TRAINER}/steps.go",
+                "noise, err := newKeystream(rand.Reader)",
+                'noise, err := newKeystream(strings.NewReader(strings.Repeat("k", keyBytes)))',
             ),
         ),
         Go(TRAINER, "TestTwoRunsHaveNothingInCommon"),
@@ -120,11 +122,25 @@ GO_MUTANTS: list[Mutant] = [
         Go(TRAINER, "TestDrawsAreARecordsOwn"),
     ),
     without(
-        "the records of a pass that failed are not repeated",
+        "a pass that failed is not made again",
         f"{TRAINER}/steps.go",
-        "if !failed || slot == emptySlot {",
-        "if failed || slot == emptySlot {",
-        Go(TRAINER, "TestEveryRecordOfAPassThatFailsIsRepeatedWithItsOwnDraws"),
+        "if !failed || passSize == 1 {",
+        "if !failed || passSize >= 1 {",
+        Go(TRAINER, "TestAPassThatFailsIsMadeAgainWithoutTheRecordsThatFail"),
+    ),
+    without(
+        "records that fail take part again",
+        f"{TRAINER}/steps.go",
+        "if fails {",
+        "if fails && passSize < 0 {",
+        Go(TRAINER, "TestAPassThatFailsIsMadeAgainWithoutTheRecordsThatFail"),
+    ),
+    without(
+        "a sample keeps the order of the dataset",
+        f"{TRAINER}/steps.go",
+        "if err := shuffle(sample, order); err != nil {",
+        "if err := shuffle(nil, order); err != nil {",
+        Go(TRAINER, "TestTwoRunsHaveNothingInCommon|TestTrainingRunsAllSteps|TestEveryOrder"),
     ),
     without(
         "the trainer believes the server's judgement",
@@ -156,8 +172,8 @@ GO_MUTANTS: list[Mutant] = [
     ),
     without(
         "progress is believed whatever it says",
-        f"{SUPERVISOR}/train.go",
-        "if !t.schedule.Follows(last, next) {",
+        f"{SUPERVISOR}/epochs.go",
+        "if !e.schedule.Follows(e.last, next) || next.GetStepsDone() > e.current.End {",
         "if next == nil {",
         Go(SUPERVISOR, "TestWithTheDataEveryFailureIsTheSame"),
     ),

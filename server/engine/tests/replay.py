@@ -23,7 +23,7 @@ EMPTY = -1
 EXPONENT = 24
 BOUND = 2**EXPONENT  # the clipping norm in units of the grid
 # Eta of docs/release.md: what rounding may add to one record's influence where a pass holds several.
-ETA = 2.0**-6 + 2.0**-14 + 2.0**-20
+ETA = 2.0**-6 + 2.0**-14 + 2.0**-18
 
 
 @dataclass(frozen=True)
