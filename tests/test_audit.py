@@ -41,8 +41,8 @@ def included() -> np.ndarray:
 
 @pytest.fixture
 def canaries(included: np.ndarray) -> TensorDataset:
-    """The label is far below every output: under l1 the gradient is 1."""
-    x = torch.from_numpy(included).float().unsqueeze(1)
+    """The label is far below every output: under l1 the gradient is x, which is clipped to 1."""
+    x = 8 * torch.from_numpy(included).float().unsqueeze(1)
     return TensorDataset(torch.arange(CANARIES), x, torch.full((CANARIES, 1), -1e6))
 
 

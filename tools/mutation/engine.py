@@ -18,12 +18,24 @@ STEP = Engine(("test_step.py",), "one_step_of_sgd")
 NOISE = Engine(("test_noise.py",), "right_size or scaled_by")
 
 CLIPPING: list[Mutant] = [
-    without(
+    Mutant(
         "a gradient that is no number counts",
-        f"{SRC}/norms.cpp",
-        "norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts)",
-        "counts",
+        (
+            Replacement(
+                f"{SRC}/norms.cpp",
+                "norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts)",
+                "counts",
+            ),
+            Replacement(f"{SRC}/norms.cpp", "sound = sound.logical_and_(factors.ge(kSmallestFactor));", ""),
+        ),
         attacks("NOT_FINITE-Plain"),
+    ),
+    without(
+        "a factor that vanishes in float32 counts",
+        f"{SRC}/norms.cpp",
+        "sound = sound.logical_and_(factors.ge(kSmallestFactor));",
+        "",
+        Engine(("test_hostile_release.py",)),
     ),
     without(
         "zero times infinity stands in the sum",
@@ -72,7 +84,7 @@ CLIPPING: list[Mutant] = [
         f"{SRC}/norms.cpp",
         "at::maximum(norms, spread.div(largest))",
         "norms",
-        Engine(("test_hostile_cancellation.py",), "FewWide"),
+        Engine(("test_hostile_cancellation.py",), "held"),
     ),
     without(
         "the norm of the first use of a parameter only",

@@ -11,7 +11,7 @@ from engine import Engine, Training
 from oracle import Gradient, norm
 from records import Record, Schema
 from soundness import NORM_SLACK, contribution
-from zoo.cancelling import CANCELLING, SmallTimesLarge
+from zoo.cancelling import CANCELLING, FewWidePositions, FewWideWindows, SmallTimesLarge
 
 # 1e6 is where a Gram matrix in float32 fails, 1e15 where one in float64 does.
 SCALES = [1e3, 1e4, 1e6, 1e7, 1e8, 1e10, 1e12, 1e15, 1e16, 1e18, 1e20]
@@ -58,3 +58,15 @@ def test_squares_below_the_smallest_float_count(engine: Engine) -> None:
     program = engine.load(archive(SmallTimesLarge(), schema, "trace"), schema, "l1")
     length = norm(contribution(program, [one], [0], Training(pass_size=4, clipping_norm=smallest)))
     assert 0.1 * smallest < length <= smallest * (1 + NORM_SLACK)
+
+
+@pytest.mark.parametrize("model", [FewWidePositions, FewWideWindows], ids=lambda model: model.__name__)
+def test_parts_that_cancel_are_held_to_64_clipping_norms(engine: Engine, model: type[nn.Module]) -> None:
+    """Ten times the parts, a tenth of the contribution: what rounding makes of the parts must stay small beside C."""
+    one = record(1.0, torch.float32)
+    schema, lengths = Schema.of(one), []
+    for scale in (1e7, 1e8):
+        torch.manual_seed(3)
+        program = engine.load(archive(model(scale), schema, "trace"), schema, "l1")
+        lengths.append(norm(contribution(program, [one], [0], Training(pass_size=4, clipping_norm=C))))
+    assert 0 < lengths[1] < lengths[0] / 5 < C / 20

@@ -44,6 +44,9 @@ func TestTwoRunsHaveNothingInCommon(t *testing.T) {
 	if slices.Equal(one.passes[0], other.passes[0]) {
 		t.Error("they sample alike")
 	}
+	if slices.IsSorted(one.passes[0]) {
+		t.Error("records take part in the order of the dataset")
+	}
 	drawn := slices.Concat(one.seeds...)
 	if slices.ContainsFunc(slices.Concat(other.seeds...), func(seed uint64) bool { return slices.Contains(drawn, seed) }) {
 		t.Error("their records draw alike")
