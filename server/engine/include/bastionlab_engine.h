@@ -226,10 +226,10 @@ BL_API bl_status bl_trainer_set_parameter(bl_trainer*, const char* name, int32_t
 #define BL_METRIC_BITS 30 /* a record's value is an integer between 0 and 2^30 */
 
 typedef struct bl_evaluation {
-  const char* metric;   /* "accuracy", or the name of a loss */
-  double bound;         /* a loss is clamped to [0, bound] and divided by it */
-  int32_t is_private;   /* 0: no noise (dataset without a limit) */
-  double noise_stddev;  /* of the sum, in units of the largest value of a record; > 0 when private */
+  const char* metric;  /* "accuracy", or the name of a loss */
+  double bound;        /* a loss is clamped to [0, bound] and divided by it */
+  int32_t is_private;  /* 0: no noise (dataset without a limit) */
+  double noise_stddev; /* of the sum, in units of the largest value of a record; > 0 when private */
 } bl_evaluation;
 
 typedef struct bl_evaluator bl_evaluator;
@@ -250,8 +250,8 @@ BL_API bl_status bl_evaluator_add(bl_evaluator*, const uint8_t* records, int64_t
 BL_API bl_status bl_evaluator_release(bl_evaluator*, bl_random random, void* context, int64_t* out, bl_error* err);
 
 #ifdef BL_TESTING
-/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter lies
- * the sum of losses. */
+/* Only in builds for tests: the step's sum so far, before noise, as float64, or in integers of the grid. Behind the last parameter
+ * lies the sum of losses. */
 BL_API bl_status bl_testing_clipped_sum(bl_trainer*, int64_t index, double* out, size_t count, bl_error* err);
 BL_API bl_status bl_testing_grid_sum(bl_trainer*, int64_t index, int64_t* out, size_t count, bl_error* err);
 /* n rounded normal numbers, and how the one of a word that needs more bits is rounded. */
