@@ -108,7 +108,9 @@ func TestARunWithoutLossesHasNoHistory(t *testing.T) {
 func TestAFailedRunKeepsTheLossesThatItReleased(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(6)
-	w.script(func(ctx context.Context, t *fakeTrainer) error { return errors.Join(tellsLosses(0.75, 4711)(ctx, t), errDies) })
+	w.script(func(ctx context.Context, t *fakeTrainer) error {
+		return errors.Join(tellsLosses(0.75, 4711)(ctx, t), errDies)
+	})
 	run := w.start(scientist, withLosses(w.insertModel(scientist, d), d)).GetId()
 	expectLosses(t, w.waitForOwner(run), 0.75) // both attempts told of the second epoch
 	if _, err := w.Deny(t.Context(), owner, run, ""); err != nil {
