@@ -32,9 +32,11 @@ def wait_for_trainer(server: ServerProcess, seconds: float = 60) -> int:
     raise AssertionError(f"no trainer appeared:\n{server.log()}")
 
 
-def learner_for(client: object, model: object) -> object:
+def learner_for(client: object, model: object, *, metrics: bool = False) -> object:
     remote = client.list_remote_datasets()[0]  # type: ignore[attr-defined]
-    return client.RemoteLearner(model, remote, max_batch_size=8, loss="cross_entropy", optimizer=SGD(lr=0.1), metrics=False)  # type: ignore[attr-defined]
+    return client.RemoteLearner(  # type: ignore[attr-defined]
+        model, remote, max_batch_size=8, loss="cross_entropy", optimizer=SGD(lr=0.1), metrics=metrics
+    )
 
 
 def start(client: object, learner: object, server: ServerProcess, **fit: object) -> str:
@@ -83,7 +85,8 @@ def test_a_killed_server_remembers_and_goes_on(server: ServerProcess, connect: C
     with connect(server) as connection:
         client = connection.client.torch
         uploaded = client.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="durable", progress=False)
-        run_id = start(client, learner_for(client, small.Slow(width=200)), server, nb_epochs=2, eps=2.0, batch_size=8)
+        learner = learner_for(client, small.Slow(width=200), metrics=True)
+        run_id = start(client, learner, server, nb_epochs=2, eps=2.0, batch_size=8)
         wait_for_state(server, 0)
     server.kill()
     (left,) = states(server)
