@@ -12,13 +12,15 @@ LIBTORCH ?= $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/torch))
 CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') client/pyproject.toml client/README.md client/src/bastionlab/py.typed
 
 DATA ?=
+DURATION ?= 10m
+FUZZ ?=
 DEMO_ARGUMENTS ?=
 DEMO_DIR := $(CURDIR)/build/demo
 # As one word of the shell, whatever is in it: a path may have blanks.
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server client run demo test test-all bench lint generate clean
+.PHONY: help build server client run demo test test-all fuzz bench lint generate clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -46,6 +48,10 @@ test: build $(STAMPS)/demo $(STAMPS)/develop
 ## make test-all   make test, then long fuzzing and all rounds
 test-all: build $(STAMPS)/demo $(STAMPS)/develop
 	@PYTHON=$(PY) tools/run-tests.sh --all
+
+## make fuzz       hostile archives and every fuzz target, each for DURATION (10m); FUZZ="archives FuzzFrames" picks some
+fuzz: build
+	@PYTHON=$(PY) tools/fuzz.sh $(DURATION) $(FUZZ)
 
 ## make bench      a private step of a DistilBERT beside ordinary training and Opacus
 bench: build $(STAMPS)/demo $(STAMPS)/bench

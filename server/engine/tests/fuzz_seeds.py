@@ -16,7 +16,7 @@ from torch import nn
 
 import zoo
 from abi import DTYPES
-from archive import FORMS, archive, save
+from archive import archive, save
 from engine import OPERATORS, allowed_operators
 from records import Field, Record, Schema
 from zoo import forbidden, hostile
