@@ -28,6 +28,8 @@ PLAIN = Ground(
         record([NAN, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0]),
         record([INF, 1.0, -INF, 3.0], [0.0, 0.0, 0.0]),
         record([1.0, 1.0, 1.0, 1.0], [NAN, 0.0, 0.0]),
+        # No number of its gradient is as large as the clipping norm, and the whole is.
+        record([0.5, 0.5, 0.5, 0.5], [0.9, 0.9, 0.9]),
         record([1e-30, 1e200, 1e-200, 1e300], [1e300, 0.0, 0.0]),
     ],
 )
