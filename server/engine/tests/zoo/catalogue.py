@@ -100,7 +100,6 @@ HOSTILE_ROWS = {
 HOSTILE_REFUSED = {
     "Take": "aten::take",
     "PutAccumulate": "aten::put",
-    "OneHot": "aten::one_hot",
     "Cholesky": "aten::linalg_cholesky",
     "Inverse": "aten::linalg_inv",
     "DivideIntegers": "aten::floor_divide",
@@ -117,7 +116,7 @@ HOSTILE_REFUSED = {
 # They fail where an index lies outside.
 HOSTILE_FAILING = (
     "RowsOfData RowsOfScaledParameter RowsOfParameter ParameterByIndex ParameterByIndexSelect Gather IndexSelect AdvancedIndex "
-    "IndexOfBatch Scatter ScatterAdd IndexAdd IndexPut InnerLoss InnerCrossEntropy"
+    "IndexOfBatch Scatter ScatterAdd IndexAdd IndexPut OneHot InnerLoss InnerCrossEntropy"
 )
 
 
