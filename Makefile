@@ -12,6 +12,8 @@ LIBTORCH ?= $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/torch))
 CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') client/pyproject.toml client/README.md client/src/bastionlab/py.typed
 
 DATA ?=
+DURATION ?= 10m
+FUZZ ?=
 DEMO_ARGUMENTS ?=
 MUTANTS ?=
 DEMO_DIR := $(CURDIR)/build/demo
@@ -19,7 +21,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server client run demo test test-all mutation bench lint generate clean
+.PHONY: help build server client run demo test test-all mutation fuzz bench lint generate clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -52,6 +54,10 @@ test-all: build $(STAMPS)/demo $(STAMPS)/develop
 mutation: build $(STAMPS)/demo $(STAMPS)/develop
 	@$(MAKE) --no-print-directory -C server/engine testing LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"
 	@$(PY) tools/mutation/run.py $(MUTANTS)
+
+## make fuzz       hostile archives and every fuzz target, each for DURATION (10m); FUZZ="archives FuzzFrames" picks some
+fuzz: build
+	@PYTHON=$(PY) tools/fuzz.sh $(DURATION) $(FUZZ)
 
 ## make bench      a private step of a DistilBERT beside ordinary training and Opacus
 bench: build $(STAMPS)/demo $(STAMPS)/bench

@@ -40,7 +40,6 @@ def main() -> None:
             loss="cross_entropy",
             optimizer=Adam(lr=part.lr),
             model_name=part.model_name,
-            metrics=False,
         )
         print(learner.plan(eps=EPS, **part.fit))
         learner.fit(eps=EPS, **part.fit)

@@ -32,9 +32,11 @@ def wait_for_trainer(server: ServerProcess, seconds: float = 60) -> int:
     raise AssertionError(f"no trainer appeared:\n{server.log()}")
 
 
-def learner_for(client: object, model: object) -> object:
+def learner_for(client: object, model: object, *, metrics: bool = False) -> object:
     remote = client.list_remote_datasets()[0]  # type: ignore[attr-defined]
-    return client.RemoteLearner(model, remote, max_batch_size=8, loss="cross_entropy", optimizer=SGD(lr=0.1), metrics=False)  # type: ignore[attr-defined]
+    return client.RemoteLearner(  # type: ignore[attr-defined]
+        model, remote, max_batch_size=8, loss="cross_entropy", optimizer=SGD(lr=0.1), metrics=metrics
+    )
 
 
 def start(client: object, learner: object, server: ServerProcess, **fit: object) -> str:
@@ -54,16 +56,10 @@ def start(client: object, learner: object, server: ServerProcess, **fit: object)
     raise AssertionError(f"the run never ran:\n{server.log()}")
 
 
-def kill_until_it_waits(server: ServerProcess, client: object, run_id: str, killed: set[int], seconds: float = 180) -> None:
-    """Kills each trainer of the run once, until the run waits for the owner of its dataset."""
+def wait_for_status(client: object, run_id: str, status: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while (status := client.run(run_id).status) != "waiting":  # type: ignore[attr-defined]
-        assert status == "running", f"the run is {status}"
-        assert time.monotonic() < deadline
-        for pid in set(server.trainers()) - killed:
-            killed.add(pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    while client.run(run_id).status != status:  # type: ignore[attr-defined]
+        assert time.monotonic() < deadline, f"the run is {client.run(run_id).status}, not {status}"  # type: ignore[attr-defined]
         time.sleep(0.05)
 
 
@@ -89,7 +85,8 @@ def test_a_killed_server_remembers_and_goes_on(server: ServerProcess, connect: C
     with connect(server) as connection:
         client = connection.client.torch
         uploaded = client.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="durable", progress=False)
-        run_id = start(client, learner_for(client, small.Slow(width=200)), server, nb_epochs=2, eps=2.0, batch_size=8)
+        learner = learner_for(client, small.Slow(width=200), metrics=True)
+        run_id = start(client, learner, server, nb_epochs=2, eps=2.0, batch_size=8)
         wait_for_state(server, 0)
     server.kill()
     (left,) = states(server)
@@ -104,6 +101,7 @@ def test_a_killed_server_remembers_and_goes_on(server: ServerProcess, connect: C
         run = client.run(run_id).wait(progress=False)
         assert run.status == "completed"
         assert run.interruptions == 1
+        assert [each.epoch for each in run.history] == [1, 2], "one loss of each epoch, whoever trained it"
         assert set(run.get_model(progress=False)) == set(dict(small.Slow(width=200).named_parameters()))
         budget = found[0].budget()
         assert (budget.spent, budget.remaining) == (2.0, 4.0), "two attempts, one charge"
@@ -120,13 +118,21 @@ def test_a_killed_trainers_run_goes_on_once_and_then_waits_for_the_owner(server:
         dataset = owner.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="d", progress=False)
         run_id = start(scientist, learner_for(scientist, small.Slow(width=200)), server, nb_epochs=2, eps=2.0, batch_size=8)
         wait_for_state(server, 0)
-        killed = {wait_for_trainer(server)}
-        os.kill(max(killed), signal.SIGKILL)
-        time.sleep(1)
+        first = wait_for_trainer(server)
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 120
+        while not (second := [pid for pid in server.trainers() if pid != first]):
+            assert time.monotonic() < deadline, f"no second attempt:\n{server.log()}"
+            time.sleep(0.02)
+        # One that ends before it has the data is no attempt; this one has them, for it has written a state.
+        while not any("a2s" in path.name for path in states(server)):
+            assert time.monotonic() < deadline, f"the second attempt did not go on:\n{server.log()}"
+            time.sleep(0.02)
         assert scientist.run(run_id).status == "running", "its author is told nothing"
         assert scientist.run(run_id).interruptions == 0
-        kill_until_it_waits(server, owner, run_id, killed)
-        assert 2 <= owner.run(run_id).interruptions <= 4  # who dies before it has the data is not an attempt
+        os.kill(second[0], signal.SIGKILL)
+        wait_for_status(owner, run_id, "waiting")
+        assert owner.run(run_id).interruptions == 2
         assert dataset.budget().spent == 2.0
         with pytest.raises(PermissionDenied):
             scientist.run(run_id).approve()
@@ -148,7 +154,15 @@ def test_a_denied_run_ends_charged_and_leaves_nothing(server: ServerProcess, con
         client = connection.client.torch
         dataset = client.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="d", progress=False)
         run_id = start(client, learner_for(client, small.Slow(width=200)), server, nb_epochs=2, eps=2.0, batch_size=8)
-        kill_until_it_waits(server, client, run_id, set())
+        killed: set[int] = set()
+        deadline = time.monotonic() + 60
+        while client.run(run_id).status != "waiting":
+            assert time.monotonic() < deadline
+            for pid in set(server.trainers()) - killed:
+                if client.run(run_id).status == "running":
+                    killed.add(pid)
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
         client.run(run_id).deny("no")
         with pytest.raises(TrainingFailed, match="did not approve another attempt: no"):
             client.run(run_id).wait(progress=False)

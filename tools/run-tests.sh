@@ -20,3 +20,7 @@ step "client"
 step "the whole: server, sandboxed trainer and client together"
 make --no-print-directory -C server replay
 "$python" -m pytest -q tests ${all:+--all}
+if [ -n "$all" ]; then
+	step "fuzzing"
+	PYTHON=$python tools/fuzz.sh "${DURATION:-10m}"
+fi

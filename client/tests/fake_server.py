@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
+from fake_refusals import Kind, abort, abort_with
 
 from bastionlab.v1 import (
     dataset_pb2,
@@ -38,7 +39,6 @@ from bastionlab.v1 import (
     training_pb2_grpc,
 )
 
-Kind = error_pb2.ErrorDetail
 NANO = 10**9
 ATTO = 10**18
 ENDED = (training_pb2.RUN_STATUS_COMPLETED, training_pb2.RUN_STATUS_FAILED, training_pb2.RUN_STATUS_CANCELLED)
@@ -153,46 +153,6 @@ def self_signed() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(1))
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     return key, builder.sign(key, hashes.SHA256())
-
-
-def detail(kind: Any, what: str, advice: str = "", spent: str = "nothing", **more: Any) -> error_pb2.ErrorDetail:
-    return error_pb2.ErrorDetail(kind=kind, what=what, spent=spent, next=advice, **more)
-
-
-def abort(context: grpc.ServicerContext, kind: Any, what: str, advice: str = "", **more: Any) -> Exception:
-    return abort_with(context, detail(kind, what, advice, **more))
-
-
-def abort_with(context: grpc.ServicerContext, refusal: error_pb2.ErrorDetail) -> Exception:
-    codes = {
-        Kind.KIND_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-        Kind.KIND_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
-        Kind.KIND_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-        Kind.KIND_INTERNAL: grpc.StatusCode.INTERNAL,
-    }
-    context.set_trailing_metadata((("bastionlab-error-bin", refusal.SerializeToString()),))
-    context.abort(codes.get(refusal.kind, grpc.StatusCode.FAILED_PRECONDITION), refusal.what)
-    raise AssertionError("abort does not return")
-
-
-def refuse(kind: Any, what: str, advice: str = "", **more: Any) -> Callable[[grpc.ServicerContext], None]:
-    """For `before`: refuse every such call."""
-
-    def hook(context: grpc.ServicerContext) -> None:
-        raise abort(context, kind, what, advice, **more)
-
-    return hook
-
-
-def once(hook: Callable[[grpc.ServicerContext], None]) -> Callable[[grpc.ServicerContext], None]:
-    """For `before`: only the first time."""
-    left = [hook]
-
-    def first(context: grpc.ServicerContext) -> None:
-        if left:
-            left.pop()(context)
-
-    return first
 
 
 def copy_of(message: Any) -> Any:

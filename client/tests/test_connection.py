@@ -14,7 +14,8 @@ import pytest
 from conftest import rows
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from fake_server import FakeServer, Kind, once, refuse, self_signed
+from fake_refusals import Kind, once, refuse
+from fake_server import FakeServer, self_signed
 
 from bastionlab import Connection, Identity, errors
 from bastionlab import _address as address_module

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import rows
-from fake_server import ATTO, FakeServer, Kind, once, refuse
+from fake_refusals import Kind, once, refuse
+from fake_server import ATTO, FakeServer
 from torch.utils.data import Dataset, TensorDataset
 
 from bastionlab import Connection, errors

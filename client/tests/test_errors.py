@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from fake_server import FakeServer, Kind, abort_with, detail, refuse
+from fake_refusals import Kind, abort_with, detail, refuse
+from fake_server import FakeServer
 
 from bastionlab import Connection, errors
 from bastionlab._refusals import DETAIL_KEY, error_of

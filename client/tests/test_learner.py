@@ -10,7 +10,8 @@ import pytest
 import tiny_models as models
 import torch
 from conftest import rows
-from fake_server import NANO, FakeServer, Kind, detail, refuse
+from fake_refusals import Kind, detail, refuse
+from fake_server import NANO, FakeServer
 from torch import nn
 
 from bastionlab import errors

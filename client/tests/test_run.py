@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
-from fake_server import FakeServer, Kind, once, refuse
+from fake_refusals import Kind, once, refuse
+from fake_server import FakeServer
 from torch import nn
 
 from bastionlab import Connection, errors

@@ -105,18 +105,27 @@ func (c *child) begin(role byte) error {
 // receive waits for a frame until the process has computed for longer than the window, or has slept for ten times as long: on a busy machine
 // time on the wall says nothing.
 func (c *child) receive() (*trainerv1.FromTrainer, error) {
-	begun, computed := time.Now(), c.computed()
-	for {
-		var frame trainerv1.FromTrainer
-		if err := c.conn.SetDeadline(time.Now().Add(lookEvery)); err != nil {
-			return nil, err
-		}
-		_, err := c.conn.Receive(&frame)
-		if errors.Is(err, os.ErrDeadlineExceeded) && c.computed()-computed < c.window && time.Since(begun) < 10*c.window {
-			continue // a deadline between two frames does no harm
-		}
-		return &frame, err
+	if err := c.conn.SetDeadline(time.Now().Add(10 * c.window)); err != nil {
+		return nil, err
 	}
+	heard := make(chan struct{})
+	defer close(heard)
+	go func(conn *seam.Conn, pid int, before time.Duration) {
+		for {
+			select {
+			case <-heard:
+				return
+			case <-time.After(lookEvery):
+			}
+			if computed(pid)-before > c.window {
+				_ = conn.SetDeadline(time.Unix(1, 0)) // the process is given up
+				return
+			}
+		}
+	}(c.conn, c.cmd.Process.Pid, computed(c.cmd.Process.Pid))
+	var frame trainerv1.FromTrainer
+	_, err := c.conn.Receive(&frame)
+	return &frame, err
 }
 
 const (
@@ -124,9 +133,9 @@ const (
 	ticksPerSecond = 100 // of /proc/PID/stat, on every Linux
 )
 
-// computed is the time that the process has had on processors.
-func (c *child) computed() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+// computed is the time that a process has had on processors.
+func computed(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}

@@ -90,6 +90,22 @@ func (j *journal) keep(sort, what string, sample archivefuzz.Sample, words strin
 	fmt.Printf("%s: %s (%s, of %s)\n", sort, what, name, sample.Name)
 }
 
+// keepTaken writes the newest mutants that were taken and did something new, for others to begin with.
+func (j *journal) keepTaken(taken []archivefuzz.Sample) error {
+	directory := filepath.Join(j.directory, "taken")
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
+	for i, sample := range taken[max(0, len(taken)-mostTaken):] {
+		if err := sample.Save(directory, fmt.Sprintf("taken-%d", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const mostTaken = 500
+
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]

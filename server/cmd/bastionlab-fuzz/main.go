@@ -115,5 +115,5 @@ func run(ctx context.Context, s settings) (int, error) {
 		f.one(number)
 	}
 	f.journal.summary(f.mutator.Pool())
-	return f.journal.defects(), nil
+	return f.journal.defects(), f.journal.keepTaken(f.mutator.Taken())
 }

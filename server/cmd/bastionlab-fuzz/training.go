@@ -35,7 +35,7 @@ func trainOf(sample archivefuzz.Sample, payload []byte, r *rand.Rand) *trainerv1
 		Program: &trainerv1.Program{PayloadSha256: digest[:], PayloadBytes: int64(len(payload)), Schema: sample.Schema, Loss: sample.Loss},
 		Settings: &trainerv1.Settings{
 			Private: true, MaxGradNorm: 1, NoiseMultiplier: 1, IncludeAll: true, Slots: trainedRecords, Steps: trainedSteps,
-			EpochEnds: []int64{trainedSteps}, BatchSize: trainedRecords, PassSize: 1 + r.Int64N(4), Optimizer: optimizer,
+			EpochEnds: []int64{trainedSteps}, BatchSize: trainedRecords, PassSize: 1 + r.Int64N(4), Optimizer: optimizer, GridExponent: 26, Eta: 0.016,
 		},
 	}
 }

@@ -51,14 +51,15 @@ Archive read_archive(const uint8_t* bytes, size_t size) {
   Archive archive;
   try {
     archive.module = load_module(bytes, size);
+    // What stands where a module belongs was not asked yet: libtorch notices here.
+    for (const auto& [name, module] : archive.module.named_modules()) archive.layers[module._ivalue().get()] = name;
+    collect_parameters(archive);
   } catch (const Failure&) {
     throw;
   } catch (const std::exception& e) {
     if (is_out_of_memory(e)) throw;
     throw Failure(BL_BAD_ARCHIVE, "libtorch cannot read the archive: " + first_line(e.what()));
   }
-  for (const auto& [name, module] : archive.module.named_modules()) archive.layers[module._ivalue().get()] = name;
-  collect_parameters(archive);
   return archive;
 }
 

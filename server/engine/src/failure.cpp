@@ -28,6 +28,10 @@ std::string first_line(const std::string& text) {
   for (const char* tail : {" Exception raised from", " (most recent call first)"}) {
     if (size_t at = line.find(tail); at != std::string::npos) line.resize(at);
   }
+  // "isObject() INTERNAL ASSERT FAILED at "/build/file.h":12, please report a bug to PyTorch. Expected Object": neither here.
+  constexpr char kWhere[] = " INTERNAL ASSERT FAILED at ", kPlea[] = ", please report a bug to PyTorch. ";
+  size_t from = line.find(kWhere), to = line.find(kPlea);
+  if (from != std::string::npos && to != std::string::npos && from < to) line.replace(from, to + sizeof kPlea - 1 - from, ": ");
   return line;
 }
 

@@ -126,8 +126,20 @@ def test_a_part_that_is_not_finite_empties_the_whole_record(engine: Engine) -> N
 
 def test_a_gradient_whose_square_overflows_is_clipped_all_the_same(engine: Engine) -> None:
     """1e25 squared is beyond float32, and its norm is not."""
-    records = [Record({"x": torch.randn(3, 4) * 10.0 ** (25 * (index % 2))}, torch.ones(3, 3)) for index in range(COUNT)]
-    module = nn.Linear(4, 3)
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.line(x[:, :, :4]) * x[:, :, 4:]
+
+    records = []
+    for index in range(COUNT):
+        scale = torch.full((3, 1), 10.0 ** (25 * (index % 2)))
+        records.append(Record({"x": torch.cat([torch.randn(3, 4), scale], 1)}, torch.ones(3, 3)))
+    module = Scaled()
     expected = Expected.of(module, records, "l1")
     schema = Schema.of(records[0])
     program = engine.load(archive(module, schema, "trace"), schema, "l1")

@@ -251,8 +251,8 @@ const trainedRecords, declaredSlots = 60, 64
 
 func settings(steps int64) *trainerv1.Settings {
 	return &trainerv1.Settings{
-		Private: true, MaxGradNorm: 1, NoiseMultiplier: 0.5, GridExponent: 24, Eta: 0.016, InclusionThreshold: 1 << 62, Slots: declaredSlots, Steps: steps,
-		EpochEnds: []int64{steps / 2, steps}, BatchSize: 16, PassSize: 6,
+		Private: true, MaxGradNorm: 1, NoiseMultiplier: 0.5, InclusionThreshold: 1 << 62, Slots: declaredSlots, Steps: steps,
+		EpochEnds: []int64{steps / 2, steps}, BatchSize: 16, PassSize: 6, GridExponent: 26, Eta: 0.016,
 		Optimizer: &bastionlabv1.Optimizer{Kind: &bastionlabv1.Optimizer_Sgd{Sgd: &bastionlabv1.SGD{Lr: 0.5}}},
 	}
 }

@@ -22,8 +22,6 @@ func checkSettings(s *trainerv1.Settings) error {
 	case s.GetPrivate() && !(positive(s.GetMaxGradNorm()) && positive(s.GetNoiseMultiplier())):
 		// PRIVACY: a private run without a bound or without noise does not exist.
 		return badRequest("a private run needs a gradient norm and a noise multiplier above zero")
-	case !(s.GetLossBound() >= 0) || math.IsInf(s.GetLossBound(), 1):
-		return badRequest("the losses' bound must not be negative")
 	case s.GetPrivate() && !s.GetExact() && s.GetEta() == 0:
 		return badRequest("a certified release has an eta")
 	case s.GetPassesPerStep() < 0 || s.GetPassesPerStep() > s.GetSlots() || (s.GetPassesPerStep() > 0 && s.GetPassSize() != 1):

@@ -153,10 +153,10 @@ class ReportsItself(Base):
 
 
 class ScaledUp(Base):
-    """Its loss and its gradient are beyond every clipping norm."""
+    """Its gradient is 26 powers of ten beyond every clipping norm. (Four more, and it counts as not finite.)"""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x) * 1e9
+        return self.layer(x) * 1e13
 
 
 class ScaledDown(Base):
