@@ -28,7 +28,7 @@ CLIPPING: list[Mutant] = [
             ),
             Replacement(f"{SRC}/norms.cpp", "sound = sound.logical_and_(factors.ge(kSmallestFactor));", ""),
         ),
-        attacks("NOT_FINITE-Plain"),
+        attacks("NOT_FINITE-ZeroTimesInfinity", "NOT_FINITE-Huge"),
     ),
     without(
         "a factor that vanishes in float32 counts",
@@ -111,6 +111,8 @@ CLIPPING: list[Mutant] = [
     ),
 ]
 
+# Not among these: that a view lies within its memory. libtorch refuses such views itself, from archives and from every operator
+# of the table, so that nothing would notice.
 WALLS: list[Mutant] = [
     without(
         "one generator for all records of a pass",
@@ -168,13 +170,6 @@ WALLS: list[Mutant] = [
         "if (is_out_of_memory(e)) throw;\n    return std::nullopt;",
         "throw;",
         attacks("FAILURE-FailsByChance"),
-    ),
-    without(
-        "a tensor may be larger than its memory",
-        f"{SRC}/storage.cpp",
-        "return ok && (tensor.numel() == 0 || static_cast<size_t>(bytes) <= tensor.storage().nbytes());",
-        "return true;",
-        Engine(("test_hostile_archives.py", "test_graph.py")),
     ),
     without(
         "an index is not compared with its own table",
@@ -253,7 +248,7 @@ RELEASE: list[Mutant] = [
         f"{SRC}/blocks.cpp",
         "return static_cast<double>(records) * terms <= largest;",
         "return true;",
-        Engine(("test_release.py",)),
+        Engine(("test_release.py",), "fewer_records"),
     ),
     Mutant(
         "the compiler may do as if there were no infinities",

@@ -209,3 +209,29 @@ def test_a_number_that_stands_for_nothing_is_refused(engine: Engine, old: str, o
         engine.load(data, SCHEMA, "l2")
     assert (refusal.value.status, refusal.value.operator) == (Status.INCOMPATIBLE_MODEL, operator)
     assert "that there is not" in refusal.value.reason
+
+
+class WithBuffer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.register_buffer("kept", torch.zeros(77))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + self.kept.sum()
+
+
+def test_a_tensor_that_claims_more_than_its_storage_is_refused(engine: Engine) -> None:
+    """What lies behind the storage would be the model's to read."""
+    buffer, changed = io.BytesIO(), 0
+    with zipfile.ZipFile(io.BytesIO(archive(WithBuffer(), SCHEMA, "script"))) as reader, zipfile.ZipFile(buffer, "w") as writer:
+        for name in reader.namelist():
+            data, shape = reader.read(name), b"(K\x4dt"  # the pickle of (77,)
+            if name.endswith("data.pkl"):
+                changed = data.count(shape)
+                data = data.replace(shape, b"(K\xfft")
+            writer.writestr(name, data)
+    assert changed == 1
+    with pytest.raises(EngineError) as refusal:
+        engine.load(buffer.getvalue(), SCHEMA, "l2")
+    assert refusal.value.status == Status.BAD_ARCHIVE

@@ -169,3 +169,34 @@ def test_an_exact_contribution_that_does_not_fit_is_left_out(engine: Engine) -> 
     for slot in range(3):
         assert squared(summed(program, records, [slot], training)) == 0
     assert squared(summed(program, records, [3], training)) > 0
+
+
+class Wide(nn.Module):
+    """Too wide to be written out: its gradient is a product over all positions of a block's records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(384, 384, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).sum((1, 2)).unsqueeze(1)
+
+
+@pytest.mark.parametrize(("positions", "block"), [(2, 16), (8, 8), (40, 4)])
+def test_the_more_positions_the_fewer_records_are_rounded_together(engine: Engine, positions: int, block: int) -> None:
+    """b (b L + 4) <= 2^-6 / (6 u (kappa + 1)) = 672 in float32. Whoever is not in a record's block adds integers of its own."""
+    records = [Record({"x": torch.randn(positions, 384)}, torch.tensor([-1e30])) for _ in range(2)]
+    schema = Schema.of(records[0])
+    program = engine.load(archive(Wide(), schema, "trace"), schema, "l1")
+    training = Training(2 * block, release=CERTIFIED, grid_exponent=30)
+
+    empty = [-1] * (block - 1)
+    both, first, second = (
+        summed(program, records, slots, training)
+        for slots in ([0, *empty, 1, *empty], [0, *empty, -1, *empty], [-1, *empty, 1, *empty])
+    )
+    assert all(torch.equal(both[name], first[name] + second[name]) for name in both)
+    assert squared(first) > 0
+    # Within one block their sum is rounded, not each of them: the comparison can fail.
+    beside = summed(program, records, [0, 1, *empty, *empty], training)
+    assert any(not torch.equal(beside[name], first[name] + second[name]) for name in beside)
