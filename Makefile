@@ -21,7 +21,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server client run demo test test-all mutation fuzz bench lint generate clean
+.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -37,8 +37,14 @@ run: server
 demo: build $(STAMPS)/demo
 	@$(PY) examples/demo.py --server bin/bastionlab --work-dir $(DEMO_DIR) $(DEMO_ARGUMENTS) $(if $(DATA),--data $(call quoted,$(DATA)))
 
+# Where torch was only just installed, the path above was not there yet.
+found_libtorch = $(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))
+
 server: $(STAMPS)/run
-	@$(MAKE) --no-print-directory -C server LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"
+	@$(MAKE) --no-print-directory -C server LIBTORCH="$(found_libtorch)"
+
+engine-testing: $(STAMPS)/run
+	@$(MAKE) --no-print-directory -C server/engine testing LIBTORCH="$(found_libtorch)"
 
 client: $(STAMPS)/client
 
@@ -50,9 +56,8 @@ test: build $(STAMPS)/demo $(STAMPS)/develop
 test-all: build $(STAMPS)/demo $(STAMPS)/develop
 	@PYTHON=$(PY) tools/run-tests.sh --all
 
-## make mutation   takes one defence after the other out of a copy: a test must notice; about 45 minutes on two cores (MUTANTS="words" for some)
-mutation: build $(STAMPS)/demo $(STAMPS)/develop
-	@$(MAKE) --no-print-directory -C server/engine testing LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"
+## make mutation   takes one defence after the other out of a copy: a test must notice; about 15 minutes on two cores (MUTANTS="words" for some)
+mutation: build engine-testing $(STAMPS)/demo $(STAMPS)/develop
 	@$(PY) tools/mutation/run.py $(MUTANTS)
 
 ## make fuzz       hostile archives and every fuzz target, each for DURATION (10m); FUZZ="archives FuzzFrames" picks some
@@ -60,8 +65,7 @@ fuzz: build
 	@PYTHON=$(PY) tools/fuzz.sh $(DURATION) $(FUZZ)
 
 ## make bench      a private step of a DistilBERT beside ordinary training and Opacus
-bench: build $(STAMPS)/demo $(STAMPS)/bench
-	@$(MAKE) --no-print-directory -C server/engine testing LIBTORCH="$(or $(LIBTORCH),$$($(PY) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)'))"
+bench: build engine-testing $(STAMPS)/demo $(STAMPS)/bench
 	@$(PY) bench/distilbert_step.py
 
 ## make lint       formatters and linters of all three languages

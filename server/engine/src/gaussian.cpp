@@ -6,12 +6,7 @@
 #include <cstring>
 
 #include "normal_tail.h"
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define BL_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BL_VECTOR
-#endif
+#include "rounding.h"
 
 namespace bastionlab {
 namespace {
@@ -20,11 +15,11 @@ constexpr uint64_t kSign = uint64_t{1} << 63;
 constexpr uint64_t kCoarse = uint64_t{1} << 52;  // below it the first 63 bits say too little of a probability
 constexpr double kCentral = 0.425;               // |p - 1/2| up to which the first approximation holds
 constexpr uint64_t kFirstCentral = static_cast<uint64_t>((0.5 - kCentral) * 0x1p63) * 2;
-// PRIVACY: a computed z is off by less than this times 1 + |z|; test_noise.py measures a sixteenth of it. The width of what 63 bits
-// leave open is far below.
+// PRIVACY: a computed z is off by less than this times 1 + |z|; test_rounded_normal.py measures less than half of it. The width of
+// what 63 bits leave open is far below.
 constexpr double kError = 0x1p-49;
 
-inline __attribute__((always_inline)) double ratio(double x, const double (&p)[8], const double (&q)[8]) {
+BL_INLINE double ratio(double x, const double (&p)[8], const double (&q)[8]) {
   double num = p[7], den = q[7];
   for (int i = 6; i >= 0; i--) {
     num = num * x + p[i];
@@ -68,7 +63,7 @@ constexpr double kF[8] = {1.0,
 
 // ln x of a normal number below 1, without a branch, so that vector units compute it: fdlibm's polynomial, off by less than 2^-53
 // of itself where x < 0.5.
-inline __attribute__((always_inline)) double logarithm(double x) {
+BL_INLINE double logarithm(double x) {
   constexpr double l1 = 6.666666666666735130e-01, l2 = 3.999999999940941908e-01, l3 = 2.857142874366239149e-01,
                    l4 = 2.222219843214978396e-01, l5 = 1.818357216161805012e-01, l6 = 1.531383769920937332e-01,
                    l7 = 1.479819860511658591e-01, ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
@@ -96,11 +91,11 @@ BL_VECTOR void near_tails(const double* p, double* z, size_t n) {
 }
 
 // Half the magnitude fits a signed number, which every vector unit converts.
-inline __attribute__((always_inline)) double probability(uint64_t magnitude) {
+BL_INLINE double probability(uint64_t magnitude) {
   return (static_cast<double>(static_cast<int64_t>(magnitude >> 1)) + 0.5) * 0x1p-63;  // (0, 1/2)
 }
 
-inline __attribute__((always_inline)) double central(double p) {
+BL_INLINE double central(double p) {
   double q = 0.5 - p;
   return q * ratio(0.180625 - q * q, kA, kB);
 }
@@ -112,22 +107,15 @@ BL_VECTOR void middle(const uint64_t* words, double* out, size_t n) {
 
 double normal(double p) { return 0.5 - p <= kCentral ? central(p) : tail(p); }
 
-// At 1.5 * 2^52 neighbouring doubles are 1 apart: what was added to it is an integer.
-constexpr double kToInteger = 0x1.8p52;
-
-inline __attribute__((always_inline)) int64_t nearest(double y) {
-  return std::bit_cast<int64_t>(y + kToInteger) - std::bit_cast<int64_t>(kToInteger);
-}
-
 // Whether z is too close to a boundary between two integers to be rounded.
-inline __attribute__((always_inline)) bool is_open(double z, double stddev) {
+BL_INLINE bool is_open(double z, double stddev) {
   double y = stddev * z, from_boundary = 0.5 - std::abs(y - ((y + kToInteger) - kToInteger));
   return !(from_boundary > stddev * kError * (1 + z));
 }
 
 BL_VECTOR void round(const double* z, double stddev, int64_t* out, int64_t* open, size_t n) {
   for (size_t i = 0; i < n; i++) {
-    out[i] = nearest(stddev * z[i]);
+    out[i] = rounded(stddev * z[i]);
     open[i] = is_open(z[i], stddev) ? 1 : 0;
   }
 }
@@ -168,13 +156,13 @@ int64_t rounded_normal(uint64_t word, uint64_t more, double stddev) {
   uint64_t magnitude = word & ~kSign;
   double p = (static_cast<double>(magnitude) + (static_cast<double>(more >> 11) + 0.5) * 0x1p-53) * 0x1p-64;
   double z = normal(p);
-  int64_t rounded = nearest(stddev * z);
+  int64_t near = rounded(stddev * z);
   if (magnitude == 0 || is_open(z, stddev)) {  // 53 of the further bits are few where there are no others
     // The number is close to a boundary, and for the largest deviations one of a few.
-    while (lies_beyond(magnitude, more, 2 * rounded + 1, stddev)) rounded++;
-    while (rounded > 0 && !lies_beyond(magnitude, more, 2 * rounded - 1, stddev)) rounded--;
+    while (lies_beyond(magnitude, more, 2 * near + 1, stddev)) near++;
+    while (near > 0 && !lies_beyond(magnitude, more, 2 * near - 1, stddev)) near--;
   }
-  return (word & kSign) != 0 ? -rounded : rounded;
+  return (word & kSign) != 0 ? -near : near;
 }
 
 }  // namespace bastionlab

@@ -2,8 +2,8 @@
 //
 // A word of 64 bits is a sign and the first 63 bits m of a one-sided tail probability, m 2^-64 <= p < (m + 1) 2^-64. Nearly always
 // that is enough to say to which integer stddev * z(p) rounds. Where it is not, 64 more bits of p are drawn and the rounding's
-// boundary is compared with p in 113 bits. So the integer is the one that an endless string of bits would have given, but with a
-// probability below 2^-60 per number even for the largest deviation, and nothing of a double's lattice shows. (docs/release.md)
+// boundary is compared with p in 113 bits. So each integer is as probable as if the string of bits were endless, but for 2 stddev
+// 2^-95 of itself, and nothing of a double's lattice shows. (docs/release.md)
 #pragma once
 
 #include <cstddef>

@@ -1,25 +1,10 @@
 #include "grid.h"
 
-#include <bit>
 #include <cmath>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define BL_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BL_VECTOR
-#endif
+#include "rounding.h"
 
 namespace bastionlab {
-namespace {
-
-// At 1.5 * 2^52 neighbouring doubles are 1 apart: adding it rounds to the nearest integer, which then stands in the lowest bits.
-constexpr double kToInteger = 0x1.8p52;
-
-inline __attribute__((always_inline)) int64_t rounded(double x) {
-  return std::bit_cast<int64_t>(x + kToInteger) - std::bit_cast<int64_t>(kToInteger);
-}
-
-}  // namespace
 
 BL_VECTOR void add_rounded(int64_t* sum, const float* values, double per_unit, size_t n) {
   for (size_t i = 0; i < n; i++) sum[i] += rounded(static_cast<double>(values[i]) * per_unit);
@@ -40,7 +25,7 @@ BL_VECTOR void add_scaled(double* out, const double* values, double factor, size
 namespace {
 
 template <class To, class From>
-inline __attribute__((always_inline)) void scale(To* out, const From* numbers, double scale, size_t n) {
+BL_INLINE void scale(To* out, const From* numbers, double scale, size_t n) {
   for (size_t i = 0; i < n; i++) out[i] = static_cast<To>(static_cast<double>(numbers[i]) * scale);
 }
 

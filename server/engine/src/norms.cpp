@@ -14,6 +14,11 @@ using Uses = std::vector<std::unique_ptr<Form>>;
 
 constexpr double kSumSlack = 0x1p-40;  // of a sum of 2^12 terms in float64
 
+// out += the gradient of one record, whatever its uses are kept as.
+void sum_up(const Uses& uses, int64_t slot, at::Tensor& out) {
+  for (const auto& use : uses) use->add_to(slot, out);
+}
+
 // A parameter used more than once: its gradient is the sum of its uses', and the norm of a sum is not the sum of norms. It is
 // written out for one record at a time.
 at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t slots) {
@@ -21,8 +26,7 @@ at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t 
   at::Tensor squares = at::empty({slots}, at::kDouble);
   at::Tensor gradient = at::empty(parameter.sizes(), at::kDouble);
   for (int64_t slot = 0; slot < slots; slot++) {
-    gradient.zero_();
-    for (const auto& use : uses) use->add_to(slot, gradient);
+    sum_up(uses, slot, gradient.zero_());
     squares.select(0, slot).copy_(row_squares(gradient.view({1, -1})).select(0, 0));
   }
   at::Tensor spread = at::zeros({slots}, at::kDouble);
@@ -49,7 +53,7 @@ void write_out(Uses& uses, const at::Tensor& parameter, int64_t slots) {
   at::Tensor gradients = at::zeros(shape, at::kDouble);  // [B, *parameter]
   for (int64_t slot = 0; slot < slots; slot++) {
     at::Tensor gradient = gradients.select(0, slot);
-    for (const auto& use : uses) use->add_to(slot, gradient);
+    sum_up(uses, slot, gradient);
   }
   uses.clear();
   uses.push_back(std::make_unique<Dense>(std::move(gradients)));
@@ -77,7 +81,7 @@ std::vector<at::Tensor> written_out(Measured& measured, const std::vector<at::Te
   std::vector<at::Tensor> gradients;
   for (size_t p = 0; p < measured.size(); p++) {
     gradients.push_back(at::zeros(parameters[p].sizes(), at::kDouble));
-    for (const auto& use : measured[p]) use->add_to(0, gradients.back());
+    sum_up(measured[p], 0, gradients.back());
     measured[p].clear();
   }
   return gradients;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "dtype.h"
 #include "failure.h"
@@ -17,12 +16,6 @@ namespace {
 // A little less than the bound: what rounding adds to an exact contribution must still fit.
 constexpr double kExactMargin = 1 - 0x1p-12;
 
-std::vector<at::Tensor> copies(const std::vector<const Parameter*>& parameters) {
-  std::vector<at::Tensor> out;
-  for (const Parameter* parameter : parameters) out.push_back(parameter->tensor.detach().clone(at::MemoryFormat::Contiguous));
-  return out;
-}
-
 bl_tensor_view view_of(const std::string& name, const at::Tensor& tensor) {
   return {name.c_str(),          abi_dtype(tensor.scalar_type()), static_cast<int32_t>(tensor.dim()),
           tensor.sizes().data(), tensor.const_data_ptr(),         tensor.nbytes()};
@@ -31,13 +24,10 @@ bl_tensor_view view_of(const std::string& name, const at::Tensor& tensor) {
 }  // namespace
 
 Trainer::Trainer(const Program& program, const bl_training& training)
-    : program_(program), training_(training), parameters_(copies(program.trainable())), release_(training, parameters_) {
-  for (const Parameter* parameter : program.trainable()) {
-    names_.push_back(parameter->name);
-    sums_.emplace_back(parameter->tensor.sizes(), release_.unit);
-  }
+    : program_(program), training_(training), parameters_(program), release_(training, parameters_.tensors) {
+  for (const at::Tensor& parameter : parameters_.tensors) sums_.emplace_back(parameter.sizes(), release_.unit);
   sums_.emplace_back(at::IntArrayRef{1}, release_.unit);  // of losses
-  optimizer_ = make_optimizer(training.optimizer, parameters_);
+  optimizer_ = make_optimizer(training.optimizer, parameters_.tensors);
 }
 
 Trainer::~Trainer() = default;
@@ -46,7 +36,7 @@ Trainer::~Trainer() = default;
 std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
                                                 const std::vector<uint64_t>& seeds) {
   try {
-    return measure(program_, parameters_, records, slots, seeds);
+    return measure(program_, parameters_.tensors, records, slots, seeds);
   } catch (const std::exception& e) {
     if (is_out_of_memory(e)) throw;
     return std::nullopt;
@@ -55,14 +45,14 @@ std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const st
 
 void Trainer::add(Measurement& pass) {
   torch::NoGradGuard no_grad;
-  if (release_.exact && release_.unit)
+  if (release_.exact)
     add_exact(pass);
   else
     add_certified(pass, release_.clips ? std::make_optional(release_.gradient_norm) : std::nullopt);
 }
 
 void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_norm) {
-  at::Tensor factors = clip_factors(pass.measured, parameters_, pass.counts, clipping_norm);  // [B]
+  at::Tensor factors = clip_factors(pass.measured, parameters_.tensors, pass.counts, clipping_norm);  // [B]
   if (release_.loss_bound > 0) {
     // PRIVACY: what is not finite contributes to neither, and a loss is rounded by itself.
     at::Tensor losses = release_.scaled_losses(pass.losses).masked_fill_(factors.eq(0), 0);  // [B]
@@ -74,8 +64,8 @@ void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_no
 // PRIVACY: the very integers that are added are measured before, so that nothing of how they were computed matters.
 void Trainer::add_exact(Measurement& pass) {
   if (!pass.counts.item<bool>()) return;
-  std::vector<at::Tensor> gradients = written_out(pass.measured, parameters_);  // float64
-  at::Tensor loss = release_.scaled_losses(pass.losses);                        // [1]
+  std::vector<at::Tensor> gradients = written_out(pass.measured, parameters_.tensors);  // float64
+  at::Tensor loss = release_.scaled_losses(pass.losses);                                // [1]
   double norm = norm_of(gradients);
   if (!std::isfinite(norm)) return;
   double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm);
@@ -159,25 +149,25 @@ void Trainer::step(bl_random random, void* context) {
     // PRIVACY: before anything else reads the sum, and in every coordinate, whether a record touched it or not.
     if (noisy) add_noise(sum.numbers().mutable_data_ptr<int64_t>(), sum.size(), release_.noise_stddev, random, context);
   }
-  for (size_t p = 0; p < parameters_.size(); p++) {
+  for (size_t p = 0; p < parameters_.tensors.size(); p++) {
     // Kept from step to step: memory of this size is not had for nothing.
-    if (gradients_.size() == p) gradients_.push_back(at::empty_like(parameters_[p]));
+    if (gradients_.size() == p) gradients_.push_back(at::empty_like(parameters_.tensors[p]));
     sums_[p].scaled_into(gradients_[p], 1 / training_.normalizer);
-    parameters_[p].mutable_grad() = gradients_[p];
+    parameters_.tensors[p].mutable_grad() = gradients_[p];
   }
   loss_ = release_.loss_bound > 0 ? sums_.back().values().item<double>() / training_.normalizer / release_.loss_scale : 0;
   optimizer_->step();
-  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  for (at::Tensor& parameter : parameters_.tensors) parameter.mutable_grad().reset();
   for (Sum& sum : sums_) sum.clear();
 }
 
 bl_tensor_view Trainer::parameter(int64_t index) const {
   if (index < 0 || index >= parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
-  return view_of(names_[index], parameters_[index]);
+  return view_of(parameters_.names[index], parameters_.tensors[index]);
 }
 
 int64_t Trainer::state_count() {
-  state_ = optimizer_state(*optimizer_, training_.optimizer, names_, parameters_);
+  state_ = optimizer_state(*optimizer_, training_.optimizer, parameters_.names, parameters_.tensors);
   return static_cast<int64_t>(state_.size());
 }
 
@@ -189,18 +179,7 @@ bl_tensor_view Trainer::state(int64_t index) const {
 void Trainer::set_state(const bl_tensor_view& given) {
   if (given.name == nullptr || (given.rank > 0 && given.shape == nullptr))
     throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
-  set_optimizer_state(*optimizer_, training_.optimizer, names_, parameters_, given);
-}
-
-void Trainer::set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes) {
-  for (size_t p = 0; p < names_.size(); p++) {
-    if (names_[p] != name) continue;
-    if (data == nullptr || dtype != abi_dtype(parameters_[p].scalar_type()) || bytes != parameters_[p].nbytes())
-      throw Failure(BL_INVALID_ARGUMENT, "the parameter has another dtype or size", "", name);
-    std::memcpy(parameters_[p].mutable_data_ptr(), data, bytes);
-    return;
-  }
-  throw Failure(BL_INVALID_ARGUMENT, "there is no trainable parameter of that name", "", name);
+  set_optimizer_state(*optimizer_, training_.optimizer, parameters_.names, parameters_.tensors, given);
 }
 
 }  // namespace bastionlab

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "parameters.h"
 #include "pass.h"
 #include "release.h"
 
@@ -26,9 +27,11 @@ class Trainer {
   void step(bl_random random, void* context);
   double loss() const { return loss_; }
 
-  int64_t parameter_count() const { return static_cast<int64_t>(parameters_.size()); }
+  int64_t parameter_count() const { return static_cast<int64_t>(parameters_.tensors.size()); }
   bl_tensor_view parameter(int64_t index) const;
-  void set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes);
+  void set_parameter(const std::string& name, int32_t dtype, const void* data, size_t bytes) {
+    parameters_.set(name, dtype, data, bytes);
+  }
   int64_t state_count();
   bl_tensor_view state(int64_t index) const;
   void set_state(const bl_tensor_view& given);
@@ -49,8 +52,7 @@ class Trainer {
 
   const Program& program_;
   bl_training training_;
-  std::vector<std::string> names_;
-  std::vector<at::Tensor> parameters_;
+  Parameters parameters_;
   Release release_;
   std::vector<at::Tensor> gradients_;  // noised, divided: what the optimizer sees
   std::vector<Sum> sums_;              // by parameter; the last one is of losses

@@ -9,14 +9,18 @@ const (
 	passesBeyondExpectedBatch = 0.5 // the last pass of a step is padded; half of it on average
 )
 
+// parametersOf is how many numbers a model is taken to have.
+func parametersOf(known int64) float64 {
+	if known <= 0 {
+		return parametersWhereNotKnown
+	}
+	return float64(known)
+}
+
 // estimateTestSeconds is that of one forward pass for each slot.
 func estimateTestSeconds(r TestRequest) float64 {
-	parameters := float64(r.Parameters)
-	if r.Parameters <= 0 {
-		parameters = parametersWhereNotKnown
-	}
 	const operations, passSeconds = 2, 3e-4 // per parameter; of a pass, however small
-	return startSeconds + float64(r.Declared)*(passSeconds+operations*parameters/operationsPerSecond)
+	return startSeconds + float64(r.Declared)*(passSeconds+operations*parametersOf(r.Parameters)/operationsPerSecond)
 }
 
 // estimateSeconds is
@@ -26,10 +30,7 @@ func estimateTestSeconds(r TestRequest) float64 {
 // where records per second, unless measured, is operationsPerSecond / (6 * parameters). A model that uses its parameters at several positions of a
 // record, as those for text do, takes longer by their number. It tells seconds from hours, and no more.
 func estimateSeconds(p Plan, r Request) float64 {
-	parameters := float64(r.Parameters)
-	if r.Parameters <= 0 {
-		parameters = parametersWhereNotKnown
-	}
+	parameters := parametersOf(r.Parameters)
 	rate := r.RecordsPerSecond
 	if !(rate > 0) {
 		rate = operationsPerSecond / (operationsPerParameter * parameters)

@@ -127,24 +127,17 @@ func Price(r Request) (Plan, error) {
 }
 
 func (p *Plan) withNoise(r Request) error {
-	price, err := r.price()
-	if err != nil {
+	if err := p.pay(r); err != nil {
 		return err
 	}
-	p.Private, p.Epsilon, p.Delta, p.RemainingAfter = true, price.epsilon, price.delta, price.remainingAfter
-	// PRIVACY: what the sampler of the noise is short of a true normal distribution is paid for; docs/release.md.
-	eps, delta := p.Epsilon.Float()-samplerShare, p.Delta.Float()
-	schedule, err := r.schedule(eps, delta)
+	schedule, err := r.schedule(p.solvedFor())
 	if err != nil {
 		return err
 	}
 	p.BatchSize, p.Steps, p.SampleRate = schedule.batchSize, schedule.steps, schedule.sampleRate
-	// PRIVACY: solved for the integers that are charged, of which eps was rounded down and delta is at most the run's share.
-	found, err := r.accountant().Calibrate(p.SampleRate, p.Steps, eps, delta)
-	if err != nil {
+	if err := p.calibrate(r.accountant()); err != nil {
 		return err
 	}
-	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
 	released := releaseOf(r.releaseMode(), r.Trainable)
 	p.ReleaseMode, p.GridExponent, p.GridError, p.Eta = released.mode, released.gridExponent, released.gridError, released.eta
 	if r.ConstantTime {
@@ -152,6 +145,34 @@ func (p *Plan) withNoise(r Request) error {
 	}
 	p.MaxBatchSize = min(p.MaxBatchSize, released.largestPass())
 	return released.check(p.NoiseMultiplier, r.Declared, p.Steps, r.Trainable)
+}
+
+// pay takes eps and delta from the account.
+func (p *Plan) pay(r Request) error {
+	price, err := r.price()
+	if err != nil {
+		return err
+	}
+	p.Private, p.Epsilon, p.Delta, p.RemainingAfter = true, price.epsilon, price.delta, price.remainingAfter
+	return nil
+}
+
+// solvedFor is what the noise is solved for: the integers that are charged, of which eps was rounded down and delta is at most the run's
+// share.
+// PRIVACY: what the sampler of the noise is short of a true normal distribution is paid for; docs/release.md.
+func (p *Plan) solvedFor() (eps, delta float64) {
+	return p.Epsilon.Float() - samplerShare, p.Delta.Float()
+}
+
+// calibrate solves for the noise of the plan's steps.
+func (p *Plan) calibrate(by Accountant) error {
+	eps, delta := p.solvedFor()
+	found, err := by.Calibrate(p.SampleRate, p.Steps, eps, delta)
+	if err != nil {
+		return err
+	}
+	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
+	return nil
 }
 
 func (r Request) releaseMode() string {

@@ -53,6 +53,7 @@ func TestTheConstantsAreTheEngines(t *testing.T) {
 	}{
 		{"blocks.h", "kRoundingShare", 0x1p-6}, {"blocks.h", "kMostForms", 4}, {"release.cpp", "kGridShare", 0x1p-14},
 		{"release.cpp", "kMaxPassSize", 4096}, {"gaussian.h", "kLargestDeviation", 0x1p46}, {"grid.h", "kLargestRounded", 0x1p50},
+		{"release.cpp", "kLossShare", 0.05},
 	} {
 		source, err := os.ReadFile("../../engine/src/" + c.file)
 		if err != nil {

@@ -74,17 +74,9 @@ func (p *Plan) withTestNoise(r TestRequest) error {
 		Declared: r.Declared, Limit: r.Limit, DatasetDelta: r.DatasetDelta, Spent: r.Spent, SpentDelta: r.SpentDelta, Infinite: r.Infinite,
 		Epsilon: r.Epsilon, Accountant: r.Accountant,
 	}
-	price, err := account.price()
-	if err != nil {
-		return err
-	}
-	p.Private, p.Epsilon, p.Delta, p.RemainingAfter = true, price.epsilon, price.delta, price.remainingAfter
-	// PRIVACY: solved for the integers that are charged, less what the noise's sampler may add.
-	found, err := account.accountant().Calibrate(p.SampleRate, p.Steps, p.Epsilon.Float()-samplerShare, p.Delta.Float())
-	if err != nil {
+	if err := p.pay(account); err != nil {
 		return err
 	}
 	p.ReleaseMode, p.GridExponent = ReleaseExact, testGrid
-	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
-	return nil
+	return p.calibrate(account.accountant())
 }

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"sync"
 
@@ -20,15 +19,8 @@ type Tester struct {
 
 // PrepareTest is Prepare for a test.
 func (l *Launcher) PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (*Tester, error) {
-	payloads := []*os.File{program}
-	if weights != nil {
-		payloads = append(payloads, weights)
-	}
-	if test.GetHasWeights() != (weights != nil) {
-		return nil, fmt.Errorf("%s: weights are announced and given, or neither", preparing.name)
-	}
 	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Test{Test: test}}
-	s, err := l.prepare(ctx, "test", 0, request, payloads)
+	s, err := l.prepare(ctx, "test", 0, request, test.GetHasWeights(), program, weights)
 	if err != nil {
 		return nil, err
 	}

@@ -36,24 +36,25 @@ func outputBytes(train *trainerv1.Train, plan schedule.Schedule) int64 {
 // Prepare starts a process and has it build the program, rehearse and set up a run: what can fail without records fails here, before the charge.
 // Errors are refusals, unless ctx has ended. ctx governs the preparation only; Close ends the process.
 func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (*Trainer, error) {
-	payloads := []*os.File{program}
-	if initial != nil {
-		payloads = append(payloads, initial)
-	}
-	if train.GetHasInitialWeights() != (initial != nil) {
-		return nil, fmt.Errorf("%s: initial weights are announced and given, or neither", preparing.name)
-	}
 	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}
 	plan := schedule.Of(train.GetSettings())
-	s, err := l.prepare(ctx, "train", outputBytes(train, plan), request, payloads)
+	s, err := l.prepare(ctx, "train", outputBytes(train, plan), request, train.GetHasInitialWeights(), program, initial)
 	if err != nil {
 		return nil, err
 	}
 	return &Trainer{launcher: l, session: s, schedule: plan}, nil
 }
 
-// prepare starts a process in a role that gets records, and has it do all that can be done without them.
-func (l *Launcher) prepare(ctx context.Context, role string, outputBytes int64, request *trainerv1.ToTrainer, payloads []*os.File) (*session, error) {
+// prepare starts a process in a role that gets records, and has it do all that can be done without them. weights are nil unless they are
+// announced in the request.
+func (l *Launcher) prepare(ctx context.Context, role string, outputBytes int64, request *trainerv1.ToTrainer, announced bool, program, weights *os.File) (*session, error) {
+	if announced != (weights != nil) {
+		return nil, fmt.Errorf("%s: weights are announced and given, or neither", preparing.name)
+	}
+	payloads := []*os.File{program}
+	if weights != nil {
+		payloads = append(payloads, weights)
+	}
 	s, _, err := l.open(ctx, role, outputBytes)
 	if err != nil {
 		return nil, l.refuse(ctx, preparing, err)

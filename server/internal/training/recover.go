@@ -83,7 +83,7 @@ func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
 	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED {
 		forgetUnfollowed(&row)
 	}
-	row.StateID, row.StateSHA256, row.StateBytes, row.StateSteps = "", nil, 0, 0 // the blob is swept
+	unnameState(&row)
 	return row, nil
 }
 
@@ -103,19 +103,27 @@ func (s *Service) outcomeOf(row storage.RunRow) (string, error) {
 
 // sweepWeights removes weights that no completed run has.
 func (s *Service) sweepWeights(ctx context.Context) error {
-	ids, err := s.Store.BlobIDs(weightsKind)
+	return s.sweep(weightsKind, func(id string) (bool, error) {
+		row, err := s.Store.Run(ctx, id)
+		if errors.Is(err, storage.ErrNoRow) {
+			return false, nil
+		}
+		return err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED && len(row.WeightsSHA256) > 0, err
+	})
+}
+
+// sweep removes the blobs of a kind that are not wanted.
+func (s *Service) sweep(kind string, wanted func(id string) (bool, error)) error {
+	ids, err := s.Store.BlobIDs(kind)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		row, err := s.Store.Run(ctx, id)
-		if err != nil && !errors.Is(err, storage.ErrNoRow) {
-			return err
+		keep, err := wanted(id)
+		if err == nil && !keep {
+			err = s.Store.DeleteBlob(kind, id)
 		}
-		if err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED && len(row.WeightsSHA256) > 0 {
-			continue
-		}
-		if err := s.Store.DeleteBlob(weightsKind, id); err != nil {
+		if err != nil {
 			return err
 		}
 	}

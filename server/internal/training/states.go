@@ -117,15 +117,16 @@ func (s *Service) removeState(ctx context.Context, run, state string) {
 // forgetState is for a run that will not be gone on with.
 func (s *Service) forgetState(ctx context.Context, row *storage.RunRow) {
 	s.removeState(ctx, row.ID, row.StateID)
+	unnameState(row)
+}
+
+// unnameState takes the state out of a row; the blob is removed or swept.
+func unnameState(row *storage.RunRow) {
 	row.StateID, row.StateSHA256, row.StateBytes, row.StateSteps = "", nil, 0, 0
 }
 
 // sweepStates removes states that no run will go on from.
 func (s *Service) sweepStates(ctx context.Context) error {
-	ids, err := s.Store.BlobIDs(stateKind)
-	if err != nil {
-		return err
-	}
 	rows, err := s.Store.UnfinishedRuns(ctx)
 	if err != nil {
 		return err
@@ -134,15 +135,7 @@ func (s *Service) sweepStates(ctx context.Context) error {
 	for _, row := range rows {
 		wanted[row.StateID] = true
 	}
-	for _, id := range ids {
-		if wanted[id] {
-			continue
-		}
-		if err := s.Store.DeleteBlob(stateKind, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.sweep(stateKind, func(id string) (bool, error) { return wanted[id], nil })
 }
 
 // nameOf binds a run's states to it and to all that its trainers are told.
