@@ -1,3 +1,4 @@
+from bastionlab.v1 import ledger_pb2 as _ledger_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -121,13 +122,33 @@ class UploadDatasetTrailer(_message.Message):
     def __init__(self, records: _Optional[int] = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class UploadDatasetResponse(_message.Message):
-    __slots__ = ("dataset",)
+    __slots__ = ("dataset", "lineage", "receipts")
     DATASET_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     dataset: Dataset
-    def __init__(self, dataset: _Optional[_Union[Dataset, _Mapping]] = ...) -> None: ...
+    lineage: Lineage
+    receipts: _containers.RepeatedCompositeFieldContainer[_ledger_pb2.Receipt]
+    def __init__(self, dataset: _Optional[_Union[Dataset, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ..., receipts: _Optional[_Iterable[_Union[_ledger_pb2.Receipt, _Mapping]]] = ...) -> None: ...
+
+class Lineage(_message.Message):
+    __slots__ = ("joined", "apart")
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    APART_FIELD_NUMBER: _ClassVar[int]
+    joined: _containers.RepeatedScalarFieldContainer[str]
+    apart: _containers.RepeatedCompositeFieldContainer[SharedRecords]
+    def __init__(self, joined: _Optional[_Iterable[str]] = ..., apart: _Optional[_Iterable[_Union[SharedRecords, _Mapping]]] = ...) -> None: ...
+
+class SharedRecords(_message.Message):
+    __slots__ = ("dataset_id", "records")
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    records: int
+    def __init__(self, dataset_id: _Optional[str] = ..., records: _Optional[int] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("id", "name", "description", "schema", "declared_samples", "privacy_limit_nano", "delta_atto", "public", "owner", "created_unix_ms", "test_id", "mine")
+    __slots__ = ("id", "name", "description", "schema", "declared_samples", "privacy_limit_nano", "delta_atto", "public", "owner", "created_unix_ms", "test_id", "mine", "account")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +161,7 @@ class Dataset(_message.Message):
     CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     TEST_ID_FIELD_NUMBER: _ClassVar[int]
     MINE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     description: str
@@ -152,7 +174,8 @@ class Dataset(_message.Message):
     created_unix_ms: int
     test_id: str
     mine: bool
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., declared_samples: _Optional[int] = ..., privacy_limit_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., owner: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., test_id: _Optional[str] = ..., mine: _Optional[bool] = ...) -> None: ...
+    account: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., declared_samples: _Optional[int] = ..., privacy_limit_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., owner: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., test_id: _Optional[str] = ..., mine: _Optional[bool] = ..., account: _Optional[str] = ...) -> None: ...
 
 class ListDatasetsRequest(_message.Message):
     __slots__ = ()
@@ -177,7 +200,7 @@ class GetBudgetRequest(_message.Message):
     def __init__(self, dataset_id: _Optional[str] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("dataset_id", "limit_nano", "spent_nano", "spent_infinite", "remaining_nano", "delta_atto", "runs")
+    __slots__ = ("dataset_id", "limit_nano", "spent_nano", "spent_infinite", "remaining_nano", "delta_atto", "runs", "frozen", "datasets", "scientists")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     LIMIT_NANO_FIELD_NUMBER: _ClassVar[int]
     SPENT_NANO_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +208,9 @@ class Budget(_message.Message):
     REMAINING_NANO_FIELD_NUMBER: _ClassVar[int]
     DELTA_ATTO_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    SCIENTISTS_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     limit_nano: int
     spent_nano: int
@@ -192,7 +218,20 @@ class Budget(_message.Message):
     remaining_nano: int
     delta_atto: int
     runs: _containers.RepeatedCompositeFieldContainer[BudgetEntry]
-    def __init__(self, dataset_id: _Optional[str] = ..., limit_nano: _Optional[int] = ..., spent_nano: _Optional[int] = ..., spent_infinite: _Optional[bool] = ..., remaining_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[BudgetEntry, _Mapping]]] = ...) -> None: ...
+    frozen: str
+    datasets: _containers.RepeatedScalarFieldContainer[str]
+    scientists: _containers.RepeatedCompositeFieldContainer[ScientistLimit]
+    def __init__(self, dataset_id: _Optional[str] = ..., limit_nano: _Optional[int] = ..., spent_nano: _Optional[int] = ..., spent_infinite: _Optional[bool] = ..., remaining_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[BudgetEntry, _Mapping]]] = ..., frozen: _Optional[str] = ..., datasets: _Optional[_Iterable[str]] = ..., scientists: _Optional[_Iterable[_Union[ScientistLimit, _Mapping]]] = ...) -> None: ...
+
+class ScientistLimit(_message.Message):
+    __slots__ = ("scientist", "limit_nano", "spent_nano")
+    SCIENTIST_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_NANO_FIELD_NUMBER: _ClassVar[int]
+    SPENT_NANO_FIELD_NUMBER: _ClassVar[int]
+    scientist: str
+    limit_nano: int
+    spent_nano: int
+    def __init__(self, scientist: _Optional[str] = ..., limit_nano: _Optional[int] = ..., spent_nano: _Optional[int] = ...) -> None: ...
 
 class BudgetEntry(_message.Message):
     __slots__ = ("run_id", "epsilon_nano", "delta_atto", "infinite", "status", "created_unix_ms")
@@ -211,12 +250,14 @@ class BudgetEntry(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., infinite: _Optional[bool] = ..., status: _Optional[str] = ..., created_unix_ms: _Optional[int] = ...) -> None: ...
 
 class LowerLimitRequest(_message.Message):
-    __slots__ = ("dataset_id", "privacy_limit")
+    __slots__ = ("dataset_id", "privacy_limit", "scientist")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SCIENTIST_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     privacy_limit: float
-    def __init__(self, dataset_id: _Optional[str] = ..., privacy_limit: _Optional[float] = ...) -> None: ...
+    scientist: str
+    def __init__(self, dataset_id: _Optional[str] = ..., privacy_limit: _Optional[float] = ..., scientist: _Optional[str] = ...) -> None: ...
 
 class DeleteDatasetRequest(_message.Message):
     __slots__ = ("id",)

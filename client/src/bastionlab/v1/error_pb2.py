@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x61stionlab/v1/error.proto\x12\rbastionlab.v1\"\xf6\x03\n\x0b\x45rrorDetail\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.bastionlab.v1.ErrorDetail.Kind\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\r\n\x05spent\x18\x03 \x01(\t\x12\x0c\n\x04next\x18\x04 \x01(\t\x12-\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x1d.bastionlab.v1.BudgetExceeded\x12/\n\x05model\x18\x06 \x01(\x0b\x32 .bastionlab.v1.IncompatibleModel\"\xac\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15KIND_INVALID_ARGUMENT\x10\x01\x12\x18\n\x14KIND_BUDGET_EXCEEDED\x10\x02\x12\x1b\n\x17KIND_INCOMPATIBLE_MODEL\x10\x03\x12\x1a\n\x16KIND_PERMISSION_DENIED\x10\x04\x12\x14\n\x10KIND_ATTESTATION\x10\x05\x12\x12\n\x0eKIND_NOT_FOUND\x10\x06\x12\x14\n\x10KIND_UNAVAILABLE\x10\x07\x12\x19\n\x15KIND_VERSION_MISMATCH\x10\x08\x12\x18\n\x14KIND_TRAINING_FAILED\x10\t\x12\x11\n\rKIND_INTERNAL\x10\n\x12\x18\n\x14KIND_UNAUTHENTICATED\x10\x0b\"h\n\x0e\x42udgetExceeded\x12\x12\n\nlimit_nano\x18\x01 \x01(\x03\x12\x12\n\nspent_nano\x18\x02 \x01(\x03\x12\x16\n\x0erequested_nano\x18\x03 \x01(\x03\x12\x16\n\x0eremaining_nano\x18\x04 \x01(\x03\"D\n\x11IncompatibleModel\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\tBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x61stionlab/v1/error.proto\x12\rbastionlab.v1\"\xa1\x04\n\x0b\x45rrorDetail\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.bastionlab.v1.ErrorDetail.Kind\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\r\n\x05spent\x18\x03 \x01(\t\x12\x0c\n\x04next\x18\x04 \x01(\t\x12-\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x1d.bastionlab.v1.BudgetExceeded\x12/\n\x05model\x18\x06 \x01(\x0b\x32 .bastionlab.v1.IncompatibleModel\x12)\n\x05\x63heck\x18\x07 \x01(\x0b\x32\x1a.bastionlab.v1.FailedCheck\"\xac\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15KIND_INVALID_ARGUMENT\x10\x01\x12\x18\n\x14KIND_BUDGET_EXCEEDED\x10\x02\x12\x1b\n\x17KIND_INCOMPATIBLE_MODEL\x10\x03\x12\x1a\n\x16KIND_PERMISSION_DENIED\x10\x04\x12\x14\n\x10KIND_ATTESTATION\x10\x05\x12\x12\n\x0eKIND_NOT_FOUND\x10\x06\x12\x14\n\x10KIND_UNAVAILABLE\x10\x07\x12\x19\n\x15KIND_VERSION_MISMATCH\x10\x08\x12\x18\n\x14KIND_TRAINING_FAILED\x10\t\x12\x11\n\rKIND_INTERNAL\x10\n\x12\x18\n\x14KIND_UNAUTHENTICATED\x10\x0b\"h\n\x0e\x42udgetExceeded\x12\x12\n\nlimit_nano\x18\x01 \x01(\x03\x12\x12\n\nspent_nano\x18\x02 \x01(\x03\x12\x16\n\x0erequested_nano\x18\x03 \x01(\x03\x12\x16\n\x0eremaining_nano\x18\x04 \x01(\x03\"<\n\x0b\x46\x61iledCheck\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\x0c\n\x04seen\x18\x03 \x01(\t\"D\n\x11IncompatibleModel\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\tBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,11 +33,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1'
   _globals['_ERRORDETAIL']._serialized_start=45
-  _globals['_ERRORDETAIL']._serialized_end=547
-  _globals['_ERRORDETAIL_KIND']._serialized_start=247
-  _globals['_ERRORDETAIL_KIND']._serialized_end=547
-  _globals['_BUDGETEXCEEDED']._serialized_start=549
-  _globals['_BUDGETEXCEEDED']._serialized_end=653
-  _globals['_INCOMPATIBLEMODEL']._serialized_start=655
-  _globals['_INCOMPATIBLEMODEL']._serialized_end=723
+  _globals['_ERRORDETAIL']._serialized_end=590
+  _globals['_ERRORDETAIL_KIND']._serialized_start=290
+  _globals['_ERRORDETAIL_KIND']._serialized_end=590
+  _globals['_BUDGETEXCEEDED']._serialized_start=592
+  _globals['_BUDGETEXCEEDED']._serialized_end=696
+  _globals['_FAILEDCHECK']._serialized_start=698
+  _globals['_FAILEDCHECK']._serialized_end=758
+  _globals['_INCOMPATIBLEMODEL']._serialized_start=760
+  _globals['_INCOMPATIBLEMODEL']._serialized_end=828
 # @@protoc_insertion_point(module_scope)

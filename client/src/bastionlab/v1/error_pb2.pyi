@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ErrorDetail(_message.Message):
-    __slots__ = ("kind", "what", "spent", "next", "budget", "model")
+    __slots__ = ("kind", "what", "spent", "next", "budget", "model", "check")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[ErrorDetail.Kind]
@@ -40,13 +40,15 @@ class ErrorDetail(_message.Message):
     NEXT_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
     kind: ErrorDetail.Kind
     what: str
     spent: str
     next: str
     budget: BudgetExceeded
     model: IncompatibleModel
-    def __init__(self, kind: _Optional[_Union[ErrorDetail.Kind, str]] = ..., what: _Optional[str] = ..., spent: _Optional[str] = ..., next: _Optional[str] = ..., budget: _Optional[_Union[BudgetExceeded, _Mapping]] = ..., model: _Optional[_Union[IncompatibleModel, _Mapping]] = ...) -> None: ...
+    check: FailedCheck
+    def __init__(self, kind: _Optional[_Union[ErrorDetail.Kind, str]] = ..., what: _Optional[str] = ..., spent: _Optional[str] = ..., next: _Optional[str] = ..., budget: _Optional[_Union[BudgetExceeded, _Mapping]] = ..., model: _Optional[_Union[IncompatibleModel, _Mapping]] = ..., check: _Optional[_Union[FailedCheck, _Mapping]] = ...) -> None: ...
 
 class BudgetExceeded(_message.Message):
     __slots__ = ("limit_nano", "spent_nano", "requested_nano", "remaining_nano")
@@ -59,6 +61,16 @@ class BudgetExceeded(_message.Message):
     requested_nano: int
     remaining_nano: int
     def __init__(self, limit_nano: _Optional[int] = ..., spent_nano: _Optional[int] = ..., requested_nano: _Optional[int] = ..., remaining_nano: _Optional[int] = ...) -> None: ...
+
+class FailedCheck(_message.Message):
+    __slots__ = ("check", "expected", "seen")
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    check: str
+    expected: str
+    seen: str
+    def __init__(self, check: _Optional[str] = ..., expected: _Optional[str] = ..., seen: _Optional[str] = ...) -> None: ...
 
 class IncompatibleModel(_message.Message):
     __slots__ = ("operator", "layer", "reason")

@@ -24,7 +24,7 @@ class HelloResponse(_message.Message):
     def __init__(self, server_version: _Optional[str] = ..., protocol: _Optional[int] = ..., challenge: _Optional[bytes] = ..., info: _Optional[_Union[ServerInfo, _Mapping]] = ...) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "platform", "simulated", "development", "measurement", "binding", "storage_level")
+    __slots__ = ("version", "platform", "simulated", "development", "measurement", "binding", "storage_level", "ledger_key", "boot_id")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
     SIMULATED_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,8 @@ class ServerInfo(_message.Message):
     MEASUREMENT_FIELD_NUMBER: _ClassVar[int]
     BINDING_FIELD_NUMBER: _ClassVar[int]
     STORAGE_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_KEY_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     version: str
     platform: str
     simulated: bool
@@ -39,7 +41,9 @@ class ServerInfo(_message.Message):
     measurement: str
     binding: str
     storage_level: str
-    def __init__(self, version: _Optional[str] = ..., platform: _Optional[str] = ..., simulated: _Optional[bool] = ..., development: _Optional[bool] = ..., measurement: _Optional[str] = ..., binding: _Optional[str] = ..., storage_level: _Optional[str] = ...) -> None: ...
+    ledger_key: bytes
+    boot_id: str
+    def __init__(self, version: _Optional[str] = ..., platform: _Optional[str] = ..., simulated: _Optional[bool] = ..., development: _Optional[bool] = ..., measurement: _Optional[str] = ..., binding: _Optional[str] = ..., storage_level: _Optional[str] = ..., ledger_key: _Optional[bytes] = ..., boot_id: _Optional[str] = ...) -> None: ...
 
 class SignInRequest(_message.Message):
     __slots__ = ("public_key", "signature", "challenge")

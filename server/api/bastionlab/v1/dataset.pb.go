@@ -651,6 +651,8 @@ func (x *UploadDatasetTrailer) GetSha256() []byte {
 type UploadDatasetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dataset       *Dataset               `protobuf:"bytes,1,opt,name=dataset,proto3" json:"dataset,omitempty"`
+	Lineage       *Lineage               `protobuf:"bytes,2,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	Receipts      []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"` // of the account's opening, or of the joining
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,6 +694,126 @@ func (x *UploadDatasetResponse) GetDataset() *Dataset {
 	return nil
 }
 
+func (x *UploadDatasetResponse) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *UploadDatasetResponse) GetReceipts() []*Receipt {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+// Lineage is what the records of an upload share with earlier ones of the same owner. Nobody else is told.
+type Lineage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Joined        []string               `protobuf:"bytes,1,rep,name=joined,proto3" json:"joined,omitempty"` // datasets that draw on the same account, deleted ones included
+	Apart         []*SharedRecords       `protobuf:"bytes,2,rep,name=apart,proto3" json:"apart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lineage) Reset() {
+	*x = Lineage{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lineage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lineage) ProtoMessage() {}
+
+func (x *Lineage) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
+func (*Lineage) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Lineage) GetJoined() []string {
+	if x != nil {
+		return x.Joined
+	}
+	return nil
+}
+
+func (x *Lineage) GetApart() []*SharedRecords {
+	if x != nil {
+		return x.Apart
+	}
+	return nil
+}
+
+// SharedRecords is an overlap of less than a tenth: the accounts stay apart.
+type SharedRecords struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DatasetId     string                 `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"` // the first one of the account
+	Records       int64                  `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedRecords) Reset() {
+	*x = SharedRecords{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedRecords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedRecords) ProtoMessage() {}
+
+func (x *SharedRecords) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedRecords.ProtoReflect.Descriptor instead.
+func (*SharedRecords) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SharedRecords) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *SharedRecords) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
 type Dataset struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -706,13 +828,14 @@ type Dataset struct {
 	CreatedUnixMs    int64                  `protobuf:"varint,10,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	TestId           string                 `protobuf:"bytes,11,opt,name=test_id,json=testId,proto3" json:"test_id,omitempty"` // its test set, an account of its own
 	Mine             bool                   `protobuf:"varint,12,opt,name=mine,proto3" json:"mine,omitempty"`
+	Account          string                 `protobuf:"bytes,13,opt,name=account,proto3" json:"account,omitempty"` // the dataset whose account it draws on: itself, or an earlier upload of the same records. Its owner is told only
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Dataset) Reset() {
 	*x = Dataset{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +847,7 @@ func (x *Dataset) String() string {
 func (*Dataset) ProtoMessage() {}
 
 func (x *Dataset) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +860,7 @@ func (x *Dataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dataset.ProtoReflect.Descriptor instead.
 func (*Dataset) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{9}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Dataset) GetId() string {
@@ -824,6 +947,13 @@ func (x *Dataset) GetMine() bool {
 	return false
 }
 
+func (x *Dataset) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
 type ListDatasetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -832,7 +962,7 @@ type ListDatasetsRequest struct {
 
 func (x *ListDatasetsRequest) Reset() {
 	*x = ListDatasetsRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +974,7 @@ func (x *ListDatasetsRequest) String() string {
 func (*ListDatasetsRequest) ProtoMessage() {}
 
 func (x *ListDatasetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +987,7 @@ func (x *ListDatasetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatasetsRequest.ProtoReflect.Descriptor instead.
 func (*ListDatasetsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{10}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{12}
 }
 
 type ListDatasetsResponse struct {
@@ -869,7 +999,7 @@ type ListDatasetsResponse struct {
 
 func (x *ListDatasetsResponse) Reset() {
 	*x = ListDatasetsResponse{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1011,7 @@ func (x *ListDatasetsResponse) String() string {
 func (*ListDatasetsResponse) ProtoMessage() {}
 
 func (x *ListDatasetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1024,7 @@ func (x *ListDatasetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatasetsResponse.ProtoReflect.Descriptor instead.
 func (*ListDatasetsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{11}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListDatasetsResponse) GetDatasets() []*Dataset {
@@ -913,7 +1043,7 @@ type GetDatasetRequest struct {
 
 func (x *GetDatasetRequest) Reset() {
 	*x = GetDatasetRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1055,7 @@ func (x *GetDatasetRequest) String() string {
 func (*GetDatasetRequest) ProtoMessage() {}
 
 func (x *GetDatasetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1068,7 @@ func (x *GetDatasetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatasetRequest.ProtoReflect.Descriptor instead.
 func (*GetDatasetRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{12}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetDatasetRequest) GetId() string {
@@ -957,7 +1087,7 @@ type GetBudgetRequest struct {
 
 func (x *GetBudgetRequest) Reset() {
 	*x = GetBudgetRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1099,7 @@ func (x *GetBudgetRequest) String() string {
 func (*GetBudgetRequest) ProtoMessage() {}
 
 func (x *GetBudgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1112,7 @@ func (x *GetBudgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBudgetRequest.ProtoReflect.Descriptor instead.
 func (*GetBudgetRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{13}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetBudgetRequest) GetDatasetId() string {
@@ -1001,13 +1131,16 @@ type Budget struct {
 	RemainingNano int64                  `protobuf:"varint,5,opt,name=remaining_nano,json=remainingNano,proto3" json:"remaining_nano,omitempty"`
 	DeltaAtto     int64                  `protobuf:"varint,6,opt,name=delta_atto,json=deltaAtto,proto3" json:"delta_atto,omitempty"`
 	Runs          []*BudgetEntry         `protobuf:"bytes,7,rep,name=runs,proto3" json:"runs,omitempty"`
+	Frozen        string                 `protobuf:"bytes,8,opt,name=frozen,proto3" json:"frozen,omitempty"`          // why nothing is charged any more; empty: it is
+	Datasets      []string               `protobuf:"bytes,9,rep,name=datasets,proto3" json:"datasets,omitempty"`      // that draw on this account. Its owner is told only
+	Scientists    []*ScientistLimit      `protobuf:"bytes,10,rep,name=scientists,proto3" json:"scientists,omitempty"` // its owner is told all, a scientist their own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1152,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1165,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Budget) GetDatasetId() string {
@@ -1084,6 +1217,88 @@ func (x *Budget) GetRuns() []*BudgetEntry {
 	return nil
 }
 
+func (x *Budget) GetFrozen() string {
+	if x != nil {
+		return x.Frozen
+	}
+	return ""
+}
+
+func (x *Budget) GetDatasets() []string {
+	if x != nil {
+		return x.Datasets
+	}
+	return nil
+}
+
+func (x *Budget) GetScientists() []*ScientistLimit {
+	if x != nil {
+		return x.Scientists
+	}
+	return nil
+}
+
+// ScientistLimit bounds what the runs of one scientist may draw.
+type ScientistLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scientist     string                 `protobuf:"bytes,1,opt,name=scientist,proto3" json:"scientist,omitempty"`
+	LimitNano     int64                  `protobuf:"varint,2,opt,name=limit_nano,json=limitNano,proto3" json:"limit_nano,omitempty"`
+	SpentNano     int64                  `protobuf:"varint,3,opt,name=spent_nano,json=spentNano,proto3" json:"spent_nano,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScientistLimit) Reset() {
+	*x = ScientistLimit{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScientistLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScientistLimit) ProtoMessage() {}
+
+func (x *ScientistLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScientistLimit.ProtoReflect.Descriptor instead.
+func (*ScientistLimit) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ScientistLimit) GetScientist() string {
+	if x != nil {
+		return x.Scientist
+	}
+	return ""
+}
+
+func (x *ScientistLimit) GetLimitNano() int64 {
+	if x != nil {
+		return x.LimitNano
+	}
+	return 0
+}
+
+func (x *ScientistLimit) GetSpentNano() int64 {
+	if x != nil {
+		return x.SpentNano
+	}
+	return 0
+}
+
 type BudgetEntry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -1098,7 +1313,7 @@ type BudgetEntry struct {
 
 func (x *BudgetEntry) Reset() {
 	*x = BudgetEntry{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1325,7 @@ func (x *BudgetEntry) String() string {
 func (*BudgetEntry) ProtoMessage() {}
 
 func (x *BudgetEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1338,7 @@ func (x *BudgetEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetEntry.ProtoReflect.Descriptor instead.
 func (*BudgetEntry) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BudgetEntry) GetRunId() string {
@@ -1172,13 +1387,14 @@ type LowerLimitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	DatasetId     string                 `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
 	PrivacyLimit  float64                `protobuf:"fixed64,2,opt,name=privacy_limit,json=privacyLimit,proto3" json:"privacy_limit,omitempty"`
+	Scientist     string                 `protobuf:"bytes,3,opt,name=scientist,proto3" json:"scientist,omitempty"` // the limit is for the runs of this scientist only; empty: for all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LowerLimitRequest) Reset() {
 	*x = LowerLimitRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1406,7 @@ func (x *LowerLimitRequest) String() string {
 func (*LowerLimitRequest) ProtoMessage() {}
 
 func (x *LowerLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1419,7 @@ func (x *LowerLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LowerLimitRequest.ProtoReflect.Descriptor instead.
 func (*LowerLimitRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{16}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LowerLimitRequest) GetDatasetId() string {
@@ -1220,6 +1436,13 @@ func (x *LowerLimitRequest) GetPrivacyLimit() float64 {
 	return 0
 }
 
+func (x *LowerLimitRequest) GetScientist() string {
+	if x != nil {
+		return x.Scientist
+	}
+	return ""
+}
+
 type DeleteDatasetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1229,7 +1452,7 @@ type DeleteDatasetRequest struct {
 
 func (x *DeleteDatasetRequest) Reset() {
 	*x = DeleteDatasetRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1464,7 @@ func (x *DeleteDatasetRequest) String() string {
 func (*DeleteDatasetRequest) ProtoMessage() {}
 
 func (x *DeleteDatasetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1477,7 @@ func (x *DeleteDatasetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDatasetRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDatasetRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{17}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteDatasetRequest) GetId() string {
@@ -1272,7 +1495,7 @@ type DeleteDatasetResponse struct {
 
 func (x *DeleteDatasetResponse) Reset() {
 	*x = DeleteDatasetResponse{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1507,7 @@ func (x *DeleteDatasetResponse) String() string {
 func (*DeleteDatasetResponse) ProtoMessage() {}
 
 func (x *DeleteDatasetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,14 +1520,14 @@ func (x *DeleteDatasetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDatasetResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDatasetResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{18}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{21}
 }
 
 var File_bastionlab_v1_dataset_proto protoreflect.FileDescriptor
 
 const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbastionlab/v1/dataset.proto\x12\rbastionlab.v1\"b\n" +
+	"\x1bbastionlab/v1/dataset.proto\x12\rbastionlab.v1\x1a\x1abastionlab/v1/ledger.proto\"b\n" +
 	"\n" +
 	"TensorSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
@@ -1344,9 +1567,18 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"H\n" +
 	"\x14UploadDatasetTrailer\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"I\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\"\xaf\x01\n" +
 	"\x15UploadDatasetResponse\x120\n" +
-	"\adataset\x18\x01 \x01(\v2\x16.bastionlab.v1.DatasetR\adataset\"\xb1\x03\n" +
+	"\adataset\x18\x01 \x01(\v2\x16.bastionlab.v1.DatasetR\adataset\x120\n" +
+	"\alineage\x18\x02 \x01(\v2\x16.bastionlab.v1.LineageR\alineage\x122\n" +
+	"\breceipts\x18\x03 \x03(\v2\x16.bastionlab.v1.ReceiptR\breceipts\"U\n" +
+	"\aLineage\x12\x16\n" +
+	"\x06joined\x18\x01 \x03(\tR\x06joined\x122\n" +
+	"\x05apart\x18\x02 \x03(\v2\x1c.bastionlab.v1.SharedRecordsR\x05apart\"H\n" +
+	"\rSharedRecords\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x03R\arecords\"\xcb\x03\n" +
 	"\aDataset\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -1361,7 +1593,8 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\x0fcreated_unix_ms\x18\n" +
 	" \x01(\x03R\rcreatedUnixMs\x12\x17\n" +
 	"\atest_id\x18\v \x01(\tR\x06testId\x12\x12\n" +
-	"\x04mine\x18\f \x01(\bR\x04mineB\x15\n" +
+	"\x04mine\x18\f \x01(\bR\x04mine\x12\x18\n" +
+	"\aaccount\x18\r \x01(\tR\aaccountB\x15\n" +
 	"\x13_privacy_limit_nano\"\x15\n" +
 	"\x13ListDatasetsRequest\"J\n" +
 	"\x14ListDatasetsResponse\x122\n" +
@@ -1370,7 +1603,7 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"1\n" +
 	"\x10GetBudgetRequest\x12\x1d\n" +
 	"\n" +
-	"dataset_id\x18\x01 \x01(\tR\tdatasetId\"\x96\x02\n" +
+	"dataset_id\x18\x01 \x01(\tR\tdatasetId\"\x89\x03\n" +
 	"\x06Budget\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\"\n" +
@@ -1382,8 +1615,20 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\x0eremaining_nano\x18\x05 \x01(\x03R\rremainingNano\x12\x1d\n" +
 	"\n" +
 	"delta_atto\x18\x06 \x01(\x03R\tdeltaAtto\x12.\n" +
-	"\x04runs\x18\a \x03(\v2\x1a.bastionlab.v1.BudgetEntryR\x04runsB\r\n" +
-	"\v_limit_nano\"\xc2\x01\n" +
+	"\x04runs\x18\a \x03(\v2\x1a.bastionlab.v1.BudgetEntryR\x04runs\x12\x16\n" +
+	"\x06frozen\x18\b \x01(\tR\x06frozen\x12\x1a\n" +
+	"\bdatasets\x18\t \x03(\tR\bdatasets\x12=\n" +
+	"\n" +
+	"scientists\x18\n" +
+	" \x03(\v2\x1d.bastionlab.v1.ScientistLimitR\n" +
+	"scientistsB\r\n" +
+	"\v_limit_nano\"l\n" +
+	"\x0eScientistLimit\x12\x1c\n" +
+	"\tscientist\x18\x01 \x01(\tR\tscientist\x12\x1d\n" +
+	"\n" +
+	"limit_nano\x18\x02 \x01(\x03R\tlimitNano\x12\x1d\n" +
+	"\n" +
+	"spent_nano\x18\x03 \x01(\x03R\tspentNano\"\xc2\x01\n" +
 	"\vBudgetEntry\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12!\n" +
 	"\fepsilon_nano\x18\x02 \x01(\x03R\vepsilonNano\x12\x1d\n" +
@@ -1391,11 +1636,12 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"delta_atto\x18\x03 \x01(\x03R\tdeltaAtto\x12\x1a\n" +
 	"\binfinite\x18\x04 \x01(\bR\binfinite\x12\x16\n" +
 	"\x06status\x18\x05 \x01(\tR\x06status\x12&\n" +
-	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\"W\n" +
+	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\"u\n" +
 	"\x11LowerLimitRequest\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12#\n" +
-	"\rprivacy_limit\x18\x02 \x01(\x01R\fprivacyLimit\"&\n" +
+	"\rprivacy_limit\x18\x02 \x01(\x01R\fprivacyLimit\x12\x1c\n" +
+	"\tscientist\x18\x03 \x01(\tR\tscientist\"&\n" +
 	"\x14DeleteDatasetRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
 	"\x15DeleteDatasetResponse*\xb4\x01\n" +
@@ -1437,7 +1683,7 @@ func file_bastionlab_v1_dataset_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_dataset_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_dataset_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_bastionlab_v1_dataset_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_bastionlab_v1_dataset_proto_goTypes = []any{
 	(DType)(0),                    // 0: bastionlab.v1.DType
 	(*TensorSpec)(nil),            // 1: bastionlab.v1.TensorSpec
@@ -1449,16 +1695,20 @@ var file_bastionlab_v1_dataset_proto_goTypes = []any{
 	(*RecordBatch)(nil),           // 7: bastionlab.v1.RecordBatch
 	(*UploadDatasetTrailer)(nil),  // 8: bastionlab.v1.UploadDatasetTrailer
 	(*UploadDatasetResponse)(nil), // 9: bastionlab.v1.UploadDatasetResponse
-	(*Dataset)(nil),               // 10: bastionlab.v1.Dataset
-	(*ListDatasetsRequest)(nil),   // 11: bastionlab.v1.ListDatasetsRequest
-	(*ListDatasetsResponse)(nil),  // 12: bastionlab.v1.ListDatasetsResponse
-	(*GetDatasetRequest)(nil),     // 13: bastionlab.v1.GetDatasetRequest
-	(*GetBudgetRequest)(nil),      // 14: bastionlab.v1.GetBudgetRequest
-	(*Budget)(nil),                // 15: bastionlab.v1.Budget
-	(*BudgetEntry)(nil),           // 16: bastionlab.v1.BudgetEntry
-	(*LowerLimitRequest)(nil),     // 17: bastionlab.v1.LowerLimitRequest
-	(*DeleteDatasetRequest)(nil),  // 18: bastionlab.v1.DeleteDatasetRequest
-	(*DeleteDatasetResponse)(nil), // 19: bastionlab.v1.DeleteDatasetResponse
+	(*Lineage)(nil),               // 10: bastionlab.v1.Lineage
+	(*SharedRecords)(nil),         // 11: bastionlab.v1.SharedRecords
+	(*Dataset)(nil),               // 12: bastionlab.v1.Dataset
+	(*ListDatasetsRequest)(nil),   // 13: bastionlab.v1.ListDatasetsRequest
+	(*ListDatasetsResponse)(nil),  // 14: bastionlab.v1.ListDatasetsResponse
+	(*GetDatasetRequest)(nil),     // 15: bastionlab.v1.GetDatasetRequest
+	(*GetBudgetRequest)(nil),      // 16: bastionlab.v1.GetBudgetRequest
+	(*Budget)(nil),                // 17: bastionlab.v1.Budget
+	(*ScientistLimit)(nil),        // 18: bastionlab.v1.ScientistLimit
+	(*BudgetEntry)(nil),           // 19: bastionlab.v1.BudgetEntry
+	(*LowerLimitRequest)(nil),     // 20: bastionlab.v1.LowerLimitRequest
+	(*DeleteDatasetRequest)(nil),  // 21: bastionlab.v1.DeleteDatasetRequest
+	(*DeleteDatasetResponse)(nil), // 22: bastionlab.v1.DeleteDatasetResponse
+	(*Receipt)(nil),               // 23: bastionlab.v1.Receipt
 }
 var file_bastionlab_v1_dataset_proto_depIdxs = []int32{
 	0,  // 0: bastionlab.v1.TensorSpec.dtype:type_name -> bastionlab.v1.DType
@@ -1470,28 +1720,32 @@ var file_bastionlab_v1_dataset_proto_depIdxs = []int32{
 	8,  // 6: bastionlab.v1.UploadDatasetRequest.trailer:type_name -> bastionlab.v1.UploadDatasetTrailer
 	2,  // 7: bastionlab.v1.UploadDatasetHeader.schema:type_name -> bastionlab.v1.Schema
 	3,  // 8: bastionlab.v1.UploadDatasetHeader.public:type_name -> bastionlab.v1.PublicFacts
-	10, // 9: bastionlab.v1.UploadDatasetResponse.dataset:type_name -> bastionlab.v1.Dataset
-	2,  // 10: bastionlab.v1.Dataset.schema:type_name -> bastionlab.v1.Schema
-	3,  // 11: bastionlab.v1.Dataset.public:type_name -> bastionlab.v1.PublicFacts
-	10, // 12: bastionlab.v1.ListDatasetsResponse.datasets:type_name -> bastionlab.v1.Dataset
-	16, // 13: bastionlab.v1.Budget.runs:type_name -> bastionlab.v1.BudgetEntry
-	5,  // 14: bastionlab.v1.DatasetService.UploadDataset:input_type -> bastionlab.v1.UploadDatasetRequest
-	11, // 15: bastionlab.v1.DatasetService.ListDatasets:input_type -> bastionlab.v1.ListDatasetsRequest
-	13, // 16: bastionlab.v1.DatasetService.GetDataset:input_type -> bastionlab.v1.GetDatasetRequest
-	14, // 17: bastionlab.v1.DatasetService.GetBudget:input_type -> bastionlab.v1.GetBudgetRequest
-	17, // 18: bastionlab.v1.DatasetService.LowerLimit:input_type -> bastionlab.v1.LowerLimitRequest
-	18, // 19: bastionlab.v1.DatasetService.DeleteDataset:input_type -> bastionlab.v1.DeleteDatasetRequest
-	9,  // 20: bastionlab.v1.DatasetService.UploadDataset:output_type -> bastionlab.v1.UploadDatasetResponse
-	12, // 21: bastionlab.v1.DatasetService.ListDatasets:output_type -> bastionlab.v1.ListDatasetsResponse
-	10, // 22: bastionlab.v1.DatasetService.GetDataset:output_type -> bastionlab.v1.Dataset
-	15, // 23: bastionlab.v1.DatasetService.GetBudget:output_type -> bastionlab.v1.Budget
-	15, // 24: bastionlab.v1.DatasetService.LowerLimit:output_type -> bastionlab.v1.Budget
-	19, // 25: bastionlab.v1.DatasetService.DeleteDataset:output_type -> bastionlab.v1.DeleteDatasetResponse
-	20, // [20:26] is the sub-list for method output_type
-	14, // [14:20] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	12, // 9: bastionlab.v1.UploadDatasetResponse.dataset:type_name -> bastionlab.v1.Dataset
+	10, // 10: bastionlab.v1.UploadDatasetResponse.lineage:type_name -> bastionlab.v1.Lineage
+	23, // 11: bastionlab.v1.UploadDatasetResponse.receipts:type_name -> bastionlab.v1.Receipt
+	11, // 12: bastionlab.v1.Lineage.apart:type_name -> bastionlab.v1.SharedRecords
+	2,  // 13: bastionlab.v1.Dataset.schema:type_name -> bastionlab.v1.Schema
+	3,  // 14: bastionlab.v1.Dataset.public:type_name -> bastionlab.v1.PublicFacts
+	12, // 15: bastionlab.v1.ListDatasetsResponse.datasets:type_name -> bastionlab.v1.Dataset
+	19, // 16: bastionlab.v1.Budget.runs:type_name -> bastionlab.v1.BudgetEntry
+	18, // 17: bastionlab.v1.Budget.scientists:type_name -> bastionlab.v1.ScientistLimit
+	5,  // 18: bastionlab.v1.DatasetService.UploadDataset:input_type -> bastionlab.v1.UploadDatasetRequest
+	13, // 19: bastionlab.v1.DatasetService.ListDatasets:input_type -> bastionlab.v1.ListDatasetsRequest
+	15, // 20: bastionlab.v1.DatasetService.GetDataset:input_type -> bastionlab.v1.GetDatasetRequest
+	16, // 21: bastionlab.v1.DatasetService.GetBudget:input_type -> bastionlab.v1.GetBudgetRequest
+	20, // 22: bastionlab.v1.DatasetService.LowerLimit:input_type -> bastionlab.v1.LowerLimitRequest
+	21, // 23: bastionlab.v1.DatasetService.DeleteDataset:input_type -> bastionlab.v1.DeleteDatasetRequest
+	9,  // 24: bastionlab.v1.DatasetService.UploadDataset:output_type -> bastionlab.v1.UploadDatasetResponse
+	14, // 25: bastionlab.v1.DatasetService.ListDatasets:output_type -> bastionlab.v1.ListDatasetsResponse
+	12, // 26: bastionlab.v1.DatasetService.GetDataset:output_type -> bastionlab.v1.Dataset
+	17, // 27: bastionlab.v1.DatasetService.GetBudget:output_type -> bastionlab.v1.Budget
+	17, // 28: bastionlab.v1.DatasetService.LowerLimit:output_type -> bastionlab.v1.Budget
+	22, // 29: bastionlab.v1.DatasetService.DeleteDataset:output_type -> bastionlab.v1.DeleteDatasetResponse
+	24, // [24:30] is the sub-list for method output_type
+	18, // [18:24] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_dataset_proto_init() }
@@ -1499,21 +1753,22 @@ func file_bastionlab_v1_dataset_proto_init() {
 	if File_bastionlab_v1_dataset_proto != nil {
 		return
 	}
+	file_bastionlab_v1_ledger_proto_init()
 	file_bastionlab_v1_dataset_proto_msgTypes[4].OneofWrappers = []any{
 		(*UploadDatasetRequest_Header)(nil),
 		(*UploadDatasetRequest_Batch)(nil),
 		(*UploadDatasetRequest_Trailer)(nil),
 	}
 	file_bastionlab_v1_dataset_proto_msgTypes[5].OneofWrappers = []any{}
-	file_bastionlab_v1_dataset_proto_msgTypes[9].OneofWrappers = []any{}
-	file_bastionlab_v1_dataset_proto_msgTypes[14].OneofWrappers = []any{}
+	file_bastionlab_v1_dataset_proto_msgTypes[11].OneofWrappers = []any{}
+	file_bastionlab_v1_dataset_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_dataset_proto_rawDesc), len(file_bastionlab_v1_dataset_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -108,6 +108,7 @@ type ErrorDetail struct {
 	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`   // what to do next
 	Budget        *BudgetExceeded        `protobuf:"bytes,5,opt,name=budget,proto3" json:"budget,omitempty"`
 	Model         *IncompatibleModel     `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
+	Check         *FailedCheck           `protobuf:"bytes,7,opt,name=check,proto3" json:"check,omitempty"` // with KIND_ATTESTATION
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -184,6 +185,13 @@ func (x *ErrorDetail) GetModel() *IncompatibleModel {
 	return nil
 }
 
+func (x *ErrorDetail) GetCheck() *FailedCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
 // All amounts in units of 1e-9 of epsilon.
 type BudgetExceeded struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -253,6 +261,67 @@ func (x *BudgetExceeded) GetRemainingNano() int64 {
 	return 0
 }
 
+// FailedCheck is what the server could not prove.
+type FailedCheck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         string                 `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	Expected      string                 `protobuf:"bytes,2,opt,name=expected,proto3" json:"expected,omitempty"`
+	Seen          string                 `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailedCheck) Reset() {
+	*x = FailedCheck{}
+	mi := &file_bastionlab_v1_error_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailedCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailedCheck) ProtoMessage() {}
+
+func (x *FailedCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_error_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailedCheck.ProtoReflect.Descriptor instead.
+func (*FailedCheck) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_error_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FailedCheck) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *FailedCheck) GetExpected() string {
+	if x != nil {
+		return x.Expected
+	}
+	return ""
+}
+
+func (x *FailedCheck) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
+}
+
 type IncompatibleModel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Operator      string                 `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"` // e.g. "aten::batch_norm"
@@ -264,7 +333,7 @@ type IncompatibleModel struct {
 
 func (x *IncompatibleModel) Reset() {
 	*x = IncompatibleModel{}
-	mi := &file_bastionlab_v1_error_proto_msgTypes[2]
+	mi := &file_bastionlab_v1_error_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +345,7 @@ func (x *IncompatibleModel) String() string {
 func (*IncompatibleModel) ProtoMessage() {}
 
 func (x *IncompatibleModel) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_error_proto_msgTypes[2]
+	mi := &file_bastionlab_v1_error_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +358,7 @@ func (x *IncompatibleModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IncompatibleModel.ProtoReflect.Descriptor instead.
 func (*IncompatibleModel) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_error_proto_rawDescGZIP(), []int{2}
+	return file_bastionlab_v1_error_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *IncompatibleModel) GetOperator() string {
@@ -317,14 +386,15 @@ var File_bastionlab_v1_error_proto protoreflect.FileDescriptor
 
 const file_bastionlab_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x19bastionlab/v1/error.proto\x12\rbastionlab.v1\"\x9e\x04\n" +
+	"\x19bastionlab/v1/error.proto\x12\rbastionlab.v1\"\xd0\x04\n" +
 	"\vErrorDetail\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.bastionlab.v1.ErrorDetail.KindR\x04kind\x12\x12\n" +
 	"\x04what\x18\x02 \x01(\tR\x04what\x12\x14\n" +
 	"\x05spent\x18\x03 \x01(\tR\x05spent\x12\x12\n" +
 	"\x04next\x18\x04 \x01(\tR\x04next\x125\n" +
 	"\x06budget\x18\x05 \x01(\v2\x1d.bastionlab.v1.BudgetExceededR\x06budget\x126\n" +
-	"\x05model\x18\x06 \x01(\v2 .bastionlab.v1.IncompatibleModelR\x05model\"\xac\x02\n" +
+	"\x05model\x18\x06 \x01(\v2 .bastionlab.v1.IncompatibleModelR\x05model\x120\n" +
+	"\x05check\x18\a \x01(\v2\x1a.bastionlab.v1.FailedCheckR\x05check\"\xac\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15KIND_INVALID_ARGUMENT\x10\x01\x12\x18\n" +
@@ -345,7 +415,11 @@ const file_bastionlab_v1_error_proto_rawDesc = "" +
 	"\n" +
 	"spent_nano\x18\x02 \x01(\x03R\tspentNano\x12%\n" +
 	"\x0erequested_nano\x18\x03 \x01(\x03R\rrequestedNano\x12%\n" +
-	"\x0eremaining_nano\x18\x04 \x01(\x03R\rremainingNano\"]\n" +
+	"\x0eremaining_nano\x18\x04 \x01(\x03R\rremainingNano\"S\n" +
+	"\vFailedCheck\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x1a\n" +
+	"\bexpected\x18\x02 \x01(\tR\bexpected\x12\x12\n" +
+	"\x04seen\x18\x03 \x01(\tR\x04seen\"]\n" +
 	"\x11IncompatibleModel\x12\x1a\n" +
 	"\boperator\x18\x01 \x01(\tR\boperator\x12\x14\n" +
 	"\x05layer\x18\x02 \x01(\tR\x05layer\x12\x16\n" +
@@ -364,22 +438,24 @@ func file_bastionlab_v1_error_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_error_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_error_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_bastionlab_v1_error_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_bastionlab_v1_error_proto_goTypes = []any{
 	(ErrorDetail_Kind)(0),     // 0: bastionlab.v1.ErrorDetail.Kind
 	(*ErrorDetail)(nil),       // 1: bastionlab.v1.ErrorDetail
 	(*BudgetExceeded)(nil),    // 2: bastionlab.v1.BudgetExceeded
-	(*IncompatibleModel)(nil), // 3: bastionlab.v1.IncompatibleModel
+	(*FailedCheck)(nil),       // 3: bastionlab.v1.FailedCheck
+	(*IncompatibleModel)(nil), // 4: bastionlab.v1.IncompatibleModel
 }
 var file_bastionlab_v1_error_proto_depIdxs = []int32{
 	0, // 0: bastionlab.v1.ErrorDetail.kind:type_name -> bastionlab.v1.ErrorDetail.Kind
 	2, // 1: bastionlab.v1.ErrorDetail.budget:type_name -> bastionlab.v1.BudgetExceeded
-	3, // 2: bastionlab.v1.ErrorDetail.model:type_name -> bastionlab.v1.IncompatibleModel
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 2: bastionlab.v1.ErrorDetail.model:type_name -> bastionlab.v1.IncompatibleModel
+	3, // 3: bastionlab.v1.ErrorDetail.check:type_name -> bastionlab.v1.FailedCheck
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_error_proto_init() }
@@ -393,7 +469,7 @@ func file_bastionlab_v1_error_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_error_proto_rawDesc), len(file_bastionlab_v1_error_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

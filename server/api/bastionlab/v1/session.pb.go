@@ -142,6 +142,8 @@ type ServerInfo struct {
 	Measurement   string                 `protobuf:"bytes,5,opt,name=measurement,proto3" json:"measurement,omitempty"`                       // empty until attestation
 	Binding       string                 `protobuf:"bytes,6,opt,name=binding,proto3" json:"binding,omitempty"`                               // how the channel is bound to the server's key
 	StorageLevel  string                 `protobuf:"bytes,7,opt,name=storage_level,json=storageLevel,proto3" json:"storage_level,omitempty"` // where the key of the stored blobs lives: "file"
+	LedgerKey     []byte                 `protobuf:"bytes,8,opt,name=ledger_key,json=ledgerKey,proto3" json:"ledger_key,omitempty"`          // Ed25519: what receipts are signed with
+	BootId        string                 `protobuf:"bytes,9,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`                   // of this start of the server; in its receipts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +223,20 @@ func (x *ServerInfo) GetBinding() string {
 func (x *ServerInfo) GetStorageLevel() string {
 	if x != nil {
 		return x.StorageLevel
+	}
+	return ""
+}
+
+func (x *ServerInfo) GetLedgerKey() []byte {
+	if x != nil {
+		return x.LedgerKey
+	}
+	return nil
+}
+
+func (x *ServerInfo) GetBootId() string {
+	if x != nil {
+		return x.BootId
 	}
 	return ""
 }
@@ -358,7 +374,7 @@ const file_bastionlab_v1_session_proto_rawDesc = "" +
 	"\x0eserver_version\x18\x01 \x01(\tR\rserverVersion\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\x05R\bprotocol\x12\x1c\n" +
 	"\tchallenge\x18\x03 \x01(\fR\tchallenge\x12-\n" +
-	"\x04info\x18\x04 \x01(\v2\x19.bastionlab.v1.ServerInfoR\x04info\"\xe3\x01\n" +
+	"\x04info\x18\x04 \x01(\v2\x19.bastionlab.v1.ServerInfoR\x04info\"\x9b\x02\n" +
 	"\n" +
 	"ServerInfo\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
@@ -367,7 +383,10 @@ const file_bastionlab_v1_session_proto_rawDesc = "" +
 	"\vdevelopment\x18\x04 \x01(\bR\vdevelopment\x12 \n" +
 	"\vmeasurement\x18\x05 \x01(\tR\vmeasurement\x12\x18\n" +
 	"\abinding\x18\x06 \x01(\tR\abinding\x12#\n" +
-	"\rstorage_level\x18\a \x01(\tR\fstorageLevel\"j\n" +
+	"\rstorage_level\x18\a \x01(\tR\fstorageLevel\x12\x1d\n" +
+	"\n" +
+	"ledger_key\x18\b \x01(\fR\tledgerKey\x12\x17\n" +
+	"\aboot_id\x18\t \x01(\tR\x06bootId\"j\n" +
 	"\rSignInRequest\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x1c\n" +

@@ -511,11 +511,12 @@ type Plan struct {
 	GridError    float64 `protobuf:"fixed64,18,opt,name=grid_error,json=gridError,proto3" json:"grid_error,omitempty"`         // what that may change of one record's contribution, in units of max_grad_norm
 	Eta          float64 `protobuf:"fixed64,19,opt,name=eta,proto3" json:"eta,omitempty"`                                      // one record moves a step's sum by at most max_grad_norm * (1 + eta)
 	// Up to where a record's loss counts: the bound B of the loss, public. 0: the run releases no losses, or the test measures no loss.
-	LossBound     float64 `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`
-	Metric        string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                                       // what a test measures; empty: a training run
-	PassesPerStep int64   `protobuf:"varint,22,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"` // in constant time; 0: as many as a sample needs
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LossBound      float64 `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`
+	Metric         string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                                        // what a test measures; empty: a training run
+	PassesPerStep  int64   `protobuf:"varint,22,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"`  // in constant time; 0: as many as a sample needs
+	ObtainableNano int64   `protobuf:"varint,23,opt,name=obtainable_nano,json=obtainableNano,proto3" json:"obtainable_nano,omitempty"` // the largest eps that a run of this shape could get now, by whichever filter admits most
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
@@ -702,6 +703,13 @@ func (x *Plan) GetPassesPerStep() int64 {
 	return 0
 }
 
+func (x *Plan) GetObtainableNano() int64 {
+	if x != nil {
+		return x.ObtainableNano
+	}
+	return 0
+}
+
 // Charge is the price of a run together with all that determines it.
 type Charge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -716,6 +724,7 @@ type Charge struct {
 	ReleaseMode   string                 `protobuf:"bytes,9,opt,name=release_mode,json=releaseMode,proto3" json:"release_mode,omitempty"`
 	GridExponent  int32                  `protobuf:"varint,10,opt,name=grid_exponent,json=gridExponent,proto3" json:"grid_exponent,omitempty"`
 	Eta           float64                `protobuf:"fixed64,11,opt,name=eta,proto3" json:"eta,omitempty"`
+	Renyi         []*RenyiCost           `protobuf:"bytes,12,rep,name=renyi,proto3" json:"renyi,omitempty"`                            // what the run draws on the counting filters of the account
 	LossBound     float64                `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"` // of the plan
 	Metric        string                 `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                          // of the plan
 	unknownFields protoimpl.UnknownFields
@@ -829,6 +838,13 @@ func (x *Charge) GetEta() float64 {
 	return 0
 }
 
+func (x *Charge) GetRenyi() []*RenyiCost {
+	if x != nil {
+		return x.Renyi
+	}
+	return nil
+}
+
 func (x *Charge) GetLossBound() float64 {
 	if x != nil {
 		return x.LossBound
@@ -843,6 +859,59 @@ func (x *Charge) GetMetric() string {
 	return ""
 }
 
+// RenyiCost is a Renyi divergence of all steps together.
+type RenyiCost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         int64                  `protobuf:"varint,1,opt,name=order,proto3" json:"order,omitempty"`
+	Pico          int64                  `protobuf:"varint,2,opt,name=pico,proto3" json:"pico,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenyiCost) Reset() {
+	*x = RenyiCost{}
+	mi := &file_bastionlab_v1_training_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenyiCost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenyiCost) ProtoMessage() {}
+
+func (x *RenyiCost) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_training_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenyiCost.ProtoReflect.Descriptor instead.
+func (*RenyiCost) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RenyiCost) GetOrder() int64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
+func (x *RenyiCost) GetPico() int64 {
+	if x != nil {
+		return x.Pico
+	}
+	return 0
+}
+
 type ChargedSteps struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	SampleRate      float64                `protobuf:"fixed64,1,opt,name=sample_rate,json=sampleRate,proto3" json:"sample_rate,omitempty"`
@@ -854,7 +923,7 @@ type ChargedSteps struct {
 
 func (x *ChargedSteps) Reset() {
 	*x = ChargedSteps{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[6]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +935,7 @@ func (x *ChargedSteps) String() string {
 func (*ChargedSteps) ProtoMessage() {}
 
 func (x *ChargedSteps) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[6]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +948,7 @@ func (x *ChargedSteps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChargedSteps.ProtoReflect.Descriptor instead.
 func (*ChargedSteps) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{6}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ChargedSteps) GetSampleRate() float64 {
@@ -915,7 +984,7 @@ type StartTrainingRequest struct {
 
 func (x *StartTrainingRequest) Reset() {
 	*x = StartTrainingRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[7]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +996,7 @@ func (x *StartTrainingRequest) String() string {
 func (*StartTrainingRequest) ProtoMessage() {}
 
 func (x *StartTrainingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[7]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1009,7 @@ func (x *StartTrainingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTrainingRequest.ProtoReflect.Descriptor instead.
 func (*StartTrainingRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{7}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StartTrainingRequest) GetRequest() *TrainingRequest {
@@ -985,7 +1054,7 @@ type TestRequest struct {
 
 func (x *TestRequest) Reset() {
 	*x = TestRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1066,7 @@ func (x *TestRequest) String() string {
 func (*TestRequest) ProtoMessage() {}
 
 func (x *TestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[8]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1079,7 @@ func (x *TestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRequest.ProtoReflect.Descriptor instead.
 func (*TestRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{8}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TestRequest) GetModelId() string {
@@ -1060,7 +1129,7 @@ type StartTestRequest struct {
 
 func (x *StartTestRequest) Reset() {
 	*x = StartTestRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1141,7 @@ func (x *StartTestRequest) String() string {
 func (*StartTestRequest) ProtoMessage() {}
 
 func (x *StartTestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1154,7 @@ func (x *StartTestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTestRequest.ProtoReflect.Descriptor instead.
 func (*StartTestRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{9}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartTestRequest) GetRequest() *TestRequest {
@@ -1146,7 +1215,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1227,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1240,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{10}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Run) GetId() string {
@@ -1324,7 +1393,7 @@ type History struct {
 
 func (x *History) Reset() {
 	*x = History{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1405,7 @@ func (x *History) String() string {
 func (*History) ProtoMessage() {}
 
 func (x *History) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1418,7 @@ func (x *History) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use History.ProtoReflect.Descriptor instead.
 func (*History) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{11}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *History) GetEpochs() []*EpochMetrics {
@@ -1372,7 +1441,7 @@ type EpochMetrics struct {
 
 func (x *EpochMetrics) Reset() {
 	*x = EpochMetrics{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1453,7 @@ func (x *EpochMetrics) String() string {
 func (*EpochMetrics) ProtoMessage() {}
 
 func (x *EpochMetrics) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1466,7 @@ func (x *EpochMetrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochMetrics.ProtoReflect.Descriptor instead.
 func (*EpochMetrics) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{12}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EpochMetrics) GetEpoch() int64 {
@@ -1438,7 +1507,7 @@ type TestResult struct {
 
 func (x *TestResult) Reset() {
 	*x = TestResult{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1519,7 @@ func (x *TestResult) String() string {
 func (*TestResult) ProtoMessage() {}
 
 func (x *TestResult) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1532,7 @@ func (x *TestResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestResult.ProtoReflect.Descriptor instead.
 func (*TestResult) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{13}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TestResult) GetValue() float64 {
@@ -1489,7 +1558,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1570,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1583,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRunRequest) GetId() string {
@@ -1532,7 +1601,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1613,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1626,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{16}
 }
 
 type ListRunsResponse struct {
@@ -1569,7 +1638,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1650,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1663,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{16}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1613,7 +1682,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1694,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[17]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1707,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{17}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchRunRequest) GetId() string {
@@ -1657,7 +1726,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1738,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[18]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1751,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{18}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelRunRequest) GetId() string {
@@ -1701,7 +1770,7 @@ type ApproveRunRequest struct {
 
 func (x *ApproveRunRequest) Reset() {
 	*x = ApproveRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1782,7 @@ func (x *ApproveRunRequest) String() string {
 func (*ApproveRunRequest) ProtoMessage() {}
 
 func (x *ApproveRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[19]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1795,7 @@ func (x *ApproveRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRunRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{19}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ApproveRunRequest) GetId() string {
@@ -1746,7 +1815,7 @@ type DenyRunRequest struct {
 
 func (x *DenyRunRequest) Reset() {
 	*x = DenyRunRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1827,7 @@ func (x *DenyRunRequest) String() string {
 func (*DenyRunRequest) ProtoMessage() {}
 
 func (x *DenyRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[20]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1840,7 @@ func (x *DenyRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRunRequest.ProtoReflect.Descriptor instead.
 func (*DenyRunRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{20}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DenyRunRequest) GetId() string {
@@ -1797,7 +1866,7 @@ type DownloadWeightsRequest struct {
 
 func (x *DownloadWeightsRequest) Reset() {
 	*x = DownloadWeightsRequest{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1878,7 @@ func (x *DownloadWeightsRequest) String() string {
 func (*DownloadWeightsRequest) ProtoMessage() {}
 
 func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[21]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1891,7 @@ func (x *DownloadWeightsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsRequest.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{21}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DownloadWeightsRequest) GetRunId() string {
@@ -1845,7 +1914,7 @@ type DownloadWeightsResponse struct {
 
 func (x *DownloadWeightsResponse) Reset() {
 	*x = DownloadWeightsResponse{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +1926,7 @@ func (x *DownloadWeightsResponse) String() string {
 func (*DownloadWeightsResponse) ProtoMessage() {}
 
 func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[22]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +1939,7 @@ func (x *DownloadWeightsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadWeightsResponse.ProtoReflect.Descriptor instead.
 func (*DownloadWeightsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{22}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DownloadWeightsResponse) GetPart() isDownloadWeightsResponse_Part {
@@ -1924,7 +1993,7 @@ type DownloadHeader struct {
 
 func (x *DownloadHeader) Reset() {
 	*x = DownloadHeader{}
-	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2005,7 @@ func (x *DownloadHeader) String() string {
 func (*DownloadHeader) ProtoMessage() {}
 
 func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_training_proto_msgTypes[23]
+	mi := &file_bastionlab_v1_training_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2018,7 @@ func (x *DownloadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadHeader.ProtoReflect.Descriptor instead.
 func (*DownloadHeader) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{23}
+	return file_bastionlab_v1_training_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DownloadHeader) GetSizeBytes() int64 {
@@ -2010,7 +2079,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"\b_epsilonB\b\n" +
 	"\x06_deltaB\r\n" +
-	"\v_batch_size\"\xc0\x05\n" +
+	"\v_batch_size\"\xe9\x05\n" +
 	"\x04Plan\x12)\n" +
 	"\x10noise_multiplier\x18\x01 \x01(\x01R\x0fnoiseMultiplier\x12\x1f\n" +
 	"\vsample_rate\x18\x02 \x01(\x01R\n" +
@@ -2039,7 +2108,8 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
 	"\x06metric\x18\x15 \x01(\tR\x06metric\x12&\n" +
-	"\x0fpasses_per_step\x18\x16 \x01(\x03R\rpassesPerStep\"\xb2\x03\n" +
+	"\x0fpasses_per_step\x18\x16 \x01(\x03R\rpassesPerStep\x12'\n" +
+	"\x0fobtainable_nano\x18\x17 \x01(\x03R\x0eobtainableNano\"\xe2\x03\n" +
 	"\x06Charge\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12%\n" +
@@ -2056,10 +2126,14 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\frelease_mode\x18\t \x01(\tR\vreleaseMode\x12#\n" +
 	"\rgrid_exponent\x18\n" +
 	" \x01(\x05R\fgridExponent\x12\x10\n" +
-	"\x03eta\x18\v \x01(\x01R\x03eta\x12\x1d\n" +
+	"\x03eta\x18\v \x01(\x01R\x03eta\x12.\n" +
+	"\x05renyi\x18\f \x03(\v2\x18.bastionlab.v1.RenyiCostR\x05renyi\x12\x1d\n" +
 	"\n" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
-	"\x06metric\x18\x15 \x01(\tR\x06metric\"p\n" +
+	"\x06metric\x18\x15 \x01(\tR\x06metric\"5\n" +
+	"\tRenyiCost\x12\x14\n" +
+	"\x05order\x18\x01 \x01(\x03R\x05order\x12\x12\n" +
+	"\x04pico\x18\x02 \x01(\x03R\x04pico\"p\n" +
 	"\fChargedSteps\x12\x1f\n" +
 	"\vsample_rate\x18\x01 \x01(\x01R\n" +
 	"sampleRate\x12)\n" +
@@ -2179,7 +2253,7 @@ func file_bastionlab_v1_training_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_bastionlab_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_bastionlab_v1_training_proto_goTypes = []any{
 	(RunStatus)(0),                  // 0: bastionlab.v1.RunStatus
 	(*Optimizer)(nil),               // 1: bastionlab.v1.Optimizer
@@ -2188,67 +2262,69 @@ var file_bastionlab_v1_training_proto_goTypes = []any{
 	(*TrainingRequest)(nil),         // 4: bastionlab.v1.TrainingRequest
 	(*Plan)(nil),                    // 5: bastionlab.v1.Plan
 	(*Charge)(nil),                  // 6: bastionlab.v1.Charge
-	(*ChargedSteps)(nil),            // 7: bastionlab.v1.ChargedSteps
-	(*StartTrainingRequest)(nil),    // 8: bastionlab.v1.StartTrainingRequest
-	(*TestRequest)(nil),             // 9: bastionlab.v1.TestRequest
-	(*StartTestRequest)(nil),        // 10: bastionlab.v1.StartTestRequest
-	(*Run)(nil),                     // 11: bastionlab.v1.Run
-	(*History)(nil),                 // 12: bastionlab.v1.History
-	(*EpochMetrics)(nil),            // 13: bastionlab.v1.EpochMetrics
-	(*TestResult)(nil),              // 14: bastionlab.v1.TestResult
-	(*GetRunRequest)(nil),           // 15: bastionlab.v1.GetRunRequest
-	(*ListRunsRequest)(nil),         // 16: bastionlab.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),        // 17: bastionlab.v1.ListRunsResponse
-	(*WatchRunRequest)(nil),         // 18: bastionlab.v1.WatchRunRequest
-	(*CancelRunRequest)(nil),        // 19: bastionlab.v1.CancelRunRequest
-	(*ApproveRunRequest)(nil),       // 20: bastionlab.v1.ApproveRunRequest
-	(*DenyRunRequest)(nil),          // 21: bastionlab.v1.DenyRunRequest
-	(*DownloadWeightsRequest)(nil),  // 22: bastionlab.v1.DownloadWeightsRequest
-	(*DownloadWeightsResponse)(nil), // 23: bastionlab.v1.DownloadWeightsResponse
-	(*DownloadHeader)(nil),          // 24: bastionlab.v1.DownloadHeader
+	(*RenyiCost)(nil),               // 7: bastionlab.v1.RenyiCost
+	(*ChargedSteps)(nil),            // 8: bastionlab.v1.ChargedSteps
+	(*StartTrainingRequest)(nil),    // 9: bastionlab.v1.StartTrainingRequest
+	(*TestRequest)(nil),             // 10: bastionlab.v1.TestRequest
+	(*StartTestRequest)(nil),        // 11: bastionlab.v1.StartTestRequest
+	(*Run)(nil),                     // 12: bastionlab.v1.Run
+	(*History)(nil),                 // 13: bastionlab.v1.History
+	(*EpochMetrics)(nil),            // 14: bastionlab.v1.EpochMetrics
+	(*TestResult)(nil),              // 15: bastionlab.v1.TestResult
+	(*GetRunRequest)(nil),           // 16: bastionlab.v1.GetRunRequest
+	(*ListRunsRequest)(nil),         // 17: bastionlab.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),        // 18: bastionlab.v1.ListRunsResponse
+	(*WatchRunRequest)(nil),         // 19: bastionlab.v1.WatchRunRequest
+	(*CancelRunRequest)(nil),        // 20: bastionlab.v1.CancelRunRequest
+	(*ApproveRunRequest)(nil),       // 21: bastionlab.v1.ApproveRunRequest
+	(*DenyRunRequest)(nil),          // 22: bastionlab.v1.DenyRunRequest
+	(*DownloadWeightsRequest)(nil),  // 23: bastionlab.v1.DownloadWeightsRequest
+	(*DownloadWeightsResponse)(nil), // 24: bastionlab.v1.DownloadWeightsResponse
+	(*DownloadHeader)(nil),          // 25: bastionlab.v1.DownloadHeader
 }
 var file_bastionlab_v1_training_proto_depIdxs = []int32{
 	2,  // 0: bastionlab.v1.Optimizer.sgd:type_name -> bastionlab.v1.SGD
 	3,  // 1: bastionlab.v1.Optimizer.adam:type_name -> bastionlab.v1.Adam
 	3,  // 2: bastionlab.v1.Optimizer.adamw:type_name -> bastionlab.v1.Adam
 	1,  // 3: bastionlab.v1.TrainingRequest.optimizer:type_name -> bastionlab.v1.Optimizer
-	7,  // 4: bastionlab.v1.Charge.steps:type_name -> bastionlab.v1.ChargedSteps
-	4,  // 5: bastionlab.v1.StartTrainingRequest.request:type_name -> bastionlab.v1.TrainingRequest
-	9,  // 6: bastionlab.v1.StartTestRequest.request:type_name -> bastionlab.v1.TestRequest
-	0,  // 7: bastionlab.v1.Run.status:type_name -> bastionlab.v1.RunStatus
-	5,  // 8: bastionlab.v1.Run.plan:type_name -> bastionlab.v1.Plan
-	12, // 9: bastionlab.v1.Run.history:type_name -> bastionlab.v1.History
-	14, // 10: bastionlab.v1.Run.result:type_name -> bastionlab.v1.TestResult
-	13, // 11: bastionlab.v1.History.epochs:type_name -> bastionlab.v1.EpochMetrics
-	11, // 12: bastionlab.v1.ListRunsResponse.runs:type_name -> bastionlab.v1.Run
-	24, // 13: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
-	4,  // 14: bastionlab.v1.TrainingService.PlanTraining:input_type -> bastionlab.v1.TrainingRequest
-	8,  // 15: bastionlab.v1.TrainingService.StartTraining:input_type -> bastionlab.v1.StartTrainingRequest
-	9,  // 16: bastionlab.v1.TrainingService.PlanTest:input_type -> bastionlab.v1.TestRequest
-	10, // 17: bastionlab.v1.TrainingService.StartTest:input_type -> bastionlab.v1.StartTestRequest
-	15, // 18: bastionlab.v1.TrainingService.GetRun:input_type -> bastionlab.v1.GetRunRequest
-	16, // 19: bastionlab.v1.TrainingService.ListRuns:input_type -> bastionlab.v1.ListRunsRequest
-	18, // 20: bastionlab.v1.TrainingService.WatchRun:input_type -> bastionlab.v1.WatchRunRequest
-	19, // 21: bastionlab.v1.TrainingService.CancelRun:input_type -> bastionlab.v1.CancelRunRequest
-	20, // 22: bastionlab.v1.TrainingService.ApproveRun:input_type -> bastionlab.v1.ApproveRunRequest
-	21, // 23: bastionlab.v1.TrainingService.DenyRun:input_type -> bastionlab.v1.DenyRunRequest
-	22, // 24: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
-	5,  // 25: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
-	11, // 26: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
-	5,  // 27: bastionlab.v1.TrainingService.PlanTest:output_type -> bastionlab.v1.Plan
-	11, // 28: bastionlab.v1.TrainingService.StartTest:output_type -> bastionlab.v1.Run
-	11, // 29: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
-	17, // 30: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
-	11, // 31: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
-	11, // 32: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
-	11, // 33: bastionlab.v1.TrainingService.ApproveRun:output_type -> bastionlab.v1.Run
-	11, // 34: bastionlab.v1.TrainingService.DenyRun:output_type -> bastionlab.v1.Run
-	23, // 35: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
-	25, // [25:36] is the sub-list for method output_type
-	14, // [14:25] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	8,  // 4: bastionlab.v1.Charge.steps:type_name -> bastionlab.v1.ChargedSteps
+	7,  // 5: bastionlab.v1.Charge.renyi:type_name -> bastionlab.v1.RenyiCost
+	4,  // 6: bastionlab.v1.StartTrainingRequest.request:type_name -> bastionlab.v1.TrainingRequest
+	10, // 7: bastionlab.v1.StartTestRequest.request:type_name -> bastionlab.v1.TestRequest
+	0,  // 8: bastionlab.v1.Run.status:type_name -> bastionlab.v1.RunStatus
+	5,  // 9: bastionlab.v1.Run.plan:type_name -> bastionlab.v1.Plan
+	13, // 10: bastionlab.v1.Run.history:type_name -> bastionlab.v1.History
+	15, // 11: bastionlab.v1.Run.result:type_name -> bastionlab.v1.TestResult
+	14, // 12: bastionlab.v1.History.epochs:type_name -> bastionlab.v1.EpochMetrics
+	12, // 13: bastionlab.v1.ListRunsResponse.runs:type_name -> bastionlab.v1.Run
+	25, // 14: bastionlab.v1.DownloadWeightsResponse.header:type_name -> bastionlab.v1.DownloadHeader
+	4,  // 15: bastionlab.v1.TrainingService.PlanTraining:input_type -> bastionlab.v1.TrainingRequest
+	9,  // 16: bastionlab.v1.TrainingService.StartTraining:input_type -> bastionlab.v1.StartTrainingRequest
+	10, // 17: bastionlab.v1.TrainingService.PlanTest:input_type -> bastionlab.v1.TestRequest
+	11, // 18: bastionlab.v1.TrainingService.StartTest:input_type -> bastionlab.v1.StartTestRequest
+	16, // 19: bastionlab.v1.TrainingService.GetRun:input_type -> bastionlab.v1.GetRunRequest
+	17, // 20: bastionlab.v1.TrainingService.ListRuns:input_type -> bastionlab.v1.ListRunsRequest
+	19, // 21: bastionlab.v1.TrainingService.WatchRun:input_type -> bastionlab.v1.WatchRunRequest
+	20, // 22: bastionlab.v1.TrainingService.CancelRun:input_type -> bastionlab.v1.CancelRunRequest
+	21, // 23: bastionlab.v1.TrainingService.ApproveRun:input_type -> bastionlab.v1.ApproveRunRequest
+	22, // 24: bastionlab.v1.TrainingService.DenyRun:input_type -> bastionlab.v1.DenyRunRequest
+	23, // 25: bastionlab.v1.TrainingService.DownloadWeights:input_type -> bastionlab.v1.DownloadWeightsRequest
+	5,  // 26: bastionlab.v1.TrainingService.PlanTraining:output_type -> bastionlab.v1.Plan
+	12, // 27: bastionlab.v1.TrainingService.StartTraining:output_type -> bastionlab.v1.Run
+	5,  // 28: bastionlab.v1.TrainingService.PlanTest:output_type -> bastionlab.v1.Plan
+	12, // 29: bastionlab.v1.TrainingService.StartTest:output_type -> bastionlab.v1.Run
+	12, // 30: bastionlab.v1.TrainingService.GetRun:output_type -> bastionlab.v1.Run
+	18, // 31: bastionlab.v1.TrainingService.ListRuns:output_type -> bastionlab.v1.ListRunsResponse
+	12, // 32: bastionlab.v1.TrainingService.WatchRun:output_type -> bastionlab.v1.Run
+	12, // 33: bastionlab.v1.TrainingService.CancelRun:output_type -> bastionlab.v1.Run
+	12, // 34: bastionlab.v1.TrainingService.ApproveRun:output_type -> bastionlab.v1.Run
+	12, // 35: bastionlab.v1.TrainingService.DenyRun:output_type -> bastionlab.v1.Run
+	24, // 36: bastionlab.v1.TrainingService.DownloadWeights:output_type -> bastionlab.v1.DownloadWeightsResponse
+	26, // [26:37] is the sub-list for method output_type
+	15, // [15:26] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_training_proto_init() }
@@ -2262,8 +2338,8 @@ func file_bastionlab_v1_training_proto_init() {
 		(*Optimizer_Adamw)(nil),
 	}
 	file_bastionlab_v1_training_proto_msgTypes[3].OneofWrappers = []any{}
-	file_bastionlab_v1_training_proto_msgTypes[8].OneofWrappers = []any{}
-	file_bastionlab_v1_training_proto_msgTypes[22].OneofWrappers = []any{
+	file_bastionlab_v1_training_proto_msgTypes[9].OneofWrappers = []any{}
+	file_bastionlab_v1_training_proto_msgTypes[23].OneofWrappers = []any{
 		(*DownloadWeightsResponse_Header)(nil),
 		(*DownloadWeightsResponse_Chunk)(nil),
 	}
@@ -2273,7 +2349,7 @@ func file_bastionlab_v1_training_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_training_proto_rawDesc), len(file_bastionlab_v1_training_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
