@@ -2,175 +2,217 @@ package ledger
 
 import (
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"math"
+	"slices"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
 
-// books are the accounts as the records make them. check says whether a record may follow, apply makes it so; writing and replay use
+// books are the accounts as the movements make them. check says whether a movement may follow, apply makes it so; writing and replay use
 // the same two, so that no file can be written that cannot be read.
 type books struct {
-	begun    bool
-	accounts map[string]*account
-	open     map[runKey]bool // the runs under way
+	accounts map[string]*account // by identifier, those that another one continues too
+	of       map[string]string   // the account that a dataset draws on
+	open     map[runKey]bool     // the runs under way
 }
 
 type runKey struct{ dataset, run string }
 
 type account struct {
 	Account
-	byRun map[string]int // index into Entries
+	byRun map[string]int     // index into Entries
+	base  []accounting.Renyi // what joined accounts brought along, at this one's orders
+	chain []place            // its receipts, in order
+
+	heir string // the account that continues this one; empty: none does
 }
 
-func newBooks() books { return books{accounts: map[string]*account{}, open: map[runKey]bool{}} }
-
-const maxIDBytes = 128
-
-func (b *books) check(r record) error {
-	if b.begun != (r.Type != typeLedger) {
-		return errors.New("a ledger begins with its own record, and has one of it")
-	}
-	switch r.Type {
-	case typeLedger:
-		return checkLedger(r)
-	case typeAccount:
-		return b.checkAccount(r)
-	}
-	a, ok := b.accounts[r.Dataset]
-	if !ok {
-		return noAccount()
-	}
-	switch r.Type {
-	case typeLimit:
-		return a.checkLimit(r)
-	case typeReserve:
-		if len(r.Run) == 0 || len(r.Run) > maxIDBytes || len(r.Charge) > MaxChargeBytes {
-			return errors.New("a charge without a proper run identifier, or too long")
-		}
-		if _, taken := a.byRun[r.Run]; taken {
-			return errors.New("the run was charged before")
-		}
-		return a.checkReserve(r)
-	case typeData, typeRelease, typeSettle:
-		entry, err := a.entry(r.Run)
-		if err != nil {
-			return err
-		}
-		if r.Type == typeData && entry.Infinite && a.Limit != 0 {
-			// PRIVACY: the limit came while the run waited. What it promises holds for every record given from then on.
-			return ErrLimited
-		}
-		return checkEntry(entry, r)
-	}
-	return fmt.Errorf("the type is none of this release")
+// place is where a receipt is, and what it is called.
+type place struct {
+	offset int64
+	bytes  int32
+	hash   [32]byte
 }
 
-func checkLedger(r record) error {
-	if r.Version != formVersion {
-		return fmt.Errorf("the ledger has form %d, this release knows form %d", r.Version, formVersion)
-	}
-	return nil
+func newBooks() books {
+	return books{accounts: map[string]*account{}, of: map[string]string{}, open: map[runKey]bool{}}
 }
 
-func (b *books) checkAccount(r record) error {
-	switch {
-	case len(r.Dataset) == 0 || len(r.Dataset) > maxIDBytes || len(r.Owner) > maxIDBytes:
-		return errors.New("an account without a proper dataset identifier")
-	case b.accounts[r.Dataset] != nil:
-		return errors.New("the dataset has an account already")
-	case r.Limit < 0 || r.Declared <= 0:
-		return errors.New("an account with an impossible limit or number of declared samples")
+// find returns the account that a dataset draws on, or nil.
+func (b *books) find(dataset string) *account { return b.accounts[b.of[dataset]] }
+
+// next is the number of an account's next receipt, and the hash of the one before it.
+func (b *books) next(id string) (seq int64, prev string) {
+	a := b.accounts[id]
+	if a == nil {
+		return 1, ""
 	}
-	if _, err := hex.DecodeString(r.Blob); err != nil {
-		return errors.New("an account with a malformed digest")
-	}
-	return accounting.CheckDelta(r.Delta, r.Declared)
+	last := a.chain[len(a.chain)-1]
+	return int64(len(a.chain)) + 1, hex.EncodeToString(last.hash[:])
 }
 
 // entry finds a run's charge.
-func (a *account) entry(run string) (*Entry, error) {
-	i, ok := a.byRun[run]
-	if !ok {
-		return nil, errors.New("the run has no charge")
-	}
-	return &a.Entries[i], nil
-}
-
-// checkEntry allows reserved -> released, reserved -> data given -> settled, and nothing else.
-func checkEntry(e *Entry, r record) error {
-	switch {
-	case e.Outcome != "":
-		return fmt.Errorf("the run has ended: %s", e.Outcome)
-	case r.Type == typeData && e.DataGiven:
-		return errors.New("the run was given the data before")
-	case r.Type == typeRelease && e.DataGiven:
-		// PRIVACY: a trainer that had the data may have used it, whatever became of the run.
-		return ErrDataGiven
-	case r.Type == typeSettle && !e.DataGiven:
-		return errors.New("the run was never given the data: its charge is released, not settled")
-	case r.Type == typeSettle && r.Outcome != OutcomeCompleted && r.Outcome != OutcomeFailed && r.Outcome != OutcomeCancelled:
-		return errors.New("a run ends completed, failed or cancelled")
+func (a *account) entry(run string) *Entry {
+	if i, ok := a.byRun[run]; ok {
+		return &a.Entries[i]
 	}
 	return nil
 }
 
-func (b *books) apply(r record) {
-	switch r.Type {
-	case typeLedger:
-		b.begun = true
-		return
-	case typeAccount:
-		digest, _ := hex.DecodeString(r.Blob) // checked
-		b.accounts[r.Dataset] = &account{byRun: map[string]int{}, Account: Account{
-			Dataset: r.Dataset, Owner: r.Owner, Limit: r.Limit, Delta: r.Delta, Declared: r.Declared, BlobSHA256: digest,
-		}}
+// after is the account's sums and terms after a movement, without its entries.
+func (b *books) after(m receipt.Body) Account {
+	if m.Type == receipt.Open {
+		return Account{
+			ID: m.Account, Owner: m.Owner, Limit: m.Limit, Delta: m.Delta, Orders: m.Orders, Renyi: make([]accounting.Renyi, len(m.Orders)),
+		}
+	}
+	own := b.accounts[m.Account]
+	next := own.Account
+	switch m.Type {
+	case receipt.Join:
+		next.Limit, next.Delta = m.Limit, m.Delta
+		next.Renyi = slices.Clone(next.Renyi)
+		for i, drawn := range m.Renyi {
+			next.Renyi[i] = addUpTo(next.Renyi[i], drawn)
+		}
+		for _, id := range m.Accounts {
+			other := b.accounts[id]
+			next.Spent, next.SpentDelta = addUpTo(next.Spent, other.Spent), addUpTo(next.SpentDelta, other.SpentDelta)
+			next.Infinite = next.Infinite || other.Infinite
+			if next.Frozen == "" {
+				next.Frozen = other.Frozen
+			}
+		}
+	case receipt.Limit:
+		if m.Scientist == "" {
+			next.Limit = m.Limit
+		}
+	case receipt.Reserve:
+		next.Renyi = slices.Clone(next.Renyi)
+		next.add(entryOf(m))
+	case receipt.Release, receipt.Settle:
+		own.withdraw(&next, m)
+	case receipt.Freeze:
+		next.Frozen = m.Reason
+	}
+	return next
+}
+
+// withdraw takes from next what an ended run does not draw after all.
+func (a *account) withdraw(next *Account, m receipt.Body) {
+	if m.Type == receipt.Settle && len(m.Renyi) == 0 {
+		return // it stays charged in full
+	}
+	i := a.byRun[m.Run]
+	before := a.Entries[i]
+	if before.Infinite || next.Spent == math.MaxInt64 || next.SpentDelta == math.MaxInt64 || slices.Contains(next.Renyi, math.MaxInt64) {
+		// What stopped at the end of the integers cannot be subtracted from.
+		next.Entries = slices.Clone(a.Entries)
+		settle(&next.Entries[i], m)
+		next.count(a.base)
 		return
 	}
-	a := b.accounts[r.Dataset]
-	switch r.Type {
-	case typeLimit:
-		a.Limit = r.Limit
-		return
-	case typeReserve:
-		a.byRun[r.Run] = len(a.Entries)
-		a.Entries = append(a.Entries, Entry{
-			Run: r.Run, Epsilon: r.Epsilon, Delta: r.Delta, Infinite: r.Infinite, Charge: r.Charge, ReservedUnixMS: r.UnixMS,
-		})
-		b.open[runKey{r.Dataset, r.Run}] = true
-		a.add(a.Entries[len(a.Entries)-1])
-		return
+	after := before
+	settle(&after, m)
+	next.Renyi = slices.Clone(next.Renyi)
+	for j, drawn := range before.Renyi {
+		next.Renyi[j] -= drawn
+		if after.Charged() {
+			next.Renyi[j] += after.Renyi[j]
+		}
 	}
-	e := &a.Entries[a.byRun[r.Run]]
-	switch r.Type {
-	case typeData:
-		e.DataGiven = true
-	case typeRelease:
-		e.Outcome = OutcomeReleased
-		delete(b.open, runKey{r.Dataset, r.Run})
-		a.count()
-	case typeSettle:
-		e.Outcome = r.Outcome
-		delete(b.open, runKey{r.Dataset, r.Run})
+	if !after.Charged() {
+		next.Spent, next.SpentDelta = next.Spent-before.Epsilon, next.SpentDelta-before.Delta
 	}
 }
 
-// count sums up anew what is charged.
-func (a *account) count() {
-	a.Spent, a.SpentDelta, a.Infinite = 0, 0, false
-	for _, e := range a.Entries {
-		a.add(e)
+func entryOf(m receipt.Body) Entry {
+	return Entry{
+		Run: m.Run, Dataset: m.Dataset, Scientist: m.Scientist, ReservedUnixMS: m.UnixMS,
+		Price: Price{Cost: accounting.Cost{Epsilon: m.Epsilon, Delta: m.RunDelta, Renyi: m.Renyi}, Infinite: m.Infinite, Charge: m.Charge},
 	}
 }
 
-func (a *account) add(e Entry) {
-	if !e.Charged() {
-		return
+// settle ends an entry.
+func settle(e *Entry, m receipt.Body) {
+	e.Outcome = OutcomeReleased
+	if m.Type == receipt.Settle {
+		e.Outcome = m.Outcome
+		if len(m.Renyi) > 0 {
+			e.Renyi = m.Renyi
+		}
 	}
-	a.Spent = addUpTo(a.Spent, e.Epsilon)
-	a.SpentDelta = addUpTo(a.SpentDelta, e.Delta)
-	a.Infinite = a.Infinite || e.Infinite
+}
+
+// apply makes a movement so. at is where its receipt is.
+func (b *books) apply(m receipt.Body, at place) {
+	next := b.after(m)
+	if m.Type == receipt.Open {
+		b.accounts[m.Account] = &account{byRun: map[string]int{}}
+	}
+	a := b.accounts[m.Account]
+	next.Datasets, next.Entries, next.Scientists = a.Datasets, a.Entries, a.Scientists
+	a.Account = next
+	a.chain = append(a.chain, at)
+	switch m.Type {
+	case receipt.Open, receipt.Join:
+		b.take(a, m)
+	case receipt.Limit:
+		if m.Scientist != "" {
+			a.limitScientist(m.Scientist, m.Limit)
+		}
+	case receipt.Reserve:
+		a.byRun[m.Run] = len(a.Entries)
+		a.Entries = append(a.Entries, entryOf(m))
+		b.open[runKey{m.Dataset, m.Run}] = true
+	case receipt.Data:
+		a.entry(m.Run).DataGiven = true
+	case receipt.Release, receipt.Settle:
+		settle(a.entry(m.Run), m)
+		delete(b.open, runKey{m.Dataset, m.Run})
+	}
+	if e := a.entry(m.Run); e != nil {
+		e.receipts = append(e.receipts, at)
+	}
+}
+
+// take adds a dataset to an account, with all that draws on the accounts that it continues.
+func (b *books) take(a *account, m receipt.Body) {
+	for _, id := range m.Accounts {
+		other := b.accounts[id]
+		for _, e := range other.Entries {
+			a.byRun[e.Run] = len(a.Entries)
+			e.Renyi = nil // m.Renyi has it at this account's orders
+			a.Entries = append(a.Entries, e)
+		}
+		for scientist, limit := range other.Scientists {
+			a.limitScientist(scientist, limit)
+		}
+		for _, dataset := range other.Datasets {
+			b.of[dataset] = a.ID
+		}
+		a.Datasets = append(a.Datasets, other.Datasets...)
+		other.heir, other.Entries, other.byRun, other.Datasets = a.ID, nil, nil, nil
+	}
+	for i, drawn := range m.Renyi {
+		if a.base == nil {
+			a.base = make([]accounting.Renyi, len(a.Orders))
+		}
+		a.base[i] = addUpTo(a.base[i], drawn)
+	}
+	a.Datasets = append(a.Datasets, m.Dataset)
+	b.of[m.Dataset] = a.ID
+}
+
+// limitScientist keeps the lowest.
+func (a *account) limitScientist(scientist string, limit accounting.Epsilon) {
+	if a.Scientists == nil {
+		a.Scientists = map[string]accounting.Epsilon{}
+	}
+	if known, ok := a.Scientists[scientist]; !ok || limit < known {
+		a.Scientists[scientist] = limit
+	}
 }
 
 // addUpTo adds and stays at the end of the integers, which a sum can reach only on a dataset without a limit.

@@ -17,14 +17,14 @@ var script = []struct {
 	name string
 	move func(*Ledger) error
 }{
-	{"account", func(l *Ledger) error { return l.OpenAccount("d", "owner", 6e9, testDelta, testDeclared, nil) }},
-	{"charge a", func(l *Ledger) error { return l.Reserve("d", "a", nil, 2e9, 1e12, false) }},
+	{"account", func(l *Ledger) error { return opened(l, "d", "owner", 6e9, testDelta, testDeclared) }},
+	{"charge a", func(l *Ledger) error { return reserve(l, "d", "a", 2e9, 1e12) }},
 	{"data a", func(l *Ledger) error { return l.DataGiven("d", "a") }},
-	{"charge b", func(l *Ledger) error { return l.Reserve("d", "b", nil, 2e9, 1e12, false) }},
+	{"charge b", func(l *Ledger) error { return reserve(l, "d", "b", 2e9, 1e12) }},
 	{"release b", func(l *Ledger) error { return l.Release("d", "b") }},
 	{"limit", func(l *Ledger) error { return l.LowerLimit("d", 5e9) }},
 	{"settle a", func(l *Ledger) error { return l.Settle("d", "a", OutcomeCompleted) }},
-	{"charge c", func(l *Ledger) error { return l.Reserve("d", "c", nil, 3e9, 1e12, false) }},
+	{"charge c", func(l *Ledger) error { return reserve(l, "d", "c", 3e9, 1e12) }},
 }
 
 // play makes the script's movements from a fresh ledger until one fails, and returns how many were acknowledged.
@@ -129,7 +129,7 @@ func wantOneOf(t *testing.T, what string, l *Ledger, states []*Account, n int) {
 	}
 	if reflect.DeepEqual(got, states[n]) || (n < len(script) && reflect.DeepEqual(got, states[n+1])) {
 		if got != nil { // and it goes on
-			must(t, l.OpenAccount("next", "owner", 0, testDelta, testDeclared, nil))
+			must(t, opened(l, "next", "owner", 0, testDelta, testDeclared))
 		}
 		return
 	}

@@ -21,6 +21,7 @@ type disk interface {
 
 type file interface {
 	io.ReadWriteCloser // writes append
+	io.ReaderAt
 	Truncate(size int64) error
 	Sync() error
 }

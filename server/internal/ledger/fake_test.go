@@ -3,6 +3,8 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -89,6 +92,10 @@ func (f memoryFile) Read(into []byte) (int, error) {
 	return n, nil
 }
 
+func (f memoryFile) ReadAt(into []byte, offset int64) (int, error) {
+	return bytes.NewReader(f.d.content).ReadAt(into, offset)
+}
+
 func (f memoryFile) Write(content []byte) (int, error) {
 	err := f.d.step()
 	if err == nil {
@@ -144,9 +151,18 @@ func (m *memoryMark) Acknowledge(records, bytes int64, chain []byte) error {
 // clock is a time that does not move.
 func clock() time.Time { return time.UnixMilli(1_700_000_000_000) }
 
+// testWriter signs with the key that RFC 8032 has as its first test.
+func testWriter() Writer {
+	seed, err := hex.DecodeString("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+	if err != nil {
+		panic(err)
+	}
+	return Writer{Key: ed25519.NewKeyFromSeed(seed), Origin: receipt.Origin{Boot: "boot", Level: "file", Release: "1.0.0"}}
+}
+
 func openOn(disk *memoryDisk, mark *memoryMark) (*Ledger, error) {
 	disk.position = 0
-	return open("", mark, disk, clock)
+	return open("", mark, testWriter(), disk, clock)
 }
 
 // newLedger is a ledger on a disk in memory.
@@ -192,9 +208,34 @@ func openAccount(t testing.TB, l *Ledger, limit float64) {
 	if limit != 0 {
 		units = eps(t, limit)
 	}
-	if err := l.OpenAccount("d", "owner", units, testDelta, testDeclared, []byte{1, 2}); err != nil {
+	if err := opened(l, "d", "owner", units, testDelta, testDeclared); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func opened(l *Ledger, id, owner string, limit accounting.Epsilon, delta accounting.Delta, declared int64) error {
+	return l.OpenAccount(Dataset{ID: id, Owner: owner, Limit: limit, Delta: delta, Declared: declared, BlobSHA256: []byte{1, 2}})
+}
+
+// costOf is a cost that no counting filter admits, so that the sums alone decide.
+func costOf(e accounting.Epsilon, delta accounting.Delta) accounting.Cost {
+	cost := accounting.Cost{Epsilon: e, Delta: delta}
+	for range accounting.FilterOrders(6e9, testDelta) {
+		cost.Renyi = append(cost.Renyi, accounting.MaxRenyi)
+	}
+	return cost
+}
+
+func reserve(l *Ledger, dataset, run string, e accounting.Epsilon, delta accounting.Delta) error {
+	cost := costOf(e, delta)
+	if a, err := l.Account(dataset); err == nil { // as many orders as the account has
+		cost.Renyi = slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(a.Orders))
+	}
+	return l.Reserve(dataset, run, "scientist", Price{Cost: cost, Charge: []byte("charge of " + run)})
+}
+
+func reserveWithoutNoise(l *Ledger, dataset, run string) error {
+	return l.Reserve(dataset, run, "scientist", Price{Infinite: true})
 }
 
 // charge reserves what a run of e ordinarily costs on "d".
@@ -207,7 +248,7 @@ func charge(l *Ledger, run string, e accounting.Epsilon) error {
 	if limit == 0 {
 		limit = e
 	}
-	return l.Reserve("d", run, []byte("charge of "+run), e, a.Delta.Share(e, limit), false)
+	return reserve(l, "d", run, e, a.Delta.Share(e, limit))
 }
 
 func accountOf(t testing.TB, l *Ledger) Account {

@@ -1,9 +1,12 @@
-// Package ledger is the one account of privacy that was spent: an append-only file of hash-chained records, replayed at every start.
+// Package ledger is the one account of privacy that was spent: an append-only file of hash-chained, signed movements, replayed at every start.
 //
-// Invariants: a movement is on disk, and the position after it acknowledged in another file, before its method returns nil. Sums never
-// pass a limit: eps within the limit, the runs' deltas within half of the dataset's delta, in integers, at every record, checked again in
-// replay. A charge is given back only while the trainer has not got the data. Nothing is ever rewritten or removed: the account of a
-// deleted dataset stays.
+// Invariants: a movement is on disk, and the position after it acknowledged in another file, before its method returns nil. No charge is
+// taken that no filter of its account admits (accounting.Filter), checked again in replay. A charge is given back only while the trainer has not got
+// the data. Nothing is ever rewritten or removed: the account of a deleted dataset stays. An account belongs to records: several
+// datasets, uploads of the same ones, may draw on it.
+//
+// Each movement, with its signature, is the receipt that owner and scientist get. A receipt that the key signed and that the file does not hold
+// proves that the file was put back from an older copy: its account is frozen.
 //
 // At a start, bytes beyond the last acknowledged position are either one whole record, which is kept - its caller was told nothing, and a
 // charge too many is the safe side - or the torn remains of one, which are cut off. Anything else that does not fit is tampering or
@@ -13,16 +16,18 @@
 // a second fsync after a failed one may succeed without having written anything. Only a write that finds the disk full is undone, and the
 // ledger goes on: that the rest was cut off is synced before anything else is written.
 //
-// Non-goals: no prices (accounting, planning), no run states, no proto types: a charge is the bytes that were authorised. The chain shows
-// damage and careless edits; against someone who rewrites file and mark together it needs the signed receipts that come with
-// their own issue.
+// Non-goals: no prices (accounting, planning), no run states, no proto types: a charge is the bytes that were authorised. Against someone
+// who puts file and mark back together, and keeps everyone who has newer receipts away, nothing here helps: docs/receipts.md.
 package ledger
 
 import (
+	"crypto/ed25519"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -39,6 +44,7 @@ type Acknowledger interface {
 type Ledger struct {
 	now     func() time.Time
 	opening Opening
+	writer  Writer
 
 	// writing serialises movements: each is checked against the state that the one before it left.
 	writing sync.Mutex
@@ -47,6 +53,14 @@ type Ledger struct {
 	// reading guards books for readers; writers hold both.
 	reading sync.RWMutex
 	books   books
+
+	last map[string]signedLine // of each account, while the file is replayed
+}
+
+// Writer is who writes movements.
+type Writer struct {
+	Key    ed25519.PrivateKey // the ledger's, for its whole life
+	Origin receipt.Origin
 }
 
 // Opening says what was found at Open, for the log.
@@ -57,17 +71,17 @@ type Opening struct {
 }
 
 // Open replays the ledger of a data directory, and begins one where there is none. One process at a time has it open.
-func Open(dir string, ack Acknowledger) (*Ledger, error) {
-	return open(dir, ack, osDisk{}, time.Now)
+func Open(dir string, ack Acknowledger, writer Writer) (*Ledger, error) {
+	return open(dir, ack, writer, osDisk{}, time.Now)
 }
 
-func open(dir string, ack Acknowledger, disk disk, now func() time.Time) (*Ledger, error) {
-	l := &Ledger{now: now, books: newBooks()}
+func open(dir string, ack Acknowledger, writer Writer, disk disk, now func() time.Time) (*Ledger, error) {
+	l := &Ledger{now: now, writer: writer, books: newBooks()}
 	if err := l.replay(dir, ack, disk); err != nil {
 		return nil, err
 	}
 	if l.journal.at.records == 0 {
-		if err := l.append(genesis()); err != nil {
+		if err := l.begin(); err != nil {
 			l.journal.file.Close()
 			return nil, fmt.Errorf("begin ledger: %w", err)
 		}
@@ -75,6 +89,18 @@ func open(dir string, ack Acknowledger, disk disk, now func() time.Time) (*Ledge
 	l.opening.Records = l.journal.at.records
 	return l, nil
 }
+
+// begin writes the first line.
+func (l *Ledger) begin() error {
+	body, err := json.Marshal(newGenesis(l.now().UnixMilli(), l.Key()))
+	if err != nil {
+		return err
+	}
+	return l.journal.write(line{receipt.Sign(l.writer.Key, body).Signature, body})
+}
+
+// Key is the public key that receipts are signed with.
+func (l *Ledger) Key() ed25519.PublicKey { return l.writer.Key.Public().(ed25519.PublicKey) }
 
 // Opening returns what was found at Open.
 func (l *Ledger) Opening() Opening { return l.opening }
@@ -89,19 +115,31 @@ func (l *Ledger) Close() error {
 	return l.journal.file.Close()
 }
 
-// append makes one movement: checked, durable, acknowledged, and only then visible. The caller holds l.writing, or is Open.
-func (l *Ledger) append(r record) error {
-	r.UnixMS = l.now().UnixMilli()
-	if err := l.books.check(r); err != nil {
+// append makes one movement: checked, signed, durable, acknowledged, and only then visible. The caller holds l.writing.
+func (l *Ledger) append(m receipt.Body) error {
+	m.Form, m.UnixMS, m.Origin = receipt.Form, l.now().UnixMilli(), l.writer.Origin
+	if err := l.books.check(m); err != nil {
 		return err
 	}
-	if err := l.journal.write(r); err != nil {
+	m.Seq, m.Prev = l.books.next(m.Account)
+	m.After = l.books.after(m).after()
+	body, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	at := l.journal.at.bytes
+	if err := l.journal.write(line{receipt.Sign(l.writer.Key, body).Signature, body}); err != nil {
 		return err
 	}
 	l.reading.Lock()
 	defer l.reading.Unlock()
-	l.books.apply(r)
+	l.books.apply(m, placeOf(at, body))
 	return nil
+}
+
+// placeOf is where the body of a line is that begins at an offset of the file.
+func placeOf(offset int64, body []byte) place {
+	return place{offset: offset + prefixBytes, bytes: int32(len(body)), hash: receipt.Hash(body)}
 }
 
 // unavailable is what a movement on a broken ledger gets, and what broke it.

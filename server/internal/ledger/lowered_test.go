@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
 
 // What a limit promises holds for every record given from then on: also for the runs that were charged under a higher limit and wait.
 func TestALimitThatCameWhileARunWaitedDecidesWhetherItGetsTheData(t *testing.T) {
-	reserve := func(l *Ledger, e float64, delta int64) error {
-		return l.Reserve("d", "a", nil, eps(t, e), accounting.Delta(delta), false)
+	take := func(l *Ledger, e float64, delta int64) error {
+		return reserve(l, "d", "a", eps(t, e), accounting.Delta(delta))
 	}
 	cases := []struct {
 		name    string
@@ -24,12 +25,12 @@ func TestALimitThatCameWhileARunWaitedDecidesWhetherItGetsTheData(t *testing.T) 
 		{"limit as it was", 6, func(l *Ledger) error { return charge(l, "a", eps(t, 5)) }, 0, true},
 		{"lowered, and it still fits", 6, func(l *Ledger) error { return charge(l, "a", eps(t, 5)) }, 5, true},
 		{"lowered below it", 6, func(l *Ledger) error { return charge(l, "a", eps(t, 5)) }, 4.999999999, false},
-		{"no limit", 0, func(l *Ledger) error { return reserve(l, 1e6, 1e13) }, 0, true},
-		{"no limit before, and it fits", 0, func(l *Ledger) error { return reserve(l, 5, 5e12) }, 5, true},
-		{"no limit before, and its eps does not fit", 0, func(l *Ledger) error { return reserve(l, 5, 5e12) }, 1, false},
-		{"no limit before, and its delta does not fit", 0, func(l *Ledger) error { return reserve(l, 5, 5e12+1) }, 5, false},
-		{"no limit before, sums at the last integer", 0, func(l *Ledger) error { return l.Reserve("d", "a", nil, math.MaxInt64, math.MaxInt64, false) }, 5, false},
-		{"no limit before, no noise", 0, func(l *Ledger) error { return l.Reserve("d", "a", nil, 0, 0, true) }, 1e6, false},
+		{"no limit", 0, func(l *Ledger) error { return take(l, 1e6, 1e13) }, 0, true},
+		{"no limit before, and it fits", 0, func(l *Ledger) error { return take(l, 5, 5e12) }, 5, true},
+		{"no limit before, and its eps does not fit", 0, func(l *Ledger) error { return take(l, 5, 5e12) }, 1, false},
+		{"no limit before, and its delta does not fit", 0, func(l *Ledger) error { return take(l, 5, 5e12+1) }, 5, false},
+		{"no limit before, sums at the last integer", 0, func(l *Ledger) error { return reserve(l, "d", "a", math.MaxInt64, math.MaxInt64) }, 5, false},
+		{"no limit before, no noise", 0, func(l *Ledger) error { return reserveWithoutNoise(l, "d", "a") }, 1e6, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -83,20 +84,16 @@ func TestOfSeveralThatWaitedTheFirstAreRefusedUntilTheRestFits(t *testing.T) {
 	}
 }
 
-// The first releases gave data past a limit that was lowered. What they wrote must open, and say what it holds.
+// Data may have been given before the limit was lowered, and accounts may be joined over it. What was written must open, and say what it holds.
 func TestAFileInWhichDataWereGivenPastALoweredLimitOpens(t *testing.T) {
-	content, mark := chained([]string{
-		`{"type":"ledger","at":1,"version":1,"id":"00"}`,
-		`{"type":"account","at":1,"dataset":"d","limit":6,"declared":1,"delta":10}`,
-		`{"type":"reserve","at":1,"dataset":"d","run":"a","epsilon":5,"delta":2}`,
-		`{"type":"limit","at":1,"dataset":"d","limit":1}`,
-		`{"type":"data","at":1,"dataset":"d","run":"a"}`,
-	})
+	content, mark := forged(
+		opening(10e9), taken("a", 9e9, 2), receipt.Body{Type: receipt.Limit, Dataset: "d", Limit: 1e9}, receipt.Body{Type: receipt.Data, Dataset: "d", Run: "a"},
+	)
 	l, err := openOn(&memoryDisk{content: content, exists: true, named: true}, mark)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := accountOf(t, l); a.Spent != 5 || a.Limit != 1 || !a.Entries[0].DataGiven || a.Remaining() != 0 {
+	if a := accountOf(t, l); a.Spent != 9e9 || a.Limit != 1e9 || !a.Entries[0].DataGiven || a.Remaining() != 0 {
 		t.Errorf("account %+v", a)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -16,18 +17,98 @@ var ErrDataGiven = errors.New("the run was given the data: its charge stays")
 // allow. Its charge can still be released.
 var ErrLimited = errors.New("the dataset's privacy limit was lowered: the run is not given its data")
 
+// ErrFrozen is wrapped by the refusal to charge a frozen account, or to give data to a run on it. Its charge can still be released.
+var ErrFrozen = errors.New("the account is frozen")
+
 func noAccount() error {
 	return refusal.New(refusal.NotFound, "list the datasets there are", "there is no budget account for this dataset")
 }
 
-// OpenAccount begins the account of a dataset. limit 0 means none; delta must be below 1/declared either way.
-func (l *Ledger) OpenAccount(dataset, owner string, limit accounting.Epsilon, delta accounting.Delta, declared int64, blobSHA256 []byte) error {
+// Dataset is what begins an account, or joins one.
+type Dataset struct {
+	ID, Owner  string
+	TestOf     string             // the training set that it is the test set of
+	Limit      accounting.Epsilon // 0: none
+	Delta      accounting.Delta   // below 1/Declared
+	Declared   int64
+	BlobSHA256 []byte
+	RowsSHA256 []byte // of the digests of its records
+}
+
+func (d Dataset) movement() receipt.Body {
+	return receipt.Body{
+		Dataset: d.ID, Owner: d.Owner, TestOf: d.TestOf, Limit: d.Limit, Delta: d.Delta, Declared: d.Declared,
+		Blob: hex.EncodeToString(d.BlobSHA256), Rows: hex.EncodeToString(d.RowsSHA256),
+	}
+}
+
+// OpenAccount begins the account of a dataset.
+func (l *Ledger) OpenAccount(d Dataset) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	err := l.append(record{
-		Type: typeAccount, Dataset: dataset, Owner: owner, Limit: limit, Delta: delta, Declared: declared, Blob: hex.EncodeToString(blobSHA256),
-	})
-	return wrap("open account", err)
+	m := d.movement()
+	m.Type, m.Account = receipt.Open, d.ID
+	m.Orders = accounting.FilterOrders(d.Limit, d.Delta)
+	return wrap("open account", l.append(m))
+}
+
+// JoinAccounts has a dataset draw on the accounts of earlier uploads of its records, which become one: that of the first. It keeps every
+// charge of all of them, and takes the smallest limit and delta. price recomputes a charge at the first account's orders.
+func (l *Ledger) JoinAccounts(d Dataset, accounts []string, price func(charge []byte, orders []int64) ([]accounting.Renyi, error)) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	m := d.movement()
+	m.Type, m.Account = receipt.Join, accounts[0]
+	for i, id := range accounts {
+		a := l.books.accounts[id]
+		if a == nil {
+			return wrap("join accounts", noAccount())
+		}
+		if i == 0 {
+			m.Orders = a.Orders
+		} else {
+			m.Accounts = append(m.Accounts, id)
+			drawn, err := a.recomputed(m.Orders, price)
+			if err != nil {
+				return wrap("join accounts", err)
+			}
+			m.Renyi = sum(m.Renyi, drawn)
+		}
+		m.Delta = min(m.Delta, a.Delta)
+		if m.Limit == 0 || (a.Limit != 0 && a.Limit < m.Limit) {
+			m.Limit = a.Limit
+		}
+	}
+	return wrap("join accounts", l.append(m))
+}
+
+// recomputed is what an account's charges draw at other orders. A cancelled run that was settled to a part counts in full.
+func (a *account) recomputed(orders []int64, price func([]byte, []int64) ([]accounting.Renyi, error)) ([]accounting.Renyi, error) {
+	drawn := make([]accounting.Renyi, len(orders))
+	for _, e := range a.Entries {
+		if !e.Charged() || e.Infinite {
+			continue
+		}
+		cost, err := price(e.Charge, orders)
+		if err != nil || len(cost) != len(orders) {
+			// PRIVACY: a charge that cannot be read counts as more than any filter admits.
+			cost = nil
+			for range orders {
+				cost = append(cost, accounting.MaxRenyi)
+			}
+		}
+		drawn = sum(drawn, cost)
+	}
+	return drawn, nil
+}
+
+func sum(a, b []accounting.Renyi) []accounting.Renyi {
+	total := make([]accounting.Renyi, len(b))
+	copy(total, a)
+	for i, drawn := range b {
+		total[i] = addUpTo(total[i], drawn)
+	}
+	return total
 }
 
 // LowerLimit lowers a dataset's limit, or gives one to a dataset that had none. A limit below what is spent is allowed - an owner who
@@ -35,124 +116,112 @@ func (l *Ledger) OpenAccount(dataset, owner string, limit accounting.Epsilon, de
 func (l *Ledger) LowerLimit(dataset string, limit accounting.Epsilon) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	if a, ok := l.books.accounts[dataset]; ok && limit > 0 && a.Limit == limit {
+	if a := l.books.find(dataset); a != nil && limit > 0 && a.Limit == limit {
 		return nil
 	}
-	return wrap("lower limit", l.append(record{Type: typeLimit, Dataset: dataset, Limit: limit}))
+	return wrap("lower limit", l.move(receipt.Body{Type: receipt.Limit, Dataset: dataset, Limit: limit}))
 }
 
-func (a *account) checkLimit(r record) error {
-	if r.Limit <= 0 {
-		return refusal.New(refusal.InvalidArgument, "give a limit above 0", "a privacy limit must be positive")
-	}
-	// PRIVACY: the limit is a promise about records that are already here; it may become stricter only.
-	if a.Limit != 0 && r.Limit >= a.Limit {
-		return refusal.New(refusal.InvalidArgument, fmt.Sprintf("give a limit below %s", a.Limit),
-			"a privacy limit can only be lowered: it is %s, and %s was asked for", a.Limit, r.Limit)
-	}
-	return nil
-}
-
-// Reserve charges a run in full. infinite is training without noise, on datasets without a limit only. A refusal for want of budget is
-// a BudgetExceeded with the figures.
-func (l *Ledger) Reserve(dataset, run string, charge []byte, eps accounting.Epsilon, delta accounting.Delta, infinite bool) error {
+// LimitScientist bounds the sum of eps that one scientist's runs may draw on a dataset, or lowers that bound.
+func (l *Ledger) LimitScientist(dataset, scientist string, limit accounting.Epsilon) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	return wrap("charge", l.append(record{
-		Type: typeReserve, Dataset: dataset, Run: run, Epsilon: eps, Delta: delta, Infinite: infinite, Charge: charge,
+	if a := l.books.find(dataset); a != nil && limit > 0 && a.Scientists[scientist] == limit {
+		return nil
+	}
+	return wrap("limit scientist", l.move(receipt.Body{Type: receipt.Limit, Dataset: dataset, Scientist: scientist, Limit: limit}))
+}
+
+// move makes a movement of the account that a dataset draws on. The caller holds l.writing.
+func (l *Ledger) move(m receipt.Body) error {
+	a := l.books.find(m.Dataset)
+	if a == nil {
+		return noAccount()
+	}
+	m.Account, m.Owner = a.ID, a.Owner
+	return l.append(m)
+}
+
+// Reserve charges a run in full. A refusal for want of budget is a BudgetExceeded with the figures.
+func (l *Ledger) Reserve(dataset, run, scientist string, price Price) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return wrap("charge", l.move(receipt.Body{
+		Type: receipt.Reserve, Dataset: dataset, Run: run, Scientist: scientist,
+		Epsilon: price.Epsilon, RunDelta: price.Delta, Renyi: price.Renyi, Infinite: price.Infinite, Charge: price.Charge,
 	}))
 }
 
-func (a *account) checkReserve(r record) error {
-	switch {
-	case r.Epsilon < 0 || r.Delta < 0:
-		return errors.New("a negative charge")
-	case r.Infinite && (r.Epsilon != 0 || r.Delta != 0):
-		return errors.New("a charge both infinite and not")
-	case r.Infinite && a.Limit != 0:
-		return refusal.New(refusal.InvalidArgument, "give eps", "a dataset with a privacy limit is not trained on without noise")
-	case !r.Infinite && r.Epsilon == 0:
-		return errors.New("a charge of nothing")
-	}
-	if a.Limit == 0 {
-		return nil
-	}
-	// PRIVACY: the rule of the account, in integers, with <=. Half of delta belongs to the runs' shares. Written as subtractions, which
-	// cannot overflow: limits, sums and charges are not negative.
-	if !a.Infinite && r.Epsilon <= a.Limit-a.Spent && r.Delta <= a.Delta/2-a.SpentDelta {
-		return nil
-	}
-	return a.exceeded(r.Epsilon)
-}
-
-// exceeded refuses a charge, with figures.
-func (a *account) exceeded(requested accounting.Epsilon) error {
-	remaining := a.Remaining()
-	next := "train on another dataset: only its owner could have granted more, and a limit never rises"
-	if remaining > 0 {
-		next = fmt.Sprintf("ask for an eps of at most %s", remaining)
-	}
-	var what string
-	switch {
-	case a.Infinite:
-		what = fmt.Sprintf("eps %s is over the privacy limit of %s: the dataset was trained on without noise before it had a limit", requested, a.Limit)
-	case requested <= a.Limit-a.Spent:
-		what = fmt.Sprintf("eps %s fits in the privacy limit of %s, but the run's delta does not fit in what is left of the dataset's", requested, a.Limit)
-	default:
-		what = fmt.Sprintf("eps %s is over the privacy limit: %s of %s are spent, %s remain", requested, a.Spent, a.Limit, remaining)
-	}
-	refused := refusal.New(refusal.BudgetExceeded, next, "%s", what)
-	refused.Budget = &refusal.Budget{
-		LimitNano: int64(a.Limit), SpentNano: int64(a.Spent), RequestedNano: int64(requested), RemainingNano: int64(remaining),
-	}
-	return refused
-}
-
 // DataGiven notes that the trainer is about to get the data. The descriptor may be sent only after it returned nil; from then on the
-// charge stays. A run whose account is over a limit that was lowered since gets ErrLimited, and its release makes room for the next.
+// charge stays. A run whose account is over a limit that was lowered since gets ErrLimited, and its release makes room for the next; one whose
+// account was frozen since gets ErrFrozen.
 func (l *Ledger) DataGiven(dataset, run string) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	given := record{Type: typeData, Dataset: dataset, Run: run}
-	err := l.books.check(given) // first: what can never be given data is told so, whatever the limit
-	if err == nil && l.books.accounts[dataset].OverLimit() {
-		err = ErrLimited
+	a := l.books.find(dataset)
+	if a == nil {
+		return wrap("note that data is given", noAccount())
 	}
-	if err == nil {
+	given := l.about(a, receipt.Data, dataset, run)
+	err := l.books.check(given) // first: what can never be given data is told so, whatever the limit
+	switch {
+	case err != nil:
+	case a.Frozen != "":
+		err = a.frozen()
+	case a.OverLimit():
+		err = ErrLimited
+	default:
 		err = l.append(given)
 	}
 	return wrap("note that data is given", err)
 }
 
+// about is a movement of a run that was charged.
+func (l *Ledger) about(a *account, kind receipt.Type, dataset, run string) receipt.Body {
+	m := receipt.Body{Type: kind, Account: a.ID, Owner: a.Owner, Dataset: dataset, Run: run}
+	if e := a.entry(run); e != nil {
+		m.Scientist = e.Scientist
+	}
+	return m
+}
+
 // Release gives a charge back. It is refused with ErrDataGiven after DataGiven. A second release changes nothing.
 func (l *Ledger) Release(dataset, run string) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if l.ended(dataset, run, OutcomeReleased) {
-		return nil
-	}
-	return wrap("release charge", l.append(record{Type: typeRelease, Dataset: dataset, Run: run}))
+	return wrap("release charge", l.end(receipt.Release, dataset, run, OutcomeReleased, nil))
 }
 
 // Settle notes how a run that was given the data ended; the charge stays in full. Weights may leave only after a Settle of OutcomeCompleted
 // returned nil. The same outcome again changes nothing.
 func (l *Ledger) Settle(dataset, run, outcome string) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if outcome != OutcomeReleased && l.ended(dataset, run, outcome) {
-		return nil
-	}
-	return wrap("settle run", l.append(record{Type: typeSettle, Dataset: dataset, Run: run, Outcome: outcome}))
+	return wrap("settle run", l.end(receipt.Settle, dataset, run, outcome, nil))
 }
 
-// ended says whether the run ended with just this outcome. The caller holds l.writing.
-func (l *Ledger) ended(dataset, run, outcome string) bool {
-	a, ok := l.books.accounts[dataset]
-	if !ok {
-		return false
+// SettleCancelled settles a run that a person ended to the part that it drew on the counting filters. In the sum of eps it stays in full.
+// PRIVACY: drawn must cover every step of which anything was released: the caller knows which.
+func (l *Ledger) SettleCancelled(dataset, run string, drawn []accounting.Renyi) error {
+	return wrap("settle run", l.end(receipt.Settle, dataset, run, OutcomeCancelled, drawn))
+}
+
+func (l *Ledger) end(kind receipt.Type, dataset, run, outcome string, drawn []accounting.Renyi) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	a := l.books.find(dataset)
+	if a == nil {
+		return noAccount()
 	}
-	entry, err := a.entry(run)
-	return err == nil && entry.Outcome != "" && entry.Outcome == outcome
+	e := a.entry(run)
+	if e != nil && e.Outcome != "" && e.Outcome == outcome && (outcome == OutcomeReleased) == (kind == receipt.Release) {
+		return nil
+	}
+	if e != nil && len(drawn) != len(e.Renyi) {
+		drawn = nil // it was charged at the orders of an account that was joined since: in full
+	}
+	m := l.about(a, kind, dataset, run)
+	m.Renyi = drawn
+	if kind == receipt.Settle {
+		m.Outcome = outcome
+	}
+	return l.append(m)
 }
 
 func wrap(what string, err error) error {

@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
 
 // IntegrityError is a ledger that does not fit: it was damaged, cut, edited or put back from an older copy.
@@ -38,10 +41,14 @@ func (l *Ledger) replay(dir string, ack Acknowledger, disk disk) (err error) {
 		}
 	}()
 	reader := newLineReader(opened)
+	l.last = map[string]signedLine{}
 	if err := l.replayAcknowledged(reader, acknowledged); err != nil {
 		return err
 	}
-	return l.replayTail(reader)
+	if err := l.replayTail(reader); err != nil {
+		return err
+	}
+	return l.verifyAccounts()
 }
 
 // replayAcknowledged reads what callers were told of: every byte of it must fit.
@@ -92,6 +99,9 @@ func (l *Ledger) replayTail(reader *lineReader) error {
 		return &IntegrityError{Record: before + 1, Reason: fmt.Sprintf(
 			"only %d records were acknowledged, and a crash leaves one more at most: the database beside the ledger is new or older than it", before)}
 	}
+	if err := l.verifyAccounts(); err != nil {
+		return err
+	}
 	l.opening.Adopted = true
 	if err := l.journal.file.Sync(); err != nil { // it was read, but perhaps from memory only
 		return fmt.Errorf("open ledger: %w", err)
@@ -120,18 +130,77 @@ func (l *Ledger) dropTail(reader *lineReader, torn []byte) error {
 	return nil
 }
 
-func (l *Ledger) replayLine(line []byte) error {
+func (l *Ledger) replayLine(encoded []byte) error {
 	at := &l.journal.at
-	r, after, err := decode(line, at.chain)
+	if at.records == 0 && len(encoded) > chainDigits+1 && encoded[chainDigits+1] == '{' {
+		return errors.New("it was written by a build from before the first release, whose ledgers were not signed: this release cannot go on with it")
+	}
+	read, after, err := decode(encoded, at.chain)
 	if err != nil {
 		return err
 	}
-	// The rules hold for what is read as for what is written.
-	if err := l.books.check(r); err != nil {
+	if err := l.replayBody(read, at.bytes); err != nil {
+		return err
+	}
+	*at = position{records: at.records + 1, bytes: at.bytes + int64(len(encoded)), chain: after}
+	return nil
+}
+
+// replayBody holds what is read to the rules of what is written.
+func (l *Ledger) replayBody(read line, offset int64) error {
+	if l.journal.at.records == 0 {
+		return l.replayGenesis(read)
+	}
+	m, err := receipt.Decode(read.body)
+	if err != nil {
+		return errBody
+	}
+	if err := l.books.check(m); err != nil {
 		return fmt.Errorf("it does not follow from those before it: %w", err)
 	}
-	l.books.apply(r)
-	*at = position{records: at.records + 1, bytes: at.bytes + int64(len(line)), chain: after}
+	if seq, prev := l.books.next(m.Account); m.Seq != seq || m.Prev != prev {
+		return errors.New("it does not follow from those before it: its number or the hash of the one before it in its account is another")
+	}
+	if m.After != l.books.after(m).after() {
+		return errors.New("it does not follow from those before it: the sums that it tells are others")
+	}
+	l.books.apply(m, placeOf(offset, read.body))
+	l.last[m.Account] = signedLine{l.journal.at.records, read}
+	return nil
+}
+
+func (l *Ledger) replayGenesis(read line) error {
+	found, err := decodeGenesis(read.body)
+	if err != nil {
+		return err
+	}
+	if found.Key != hex.EncodeToString(l.Key()) {
+		return errors.New("it belongs to another key than this directory's")
+	}
+	return l.verify(read)
+}
+
+func (l *Ledger) verify(read line) error {
+	if !(receipt.Receipt{Body: read.body, Signature: read.signature}).SignedBy(l.Key()) {
+		return errForged
+	}
+	return nil
+}
+
+// signedLine is the last line of an account.
+type signedLine struct {
+	number int64
+	line   line
+}
+
+// verifyAccounts checks the signature of the last receipt of each account that was read. It stands for all before it, whose hashes it holds.
+func (l *Ledger) verifyAccounts() error {
+	for _, last := range l.last {
+		if err := l.verify(last.line); err != nil {
+			return misfit(last.number, err)
+		}
+	}
+	l.last = nil
 	return nil
 }
 

@@ -2,8 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
@@ -172,66 +177,208 @@ func chainOf(line []byte) []byte {
 	return value
 }
 
-// Records with a good checksum that do not follow from those before them: somebody who knows the form wrote them.
-func TestARecordThatBreaksTheRulesDoesNotOpen(t *testing.T) {
-	begin := `{"type":"ledger","at":1,"version":1,"id":"00"}`
-	open := `{"type":"account","at":1,"dataset":"d","limit":6,"declared":1,"delta":10}`
-	run := `{"type":"reserve","at":1,"dataset":"d","run":"a","epsilon":5,"delta":2}`
-	data := `{"type":"data","at":1,"dataset":"d","run":"a"}`
+// Movements with a good checksum and a good signature that do not follow from those before them: only a server that does not keep the rules
+// could have written them.
+func TestAMovementThatBreaksTheRulesDoesNotOpen(t *testing.T) {
+	begun := func(more ...receipt.Body) []receipt.Body {
+		return append([]receipt.Body{opening(6e9), taken("a", 5e9, 2)}, more...)
+	}
+	about := func(kind receipt.Type, run string) receipt.Body {
+		return receipt.Body{Type: kind, Dataset: "d", Run: run}
+	}
+	malformed := opening(6e9)
+	malformed.Blob = "0"
+	zeroOrders := opening(6e9)
+	zeroOrders.Orders = nil
+	fewOrders := taken("b", 1e9, 1)
+	fewOrders.Renyi = fewOrders.Renyi[:1]
+	settled := func(outcome string, part accounting.Renyi) receipt.Body {
+		m := about(receipt.Settle, "a")
+		m.Outcome, m.Renyi = outcome, slices.Repeat([]accounting.Renyi{part}, len(testOrders()))
+		return m
+	}
+	cases := map[string][]receipt.Body{
+		"over the limit":             begun(taken("b", 2e9, 0)),
+		"over half of delta":         begun(taken("b", 1e9, testDelta/2)),
+		"negative charge":            begun(taken("b", -1, 0)),
+		"charge at other orders":     begun(fewOrders),
+		"limit raised":               begun(receipt.Body{Type: receipt.Limit, Dataset: "d", Limit: 7e9}),
+		"released after data":        begun(about(receipt.Data, "a"), about(receipt.Release, "a")),
+		"settled to more":            begun(about(receipt.Data, "a"), settled(OutcomeCancelled, accounting.MaxRenyi+1)),
+		"failed settled to a part":   begun(about(receipt.Data, "a"), settled(OutcomeFailed, 1)),
+		"complete settled to a part": begun(about(receipt.Data, "a"), settled(OutcomeCompleted, 1)),
+		"no such run":                {opening(6e9), about(receipt.Release, "a")},
+		"no such account":            {taken("a", 1, 1)},
+		"account twice":              {opening(6e9), opening(6e9)},
+		"account without orders":     {zeroOrders},
+		"malformed digest":           {malformed},
+		"newer type":                 begun(receipt.Body{Type: "gift", Dataset: "d"}),
+		"charge on a frozen account": begun(receipt.Body{Type: receipt.Freeze, Dataset: "d", Reason: "why"}, taken("b", 1e9, 1)),
+		"frozen twice":               begun(receipt.Body{Type: receipt.Freeze, Dataset: "d", Reason: "why"}, receipt.Body{Type: receipt.Freeze, Dataset: "d", Reason: "why"}),
+	}
+	for name, movements := range cases {
+		t.Run(name, func(t *testing.T) {
+			content, mark := forged(movements...)
+			_, err := openOn(&memoryDisk{content: content, exists: true, named: true}, mark)
+			wantMisfit(t, err, len(movements), "does not follow")
+			// Beyond the mark it is no torn write either: its checksum is right.
+			_, before := forged(movements[:len(movements)-1]...)
+			_, err = openOn(&memoryDisk{content: content, exists: true, named: true}, before)
+			wantMisfit(t, err, len(movements), "does not follow")
+		})
+	}
+}
+
+// Bodies with a good checksum and a good signature that are not written as this program writes them.
+func TestABodyWrittenInAnotherWayDoesNotOpen(t *testing.T) {
+	good := bodiesOf(forgedContent(opening(6e9), taken("a", 1e9, 1)))
+	replaced := func(at int, old, with string) []string {
+		changed := slices.Clone(good)
+		changed[at] = strings.Replace(good[at], old, with, 1)
+		if changed[at] == good[at] {
+			panic(old)
+		}
+		return changed
+	}
 	cases := map[string]struct {
 		bodies []string
+		record int
 		words  string
 	}{
-		"over the limit":        {[]string{begin, open, run, `{"type":"reserve","at":1,"dataset":"d","run":"b","epsilon":2}`}, "does not follow"},
-		"over half of delta":    {[]string{begin, open, run, `{"type":"reserve","at":1,"dataset":"d","run":"b","epsilon":1,"delta":4}`}, "does not follow"},
-		"negative charge":       {[]string{begin, open, run, `{"type":"reserve","at":1,"dataset":"d","run":"b","epsilon":-1}`}, "does not follow"},
-		"limit raised":          {[]string{begin, open, run, `{"type":"limit","at":1,"dataset":"d","limit":7}`}, "does not follow"},
-		"released after data":   {[]string{begin, open, run, data, `{"type":"release","at":1,"dataset":"d","run":"a"}`}, "does not follow"},
-		"no such run":           {[]string{begin, open, `{"type":"release","at":1,"dataset":"d","run":"a"}`}, "does not follow"},
-		"no such account":       {[]string{begin, run}, "does not follow"},
-		"account twice":         {[]string{begin, open, open}, "does not follow"},
-		"begun twice":           {[]string{begin, begin}, "does not follow"},
-		"never begun":           {[]string{open}, "does not follow"},
-		"newer form":            {[]string{`{"type":"ledger","at":1,"version":2,"id":"00"}`}, "form 2, this release knows form 1"},
-		"newer type":            {[]string{begin, open, `{"type":"gift","at":1,"dataset":"d"}`}, "none of this release"},
-		"unknown field":         {[]string{begin, `{"type":"account","at":1,"dataset":"d","limit":6,"declared":1,"delta":10,"gift":1}`}, "no record of this release"},
-		"field twice":           {[]string{begin, `{"type":"account","at":1,"dataset":"d","limit":6,"declared":1,"delta":10,"delta":10}`}, "in another way"},
-		"field in another case": {[]string{begin, `{"type":"account","at":1,"dataset":"d","LIMIT":6,"declared":1,"delta":10}`}, "in another way"},
-		"spaces":                {[]string{begin, ` ` + open}, "in another way"},
-		"two values":            {[]string{begin, open + open}, "in another way"},
-		"no value":              {[]string{begin, ``}, "no record of this release"},
-		"malformed digest":      {[]string{begin, `{"type":"account","at":1,"dataset":"d","declared":1,"blob":"0","delta":10}`}, "does not follow"},
+		"newer form of the file":  {replaced(0, `"v":2`, `"v":3`), 0, "form 3, this release knows form 2"},
+		"newer form of a receipt": {replaced(2, `"v":1`, `"v":2`), 2, "no record of this release"},
+		"another key":             {replaced(0, `"key":"d7`, `"key":"d8`), 0, "another key"},
+		"begun twice":             {[]string{good[0], good[0]}, 1, "no record of this release"},
+		"never begun":             {[]string{good[1]}, 0, "begins with its own record"},
+		"unknown member":          {replaced(2, `"seq":2`, `"seq":2,"gift":1`), 2, "no record of this release"},
+		"member twice":            {replaced(2, `"seq":2`, `"seq":2,"seq":2`), 2, "no record of this release"},
+		"member in another case":  {replaced(2, `"seq":2`, `"SEQ":2`), 2, "no record of this release"},
+		"spaces":                  {replaced(2, `{`, ` {`), 2, "no record of this release"},
+		"two values":              {[]string{good[0], good[1] + good[1]}, 1, "no record of this release"},
+		"no value":                {[]string{good[0], ""}, 1, "no record of this release"},
+		"another number":          {replaced(2, `"seq":2`, `"seq":3`), 2, "its number or the hash"},
+		"another predecessor":     {replaced(2, `"prev":"`, `"prev":"00`), 2, "its number or the hash"},
+		"other sums":              {replaced(2, `"spent":1000000000`, `"spent":0`), 2, "the sums that it tells"},
+		"another account":         {replaced(2, `"account":"d"`, `"account":"e"`), 2, "does not follow"},
+		"another owner":           {replaced(2, `"owner":"owner"`, `"owner":"somebody"`), 2, "does not follow"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			content, mark := chained(c.bodies)
 			_, err := openOn(&memoryDisk{content: content, exists: true, named: true}, mark)
-			var misfit *IntegrityError
-			if !errors.As(err, &misfit) || misfit.Record != int64(len(c.bodies)-1) || !strings.Contains(misfit.Reason, c.words) {
-				t.Fatalf("got %v, want record %d: %s", err, len(c.bodies)-1, c.words)
-			}
-			// Beyond the mark it is no torn write either: its checksum is right.
-			if len(c.bodies) > 1 {
-				_, before := chained(c.bodies[:len(c.bodies)-1])
-				if _, err := openOn(&memoryDisk{content: content, exists: true, named: true}, before); !errors.As(err, &misfit) {
-					t.Fatalf("as the last record: %v", err)
-				}
-			}
+			wantMisfit(t, err, c.record, c.words)
 		})
 	}
 }
 
-// chained makes a file of bodies with right checksums, and the mark at its end. It is written anew here, from the description.
+// Whoever knows the form, and not the key, can make a file whose checksums are right.
+func TestAFileThatAnotherKeySignedDoesNotOpen(t *testing.T) {
+	l, disk, mark := newLedger(t)
+	history(t, l)
+	opened(l, "e", "owner", 6e9, testDelta, testDeclared)
+	bodies := bodiesOf(disk.content)
+	for at := range bodies {
+		content, forgedMark := chainedBy(bodies, func(i int, body []byte) []byte {
+			signature := receipt.Sign(testWriter().Key, body).Signature
+			if i == at {
+				signature[0] ^= 1
+			}
+			return signature
+		})
+		_, err := openOn(&memoryDisk{content: content, exists: true, named: true}, forgedMark)
+		last := at == len(bodies)-1 || at == len(bodies)-2 // of its account: those before are bound by its hashes
+		if at == 0 || last {
+			wantMisfit(t, err, at, "not signed by this ledger's key")
+		} else if err != nil {
+			t.Errorf("record %d: %v", at, err)
+		}
+	}
+	_ = mark
+}
+
+func wantMisfit(t *testing.T, err error, record int, words string) {
+	t.Helper()
+	var misfit *IntegrityError
+	if !errors.As(err, &misfit) || misfit.Record != int64(record) || !strings.Contains(misfit.Reason, words) {
+		t.Fatalf("got %v, want record %d: %s", err, record, words)
+	}
+}
+
+func testOrders() []int64 { return accounting.FilterOrders(6e9, testDelta) }
+
+// opening is the movement that begins the account "d".
+func opening(limit accounting.Epsilon) receipt.Body {
+	return receipt.Body{Type: receipt.Open, Dataset: "d", Limit: limit, Delta: testDelta, Orders: testOrders(), Declared: testDeclared}
+}
+
+// taken is a charge on it.
+func taken(run string, e accounting.Epsilon, delta accounting.Delta) receipt.Body {
+	return receipt.Body{Type: receipt.Reserve, Dataset: "d", Run: run, Epsilon: e, RunDelta: delta, Renyi: costOf(e, delta).Renyi}
+}
+
+// forged is a file of movements that nobody checked, and the mark at its end.
+func forged(movements ...receipt.Body) ([]byte, *memoryMark) {
+	key := testWriter().Key.Public().(ed25519.PublicKey)
+	first, err := json.Marshal(genesis{Form: formVersion, Type: "ledger", UnixMS: 1, ID: "00", Key: hex.EncodeToString(key)})
+	if err != nil {
+		panic(err)
+	}
+	b, bodies := newBooks(), []string{string(first)}
+	for _, m := range movements {
+		m.Form, m.UnixMS, m.Origin, m.Account, m.Owner = receipt.Form, 1, testWriter().Origin, "d", "owner"
+		m.Seq, m.Prev = b.next("d")
+		m.After = afterOrNothing(&b, m)
+		body, err := m.Encode()
+		if err != nil {
+			panic(err)
+		}
+		bodies = append(bodies, string(body))
+		applyIfPossible(&b, m, placeOf(0, body))
+	}
+	return chained(bodies)
+}
+
+func forgedContent(movements ...receipt.Body) []byte {
+	content, _ := forged(movements...)
+	return content
+}
+
+// What breaks the rules may also be what the books cannot hold.
+func afterOrNothing(b *books, m receipt.Body) (after receipt.After) {
+	defer func() { _ = recover() }()
+	return b.after(m).after()
+}
+
+func applyIfPossible(b *books, m receipt.Body, at place) {
+	defer func() { _ = recover() }()
+	b.apply(m, at)
+}
+
+func bodiesOf(content []byte) (bodies []string) {
+	for _, encoded := range bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n")) {
+		bodies = append(bodies, string(encoded[prefixBytes:]))
+	}
+	return bodies
+}
+
+// chained makes a file of bodies with right checksums and signatures, and the mark at its end.
 func chained(bodies []string) ([]byte, *memoryMark) {
+	return chainedBy(bodies, func(_ int, body []byte) []byte { return receipt.Sign(testWriter().Key, body).Signature })
+}
+
+// chainedBy is chained with other signatures. The form is written anew here, from the description.
+func chainedBy(bodies []string, sign func(i int, body []byte) []byte) ([]byte, *memoryMark) {
 	var content bytes.Buffer
 	value := make([]byte, 32)
-	for _, body := range bodies {
+	for i, body := range bodies {
+		signature := sign(i, []byte(body))
 		digest := sha256.New()
-		digest.Write([]byte("bastionlab ledger 1\n"))
+		digest.Write([]byte("bastionlab ledger 2\n"))
 		digest.Write(value)
+		digest.Write(signature)
 		digest.Write([]byte(body))
 		value = digest.Sum(nil)
-		content.WriteString(hex.EncodeToString(value) + " " + body + "\n")
+		content.WriteString(hex.EncodeToString(value) + " " + base64.StdEncoding.EncodeToString(signature) + " " + body + "\n")
 	}
 	return content.Bytes(), &memoryMark{records: int64(len(bodies)), bytes: int64(content.Len()), chain: value}
 }
@@ -249,16 +396,40 @@ func TestTheFirstReleasesFileIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := accountOf(t, l)
-	want := Account{
-		Dataset: "d", Owner: "owner", Limit: 5e9, Delta: 1e13, Declared: 4459, BlobSHA256: []byte{1, 2}, Spent: 3e9, SpentDelta: 2666666666666,
-		Entries: []Entry{
-			{Run: "a", Epsilon: 2e9, Delta: 1666666666666, Charge: []byte("charge of a"), DataGiven: true, Outcome: OutcomeCompleted, ReservedUnixMS: 1_700_000_000_000},
-			{Run: "b", Epsilon: 1e9, Delta: 833333333333, Charge: []byte("charge of b"), Outcome: OutcomeReleased, ReservedUnixMS: 1_700_000_000_000},
-			{Run: "c", Epsilon: 1e9, Delta: 1000000000000, Charge: []byte("charge of c"), DataGiven: true, ReservedUnixMS: 1_700_000_000_000},
-		},
+	for i := range got.Entries {
+		got.Entries[i].receipts, got.Entries[i].Renyi = nil, nil
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
+	entry := func(run string, e accounting.Epsilon, delta accounting.Delta, given bool, outcome string) Entry {
+		return Entry{
+			Run: run, Dataset: "d", Scientist: "scientist", DataGiven: given, Outcome: outcome, ReservedUnixMS: 1_700_000_000_000,
+			Price: Price{Cost: accounting.Cost{Epsilon: e, Delta: delta}, Charge: []byte("charge of " + run)},
+		}
+	}
+	want := []Entry{
+		entry("a", 2e9, 1666666666666, true, OutcomeCompleted), entry("b", 1e9, 833333333333, false, OutcomeReleased), entry("c", 1e9, 1000000000000, true, ""),
+	}
+	if !reflect.DeepEqual(got.Entries, want) {
+		t.Errorf("got  %+v\nwant %+v", got.Entries, want)
+	}
+	if got.ID != "d" || got.Owner != "owner" || got.Limit != 5e9 || got.Delta != 1e13 || got.Spent != 3e9 || got.SpentDelta != 2666666666666 {
+		t.Errorf("account %+v", got)
+	}
+}
+
+// Builds before the first release wrote ledgers without signatures.
+func TestAnUnsignedFileIsRefusedWithItsReason(t *testing.T) {
+	content, err := os.ReadFile("testdata/unsigned.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, acknowledged := range []bool{true, false} {
+		mark := &memoryMark{}
+		if acknowledged {
+			lines := bytes.SplitAfter(content, []byte("\n"))
+			mark = &memoryMark{records: int64(len(lines) - 1), bytes: int64(len(content)), chain: chainOf(lines[len(lines)-2])}
+		}
+		_, err = openOn(&memoryDisk{content: content, exists: true, named: true}, mark)
+		wantMisfit(t, err, 0, "were not signed")
 	}
 }
 
@@ -269,13 +440,13 @@ func TestOnDiskWithTheMarkInTheDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := Open(dir, store.LedgerMark())
+	l, err := Open(dir, store.LedgerMark(), testWriter())
 	if err != nil {
 		t.Fatal(err)
 	}
 	history(t, l)
 	before := accountOf(t, l)
-	if _, err := Open(dir, store.LedgerMark()); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := Open(dir, store.LedgerMark(), testWriter()); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("opened twice: %v", err)
 	}
 	must(t, l.Close(), store.Close())
@@ -290,7 +461,7 @@ func TestOnDiskWithTheMarkInTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	if l, err = Open(dir, store.LedgerMark()); err != nil {
+	if l, err = Open(dir, store.LedgerMark(), testWriter()); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()

@@ -61,12 +61,12 @@ func TestRefusalsSayWhatStillFits(t *testing.T) {
 func TestTheRunsDeltasStayWithinHalfOfTheDatasets(t *testing.T) {
 	l, _, _ := newLedger(t)
 	openAccount(t, l, 6.0)
-	reserve := func(run string, delta accounting.Delta) error {
-		return l.Reserve("d", run, nil, eps(t, 1), delta, false)
+	take := func(run string, delta accounting.Delta) error {
+		return reserve(l, "d", run, eps(t, 1), delta)
 	}
-	wantKind(t, reserve("a", testDelta/2+1), refusal.BudgetExceeded)
-	must(t, reserve("a", testDelta/2-10))
-	refused := wantKind(t, reserve("b", 11), refusal.BudgetExceeded)
+	wantKind(t, take("a", testDelta/2+1), refusal.BudgetExceeded)
+	must(t, take("a", testDelta/2-10))
+	refused := wantKind(t, take("b", 11), refusal.BudgetExceeded)
 	if !strings.Contains(refused.What, "delta") {
 		t.Errorf("said: %v", refused)
 	}
@@ -75,14 +75,14 @@ func TestTheRunsDeltasStayWithinHalfOfTheDatasets(t *testing.T) {
 	if share := testDelta.Share(a.Remaining(), a.Limit); a.Remaining() >= 5e9 || share > 10 || testDelta.Share(a.Remaining()+1, a.Limit) <= 10 {
 		t.Errorf("remaining %s with a share of %d of 10 units", a.Remaining(), share)
 	}
-	must(t, reserve("b", 10))
+	must(t, take("b", 10))
 }
 
 func TestRemainingIsAlwaysAcceptedAndOneMoreIsNot(t *testing.T) {
 	for _, limit := range []float64{1e-9, 0.001, 1, 2.999999999, 6, 1e6} {
 		for _, delta := range []accounting.Delta{1, 2, 3, 7, 1e5, 1e13} {
 			l, _, _ := newLedger(t)
-			must(t, l.OpenAccount("d", "o", eps(t, limit), delta, 10, nil))
+			must(t, opened(l, "d", "o", eps(t, limit), delta, 10))
 			if first := accountOf(t, l).Remaining() / 3; first > 0 {
 				must(t, charge(l, "first", first))
 			}
@@ -90,7 +90,7 @@ func TestRemainingIsAlwaysAcceptedAndOneMoreIsNot(t *testing.T) {
 			e := a.Remaining()
 			if e > 0 {
 				more := e + 1
-				if err := l.Reserve("d", "more", nil, more, a.Delta.Share(min(more, a.Limit), a.Limit), false); refusal.KindOf(err) != refusal.BudgetExceeded {
+				if err := reserve(l, "d", "more", more, a.Delta.Share(min(more, a.Limit), a.Limit)); refusal.KindOf(err) != refusal.BudgetExceeded {
 					t.Errorf("limit %g, delta %d: %s more than remains: %v", limit, delta, more, err)
 				}
 				must(t, charge(l, "rest", e))
@@ -136,11 +136,11 @@ func TestADatasetWithoutALimit(t *testing.T) {
 	if a := accountOf(t, l); a.Infinite || a.Spent != 100e9 {
 		t.Errorf("account %+v", a)
 	}
-	must(t, l.Reserve("d", "released", nil, 0, 0, true), l.Release("d", "released"))
+	must(t, reserveWithoutNoise(l, "d", "released"), l.Release("d", "released"))
 	if accountOf(t, l).Infinite {
 		t.Error("a run that never had the data counts")
 	}
-	must(t, l.Reserve("d", "without noise", nil, 0, 0, true))
+	must(t, reserveWithoutNoise(l, "d", "without noise"))
 	if a := accountOf(t, l); !a.Infinite || a.Remaining() != 0 {
 		t.Errorf("account %+v", a)
 	}
@@ -153,13 +153,13 @@ func TestADatasetWithoutALimit(t *testing.T) {
 	if !strings.Contains(refused.What, "without noise") {
 		t.Errorf("said: %v", refused)
 	}
-	wantKind(t, l.Reserve("d", "again without", nil, 0, 0, true), refusal.InvalidArgument)
+	wantKind(t, reserveWithoutNoise(l, "d", "again without"), refusal.InvalidArgument)
 }
 
 func TestSumsWithoutALimitEndAtTheLastInteger(t *testing.T) {
 	l, _, _ := newLedger(t)
 	openAccount(t, l, 0)
-	must(t, l.Reserve("d", "a", nil, math.MaxInt64, math.MaxInt64, false), l.Reserve("d", "b", nil, math.MaxInt64, math.MaxInt64, false))
+	must(t, reserve(l, "d", "a", math.MaxInt64, math.MaxInt64), reserve(l, "d", "b", math.MaxInt64, math.MaxInt64))
 	if a := accountOf(t, l); a.Spent != math.MaxInt64 || a.SpentDelta != math.MaxInt64 {
 		t.Errorf("account %+v", a)
 	}
@@ -173,23 +173,23 @@ func TestImpossibleChargesAreErrorsAndWriteNothing(t *testing.T) {
 	openAccount(t, l, 6.0)
 	before := len(disk.content)
 	for name, err := range map[string]error{
-		"negative eps":        l.Reserve("d", "a", nil, -1, 0, false),
-		"smallest eps":        l.Reserve("d", "a", nil, math.MinInt64, 0, false),
-		"negative delta":      l.Reserve("d", "a", nil, 1, -1, false),
-		"nothing":             l.Reserve("d", "a", nil, 0, 0, false),
-		"infinite and finite": l.Reserve("d", "a", nil, 1, 0, true),
-		"largest eps":         l.Reserve("d", "a", nil, math.MaxInt64, 0, false),
-		"largest delta":       l.Reserve("d", "a", nil, 1, math.MaxInt64, false),
-		"no run":              l.Reserve("d", "", nil, 1, 0, false),
-		"long run":            l.Reserve("d", strings.Repeat("r", 200), nil, 1, 0, false),
-		"long charge":         l.Reserve("d", "a", make([]byte, MaxChargeBytes+1), 1, 0, false),
-		"no such dataset":     l.Reserve("x", "a", nil, 1, 0, false),
-		"account twice":       l.OpenAccount("d", "o", 0, testDelta, 10, nil),
-		"account of nothing":  l.OpenAccount("", "o", 0, testDelta, 10, nil),
-		"no samples":          l.OpenAccount("e", "o", 0, testDelta, 0, nil),
-		"negative limit":      l.OpenAccount("e", "o", -1, testDelta, 10, nil),
-		"delta of 1/declared": l.OpenAccount("e", "o", 0, 1e17, 10, nil),
-		"no delta":            l.OpenAccount("e", "o", 0, 0, 10, nil),
+		"negative eps":        reserve(l, "d", "a", -1, 0),
+		"smallest eps":        reserve(l, "d", "a", math.MinInt64, 0),
+		"negative delta":      reserve(l, "d", "a", 1, -1),
+		"nothing":             reserve(l, "d", "a", 0, 0),
+		"infinite and finite": l.Reserve("d", "a", "", Price{Cost: costOf(1, 0), Infinite: true}),
+		"largest eps":         reserve(l, "d", "a", math.MaxInt64, 0),
+		"largest delta":       reserve(l, "d", "a", 1, math.MaxInt64),
+		"no run":              reserve(l, "d", "", 1, 0),
+		"long run":            reserve(l, "d", strings.Repeat("r", 200), 1, 0),
+		"long charge":         l.Reserve("d", "a", "", Price{Cost: costOf(1, 0), Charge: make([]byte, MaxChargeBytes+1)}),
+		"no such dataset":     reserve(l, "x", "a", 1, 0),
+		"account twice":       opened(l, "d", "o", 0, testDelta, 10),
+		"account of nothing":  opened(l, "", "o", 0, testDelta, 10),
+		"no samples":          opened(l, "e", "o", 0, testDelta, 0),
+		"negative limit":      opened(l, "e", "o", -1, testDelta, 10),
+		"delta of 1/declared": opened(l, "e", "o", 0, 1e17, 10),
+		"no delta":            opened(l, "e", "o", 0, 0, 10),
 	} {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
@@ -265,11 +265,11 @@ func TestAChargeIsGivenBackOnlyBeforeTheData(t *testing.T) {
 func TestUnsettledRunsAreWhatADeadServerLeft(t *testing.T) {
 	l, disk, mark := newLedger(t)
 	openAccount(t, l, 6.0)
-	must(t, l.OpenAccount("e", "o", 0, testDelta, 10, nil))
+	must(t, opened(l, "e", "o", 0, testDelta, 10))
 	for _, run := range []string{"queued", "running", "released", "completed"} {
 		must(t, charge(l, run, 1e9))
 	}
-	must(t, l.Reserve("e", "queued", nil, 1, 0, false)) // the same name on another dataset is another run
+	must(t, reserve(l, "e", "queued", 1, 0)) // the same name on another dataset is another run
 	must(t, l.DataGiven("d", "running"), l.Release("d", "released"), l.DataGiven("d", "completed"), l.Settle("d", "completed", OutcomeCompleted))
 	want := []Run{{"d", "queued", false}, {"d", "running", true}, {"e", "queued", false}}
 	if got := reopened(t, disk, mark).Unsettled(); !reflect.DeepEqual(got, want) {
@@ -288,7 +288,7 @@ func TestManyRacingForTheLastOfABudgetHaveExactlyOneWinner(t *testing.T) {
 	for i := range 64 {
 		all.Go(func() {
 			<-start
-			switch err := l.Reserve("d", runName(i), nil, 1e9, 1, false); {
+			switch err := reserve(l, "d", runName(i), 1e9, 1); {
 			case err == nil:
 				winners.Add(1)
 			case refusal.KindOf(err) == refusal.BudgetExceeded:

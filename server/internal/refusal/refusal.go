@@ -40,6 +40,7 @@ type Error struct {
 
 	Budget *Budget // with BudgetExceeded
 	Model  *Model  // with IncompatibleModel
+	Check  *Check  // with Attestation
 }
 
 // Budget holds the figures of a BudgetExceeded, each in units of 1e-9.
@@ -47,6 +48,9 @@ type Budget struct{ LimitNano, SpentNano, RequestedNano, RemainingNano int64 }
 
 // Model names what the engine does not take.
 type Model struct{ Operator, Layer, Reason string }
+
+// Check is what could not be proved.
+type Check struct{ Name, Expected, Seen string }
 
 // New makes a refusal that cost nothing. next may be empty where nothing can be advised.
 func New(kind Kind, next, format string, args ...any) *Error {

@@ -91,6 +91,10 @@ func detailOf(refused *refusal.Error) *bastionlabv1.ErrorDetail {
 		detail.Model = &bastionlabv1.IncompatibleModel{Operator: printable(model.Operator, maxNameBytes),
 			Layer: printable(model.Layer, maxNameBytes), Reason: printable(model.Reason, maxWhatBytes)}
 	}
+	if check := refused.Check; check != nil {
+		detail.Check = &bastionlabv1.FailedCheck{Check: printable(check.Name, maxNameBytes),
+			Expected: printable(check.Expected, maxSentenceBytes), Seen: printable(check.Seen, maxSentenceBytes)}
+	}
 	return detail
 }
 
