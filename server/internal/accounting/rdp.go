@@ -47,36 +47,3 @@ func renyiOrders() []float64 {
 	}
 	return orders
 }
-
-// logMoment bounds ln E_B[(A/B)^order] of one step. For an integer order it is exact:
-//
-//	sum over k of C(order, k) * (1-q)^(order-k) * q^k * exp(k*(k-1)/(2*sigma^2))
-//
-// and for any other 1-q + q*exp(order*(order-1)/(2*sigma^2)), since x -> x^order is convex and A a mixture of B and N(1, sigma^2).
-func logMoment(q, sigma, order float64) float64 {
-	shift := order * (order - 1) / (2 * sigma * sigma)
-	if q == 1 {
-		return shift
-	}
-	if order != math.Trunc(order) || order > 4096 {
-		return logAdd(math.Log1p(-q), math.Log(q)+shift)
-	}
-	sum := math.Inf(-1)
-	logChoose := 0.0
-	for k := 0.0; k <= order; k++ {
-		sum = logAdd(sum, logChoose+(order-k)*math.Log1p(-q)+k*math.Log(q)+k*(k-1)/(2*sigma*sigma))
-		logChoose += math.Log((order - k) / (k + 1))
-	}
-	return sum
-}
-
-// logAdd is ln(exp(a) + exp(b)).
-func logAdd(a, b float64) float64 {
-	if a < b {
-		a, b = b, a
-	}
-	if math.IsInf(b, -1) || math.IsInf(a, 1) {
-		return a
-	}
-	return a + math.Log1p(math.Exp(b-a))
-}
