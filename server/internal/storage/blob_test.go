@@ -234,3 +234,26 @@ func TestBlobNamesCannotLeadElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestASweepTakesWhatIsNotWantedOfOneKind(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	for _, id := range []string{"a", "b", "c"} {
+		writeBlob(t, s, "digests", id, []byte(id))
+		writeBlob(t, s, "dataset", id, []byte(id))
+	}
+	unknown := errors.New("not known")
+	if err := s.SweepBlobs("digests", func(id string) (bool, error) { return false, unknown }); !errors.Is(err, unknown) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.SweepBlobs("weights", func(string) (bool, error) { return false, unknown }); err != nil {
+		t.Errorf("nothing to sweep: %v", err)
+	}
+	if err := s.SweepBlobs("digests", func(id string) (bool, error) { return id == "b", nil }); err != nil {
+		t.Error(err)
+	}
+	for kind, want := range map[string]string{"digests": "b", "dataset": "abc"} {
+		if ids, err := s.BlobIDs(kind); err != nil || strings.Join(ids, "") != want {
+			t.Errorf("%s left: %v, %v", kind, ids, err)
+		}
+	}
+}

@@ -28,7 +28,7 @@ const (
 
 // BlobError is a blob that cannot be delivered.
 type BlobError struct {
-	Kind  string // of the blob: "dataset", "archive", "model", "weights"
+	Kind  string // of the blob: "dataset", "digests", "archive", "model", "weights"
 	Fault BlobFault
 	Err   error
 }
@@ -192,4 +192,23 @@ func (s *Store) BlobIDs(kind string) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+// SweepBlobs removes the blobs of a kind that are not wanted, those that what they were made for never came to need. Where it is not known
+// of one, that one and those after it stay.
+func (s *Store) SweepBlobs(kind string, wanted func(id string) (bool, error)) error {
+	ids, err := s.BlobIDs(kind)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		keep, err := wanted(id)
+		if err == nil && !keep {
+			err = s.DeleteBlob(kind, id)
+		}
+		if err != nil {
+			return fmt.Errorf("remove what stored %s are not wanted: %w", kind, err)
+		}
+	}
+	return nil
 }
