@@ -12,6 +12,12 @@ import (
 // MinEpsilon is the smallest eps that a run may have. Below it the noise drowns everything, and shares of delta vanish.
 const MinEpsilon = accounting.Epsilon(1_000_000)
 
+// asked is what a run asks of an account.
+type asked struct {
+	epsilon, delta *float64
+	declared       int64
+}
+
 // price is what a run is charged.
 type price struct {
 	epsilon        accounting.Epsilon
@@ -19,85 +25,89 @@ type price struct {
 	remainingAfter accounting.Epsilon
 }
 
-// price reads eps and delta, and refuses a run that the account cannot pay.
-func (r Request) price() (price, error) {
-	if math.IsNaN(*r.Epsilon) || *r.Epsilon < 0 {
-		return price{}, refusal.New(refusal.InvalidArgument, "give an eps above 0", "eps must be a positive finite number, got %v", *r.Epsilon)
+// price reads eps and delta, and refuses what no filter of the account could admit, whatever the noise.
+func (a Account) price(r asked) (price, error) {
+	if math.IsNaN(*r.epsilon) || *r.epsilon < 0 {
+		return price{}, refusal.New(refusal.InvalidArgument, "give an eps above 0", "eps must be a positive finite number, got %v", *r.epsilon)
 	}
-	if r.Limit > 0 && *r.Epsilon > accounting.MaxEpsilon {
-		return price{}, r.exceeded(math.MaxInt64)
+	if a.Limit > 0 && *r.epsilon > accounting.MaxEpsilon {
+		return price{}, a.exceeded(math.MaxInt64, fmt.Sprint(*r.epsilon), a.wouldFit(0, 0))
 	}
-	epsilon, err := accounting.NewEpsilon(*r.Epsilon)
+	epsilon, err := accounting.NewEpsilon(*r.epsilon)
 	if err != nil {
 		return price{}, err
 	}
 	if epsilon < MinEpsilon {
 		return price{}, refusal.New(refusal.InvalidArgument, "give an eps of at least "+MinEpsilon.String(), "eps %s is below %s", epsilon, MinEpsilon)
 	}
-	if r.Limit > 0 && epsilon > r.unspent() {
-		return price{}, r.exceeded(epsilon)
+	if a.Limit > 0 && (epsilon > a.Limit || a.Infinite) {
+		return price{}, a.exceeded(epsilon, epsilon.String(), a.wouldFit(0, 0))
 	}
-	delta, err := r.runDelta(epsilon)
+	delta, err := a.runDelta(epsilon, r)
 	if err != nil {
 		return price{}, err
 	}
 	priced := price{epsilon: epsilon, delta: delta}
-	if r.Limit > 0 {
-		priced.remainingAfter = accounting.Remaining(r.Limit, r.Spent+epsilon, r.DatasetDelta, r.SpentDelta+delta)
+	if a.Limit > 0 {
+		after := a.spent().Plus(accounting.Cost{Epsilon: epsilon, Delta: delta})
+		priced.remainingAfter = accounting.Remaining(a.Limit, after.Epsilon, a.DatasetDelta, after.Delta)
 	}
 	return priced, nil
 }
 
 // remaining is what any plan is sure to get of a limited dataset: the ledger says the same.
-func (r Request) remaining() accounting.Epsilon {
-	if r.Infinite {
+func (a Account) remaining() accounting.Epsilon {
+	if a.Infinite {
 		return 0
 	}
-	return accounting.Remaining(r.Limit, r.Spent, r.DatasetDelta, r.SpentDelta)
+	return accounting.Remaining(a.Limit, a.Spent, a.DatasetDelta, a.SpentDelta)
 }
 
-// unspent is what the limit leaves, whatever is left of delta.
-func (r Request) unspent() accounting.Epsilon {
-	if r.Infinite || r.Spent >= r.Limit || r.Spent < 0 {
+// unspent is what the sum of eps leaves of the limit, whatever is left of delta.
+func (a Account) unspent() accounting.Epsilon {
+	if a.Infinite || a.Spent >= a.Limit || a.Spent < 0 {
 		return 0
 	}
-	return r.Limit - r.Spent
+	return a.Limit - a.Spent
 }
 
-func (r Request) exceeded(requested accounting.Epsilon) error {
-	remaining := r.remaining()
-	text, spent := requested.String(), r.Spent.String()
-	if requested == math.MaxInt64 {
-		text = fmt.Sprint(*r.Epsilon)
+// refuse says why no filter admits a plan, and what would fit.
+func (a Account) refuse(p Plan, obtainable accounting.Epsilon) error {
+	next := a.wouldFit(obtainable, p.BatchSize)
+	if p.Epsilon > a.unspent() {
+		return a.exceeded(p.Epsilon, p.Epsilon.String(), next)
 	}
-	if r.Infinite {
+	return a.overBudget(p.Epsilon, next, fmt.Sprintf("eps %s is within the limit of %s (%s is spent), but earlier runs left only %s of the dataset's delta, and this run's is %s",
+		p.Epsilon, a.Limit, a.Spent, a.unspentDelta(), p.Delta))
+}
+
+func (a Account) exceeded(requested accounting.Epsilon, text, next string) error {
+	spent := a.Spent.String()
+	if a.Infinite {
 		spent = "inf" // trained without noise once
 	}
-	return r.refuse(requested, r.wouldFit(), fmt.Sprintf("eps %s exceeds what remains: %s of %s (%s is spent)", text, remaining, r.Limit, spent))
+	return a.overBudget(requested, next, fmt.Sprintf("eps %s exceeds what remains: %s of %s (%s is spent)", text, a.remaining(), a.Limit, spent))
 }
 
-// exceededDelta refuses a run whose eps fits and whose delta does not.
-func (r Request) exceededDelta(requested accounting.Epsilon, delta accounting.Delta) error {
-	return r.refuse(requested, r.wouldFit(), fmt.Sprintf("eps %s is within the limit of %s (%s is spent), but earlier runs left only %s of the dataset's delta, and this run's is %s",
-		requested, r.Limit, r.Spent, r.unspentDelta(), delta))
-}
-
-func (r Request) refuse(requested accounting.Epsilon, next, what string) error {
+func (a Account) overBudget(requested accounting.Epsilon, next, what string) error {
 	refused := refusal.New(refusal.BudgetExceeded, next, "%s", what)
-	refused.Budget = &refusal.Budget{LimitNano: int64(r.Limit), SpentNano: int64(r.Spent), RequestedNano: int64(requested), RemainingNano: int64(r.remaining())}
+	refused.Budget = &refusal.Budget{LimitNano: int64(a.Limit), SpentNano: int64(a.Spent), RequestedNano: int64(requested), RemainingNano: int64(a.remaining())}
 	return refused
 }
 
-func (r Request) unspentDelta() accounting.Delta { return max(r.DatasetDelta/2-r.SpentDelta, 0) }
+func (a Account) unspentDelta() accounting.Delta { return max(a.DatasetDelta/2-a.SpentDelta, 0) }
 
-// wouldFit says what the account still takes: with the ordinary share of delta, or with as little as is left.
-func (r Request) wouldFit() string {
+// wouldFit says what the account still takes: of any run, of one with as little delta as is left, and of one of this shape.
+func (a Account) wouldFit(obtainable accounting.Epsilon, batchSize int64) string {
 	var ways []string
-	if remaining := r.remaining(); remaining >= MinEpsilon {
+	if remaining := a.remaining(); remaining >= MinEpsilon {
 		ways = append(ways, fmt.Sprintf("a run of eps %s or less would fit", remaining))
 	}
-	if r.unspent() >= MinEpsilon && r.unspent() > r.remaining() && r.unspentDelta() > 0 {
-		ways = append(ways, fmt.Sprintf("with a delta of %s or less given, a run of eps %s or less would fit", r.unspentDelta(), r.unspent()))
+	if a.unspent() >= MinEpsilon && a.unspent() > a.remaining() && a.unspentDelta() > 0 {
+		ways = append(ways, fmt.Sprintf("with a delta of %s or less given, a run of eps %s or less would fit", a.unspentDelta(), a.unspent()))
+	}
+	if obtainable >= MinEpsilon && obtainable > a.remaining() {
+		ways = append(ways, fmt.Sprintf("with batch_size=%d and the same nb_epochs, a run of eps %s or less would fit", batchSize, obtainable))
 	}
 	if len(ways) == 0 {
 		return "nothing is left that a run could use: this dataset cannot be trained on any more"
@@ -106,14 +116,14 @@ func (r Request) wouldFit() string {
 }
 
 // runDelta is the run's share of the dataset's delta, or the smaller one that was asked for.
-func (r Request) runDelta(epsilon accounting.Epsilon) (accounting.Delta, error) {
-	share := r.share(epsilon)
+func (a Account) runDelta(epsilon accounting.Epsilon, r asked) (accounting.Delta, error) {
+	share := a.share(epsilon, r.declared)
 	if share <= 0 {
 		return 0, refusal.New(refusal.InvalidArgument, "ask for a larger eps", "eps %s is a share of delta below 1e-18", epsilon)
 	}
 	delta := share
-	if r.Delta != nil {
-		asked, err := accounting.NewDelta(*r.Delta)
+	if r.delta != nil {
+		asked, err := accounting.NewDelta(*r.delta)
 		if err != nil {
 			return 0, err
 		}
@@ -123,20 +133,17 @@ func (r Request) runDelta(epsilon accounting.Epsilon) (accounting.Delta, error) 
 		}
 		delta = asked
 	}
-	// PRIVACY: shares of runs within the limit always fit (see accounting.Delta.Share) unless runs came before the limit.
-	if r.Limit > 0 && delta > r.DatasetDelta/2-r.SpentDelta {
-		return 0, r.exceededDelta(epsilon, delta)
-	}
 	return delta, nil
 }
 
-func (r Request) share(epsilon accounting.Epsilon) accounting.Delta {
-	if r.Limit > 0 {
-		return r.DatasetDelta.Share(epsilon, r.Limit)
+func (a Account) share(epsilon accounting.Epsilon, declared int64) accounting.Delta {
+	if a.Limit > 0 {
+		// PRIVACY: shares of runs within the limit always fit (see accounting.Delta.Share) unless runs came before the limit.
+		return a.DatasetDelta.Share(epsilon, a.Limit)
 	}
-	of := r.DatasetDelta
+	of := a.DatasetDelta
 	if of == 0 {
-		of = accounting.DefaultDelta(r.Declared)
+		of = accounting.DefaultDelta(declared)
 	}
 	return of.ShareWithoutLimit(epsilon)
 }

@@ -26,6 +26,9 @@ func Charge(p Plan, datasetID string, programSHA256 []byte) ([]byte, error) {
 		LossBound:     p.LossBound,
 		Metric:        p.Metric,
 	}
+	for i, drawn := range p.Renyi {
+		charge.Renyi = append(charge.Renyi, &bastionlabv1.RenyiCost{Order: p.Orders[i], Pico: int64(drawn)})
+	}
 	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(charge)
 	if err != nil {
 		return nil, fmt.Errorf("encode a charge: %w", err)

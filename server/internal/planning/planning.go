@@ -13,12 +13,8 @@ import (
 
 // Request is a run as its scientist wants it, on an account as it stands.
 type Request struct {
-	Declared     int64              // slots of the dataset
-	Limit        accounting.Epsilon // 0: none
-	DatasetDelta accounting.Delta   // 0 on a dataset without a limit: DefaultDelta(Declared)
-	Spent        accounting.Epsilon
-	SpentDelta   accounting.Delta
-	Infinite     bool // training without noise has been charged to the account
+	Account
+	Declared int64 // slots of the dataset
 
 	Epochs       float64
 	Epsilon      *float64 // nil: without noise, on a dataset without a limit only
@@ -49,11 +45,13 @@ type Accountant interface {
 	EpsilonOf(plan []accounting.Steps, delta float64) (float64, error)
 }
 
-func (r Request) accountant() Accountant {
-	if r.Accountant == nil {
+func (r Request) accountant() Accountant { return orComputed(r.Accountant) }
+
+func orComputed(a Accountant) Accountant {
+	if a == nil {
 		return computed{}
 	}
-	return r.Accountant
+	return a
 }
 
 // computed is the package accounting.
@@ -80,6 +78,8 @@ type Plan struct {
 	Private        bool // false: neither clipping nor noise, and the account counts as infinite
 	Epsilon        accounting.Epsilon
 	Delta          accounting.Delta
+	Renyi          []accounting.Renyi // what it draws on the account's counting filters, at Orders
+	Orders         []int64
 	RemainingAfter accounting.Epsilon // 0 where Unlimited
 	Unlimited      bool
 	Accountant     string // how eps was shown; empty where not Private
@@ -127,7 +127,7 @@ func Price(r Request) (Plan, error) {
 }
 
 func (p *Plan) withNoise(r Request) error {
-	if err := p.pay(r); err != nil {
+	if err := p.pay(r.Account, asked{r.Epsilon, r.Delta, r.Declared}); err != nil {
 		return err
 	}
 	schedule, err := r.schedule(p.solvedFor())
@@ -135,7 +135,7 @@ func (p *Plan) withNoise(r Request) error {
 		return err
 	}
 	p.BatchSize, p.Steps, p.SampleRate = schedule.batchSize, schedule.steps, schedule.sampleRate
-	if err := p.calibrate(r.accountant()); err != nil {
+	if err := p.calibrate(r.Account, r.accountant()); err != nil {
 		return err
 	}
 	released := releaseOf(r.releaseMode(), r.Trainable)
@@ -147,9 +147,9 @@ func (p *Plan) withNoise(r Request) error {
 	return released.check(p.NoiseMultiplier, r.Declared, p.Steps, r.Trainable)
 }
 
-// pay takes eps and delta from the account.
-func (p *Plan) pay(r Request) error {
-	price, err := r.price()
+// pay reads eps and delta. Whether the account admits them is known when there is a noise.
+func (p *Plan) pay(a Account, r asked) error {
+	price, err := a.price(r)
 	if err != nil {
 		return err
 	}
@@ -164,15 +164,15 @@ func (p *Plan) solvedFor() (eps, delta float64) {
 	return p.Epsilon.Float() - samplerShare, p.Delta.Float()
 }
 
-// calibrate solves for the noise of the plan's steps.
-func (p *Plan) calibrate(by Accountant) error {
+// calibrate solves for the noise of the plan's steps, and asks the account whether it admits the run.
+func (p *Plan) calibrate(a Account, by Accountant) error {
 	eps, delta := p.solvedFor()
 	found, err := by.Calibrate(p.SampleRate, p.Steps, eps, delta)
 	if err != nil {
 		return err
 	}
 	p.NoiseMultiplier, p.Accountant = found.NoiseMultiplier, string(found.Bound.Method)
-	return nil
+	return p.admit(a, by)
 }
 
 func (r Request) releaseMode() string {

@@ -20,8 +20,9 @@ func pointer[T any](v T) *T { return &v }
 // walkThrough is the run of the README: 4459 messages, a limit of 6.0, two epochs at eps = 2.0 in passes of four.
 func walkThrough() planning.Request {
 	return planning.Request{
-		Declared: 4459, Limit: 6_000_000_000, DatasetDelta: accounting.DefaultDelta(4459),
-		Epochs: 2, Epsilon: pointer(2.0), MaxBatchSize: 4, MaxGradNorm: 1, LearningRate: 5e-4,
+		Account:  planning.Account{Limit: 6_000_000_000, DatasetDelta: accounting.DefaultDelta(4459)},
+		Declared: 4459,
+		Epochs:   2, Epsilon: pointer(2.0), MaxBatchSize: 4, MaxGradNorm: 1, LearningRate: 5e-4,
 	}
 }
 

@@ -1,19 +1,14 @@
 package planning
 
 import (
-	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 // TestRequest is a test as its scientist wants it, on an account as it stands: one number, the sum over all declared slots of a value between
 // 0 and 1 of each record.
 type TestRequest struct {
-	Declared     int64
-	Limit        accounting.Epsilon // 0: none
-	DatasetDelta accounting.Delta
-	Spent        accounting.Epsilon
-	SpentDelta   accounting.Delta
-	Infinite     bool
+	Account
+	Declared int64
 
 	Metric  string   // "accuracy", or a loss
 	Loss    string   // of the model
@@ -70,13 +65,9 @@ func (r TestRequest) bound() (float64, error) {
 }
 
 func (p *Plan) withTestNoise(r TestRequest) error {
-	account := Request{
-		Declared: r.Declared, Limit: r.Limit, DatasetDelta: r.DatasetDelta, Spent: r.Spent, SpentDelta: r.SpentDelta, Infinite: r.Infinite,
-		Epsilon: r.Epsilon, Accountant: r.Accountant,
-	}
-	if err := p.pay(account); err != nil {
+	if err := p.pay(r.Account, asked{epsilon: r.Epsilon, declared: r.Declared}); err != nil {
 		return err
 	}
 	p.ReleaseMode, p.GridExponent = ReleaseExact, testGrid
-	return p.calibrate(account.accountant())
+	return p.calibrate(r.Account, orComputed(r.Accountant))
 }

@@ -16,8 +16,9 @@ import (
 // heldOut is a test on 1115 messages under a limit of 6.
 func heldOut() planning.TestRequest {
 	return planning.TestRequest{
-		Declared: 1115, Limit: 6_000_000_000, DatasetDelta: accounting.DefaultDelta(4459),
-		Metric: "accuracy", Loss: "cross_entropy", Classes: 2, Epsilon: pointer(2.0),
+		Account:  planning.Account{Limit: 6_000_000_000, DatasetDelta: accounting.DefaultDelta(4459)},
+		Declared: 1115,
+		Metric:   "accuracy", Loss: "cross_entropy", Classes: 2, Epsilon: pointer(2.0),
 	}
 }
 

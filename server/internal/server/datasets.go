@@ -37,14 +37,14 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 		return err
 	}
 	defer upload.Abort()
-	dataset, err := s.receive(ctx, stream, upload)
+	uploaded, err := s.receive(ctx, stream, upload)
 	if err != nil {
 		return err
 	}
-	return stream.SendAndClose(&bastionlabv1.UploadDatasetResponse{Dataset: dataset})
+	return stream.SendAndClose(uploaded)
 }
 
-func (s *datasetService) receive(ctx context.Context, stream datasetStream, upload DatasetUpload) (*bastionlabv1.Dataset, error) {
+func (s *datasetService) receive(ctx context.Context, stream datasetStream, upload DatasetUpload) (*bastionlabv1.UploadDatasetResponse, error) {
 	for pace := newPace(); ; {
 		message, err := receive(ctx, pace, stream.Recv)
 		if err != nil {
@@ -84,7 +84,7 @@ func (s *datasetService) GetBudget(ctx context.Context, request *bastionlabv1.Ge
 }
 
 func (s *datasetService) LowerLimit(ctx context.Context, request *bastionlabv1.LowerLimitRequest) (*bastionlabv1.Budget, error) {
-	return s.datasets.LowerLimit(ctx, userOf(ctx), request.GetDatasetId(), request.GetPrivacyLimit())
+	return s.datasets.LowerLimit(ctx, userOf(ctx), request.GetDatasetId(), request.GetPrivacyLimit(), request.GetScientist())
 }
 
 func (s *datasetService) DeleteDataset(ctx context.Context, request *bastionlabv1.DeleteDatasetRequest) (*bastionlabv1.DeleteDatasetResponse, error) {

@@ -24,14 +24,26 @@ type Datasets interface {
 	List(ctx context.Context, user string) ([]*bastionlabv1.Dataset, error)
 	Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error)
 	Budget(ctx context.Context, user, id string) (*bastionlabv1.Budget, error)
-	LowerLimit(ctx context.Context, user, id string, limit float64) (*bastionlabv1.Budget, error)
+	// LowerLimit lowers the limit for all, or for one scientist.
+	LowerLimit(ctx context.Context, user, id string, limit float64, scientist string) (*bastionlabv1.Budget, error)
 	Delete(ctx context.Context, user, id string) error
+}
+
+// Receipts are what the ledger signed.
+type Receipts interface {
+	// OfDataset returns those of the account that a dataset draws on, to its owner, after a number; more says that there are others.
+	OfDataset(ctx context.Context, user, id string, after int64) (receipts []*bastionlabv1.Receipt, more bool, err error)
+	// OfRun returns those of a run, to its scientist and to the owner of its dataset.
+	OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.Receipt, error)
+	Present(ctx context.Context, user string, receipt *bastionlabv1.Receipt) (*bastionlabv1.Standing, error)
+	// Key is the public key that they are signed with.
+	Key() []byte
 }
 
 // DatasetUpload is one upload. Abort is always called, and does nothing after Finish succeeded.
 type DatasetUpload interface {
 	Add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
-	Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.Dataset, error)
+	Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error)
 	Abort()
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	Datasets    Datasets
 	Models      Models
 	Training    Training
+	Receipts    Receipts
+	Boot        string // of this start, as receipts name it
 	Log         *slog.Logger
 }
 
@@ -47,7 +49,7 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
@@ -55,6 +57,7 @@ func New(config Config) (*Server, error) {
 	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
 	uploads := newUploads(maxUploads, maxUploadsOfUser)
 	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
+	receipts := &receiptService{receipts: config.Receipts}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
 	s.network = newTransport(meteredTLS{credentials.NewTLS(&tls.Config{
@@ -66,6 +69,7 @@ func New(config Config) (*Server, error) {
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
 	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
 	bastionlabv1.RegisterTrainingServiceServer(network, training)
+	bastionlabv1.RegisterLedgerServiceServer(network, receipts)
 	grpc_health_v1.RegisterHealthServer(network, s.health)
 
 	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator})
@@ -76,6 +80,9 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
+// StorageLevel is where the keys of what is stored are kept, as clients and receipts are told.
+const StorageLevel = "file"
+
 func infoOf(config Config) *bastionlabv1.ServerInfo {
 	return &bastionlabv1.ServerInfo{
 		Version:      version.Number,
@@ -83,7 +90,9 @@ func infoOf(config Config) *bastionlabv1.ServerInfo {
 		Simulated:    true,
 		Development:  config.Development,
 		Binding:      "certificate",
-		StorageLevel: "file",
+		StorageLevel: StorageLevel,
+		LedgerKey:    config.Receipts.Key(),
+		BootId:       config.Boot,
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *Service) attempt(serving, ctx context.Context, l *live, interrupt conte
 		return s.testWithData(ctx, l, equipped)
 	case err == nil:
 		return s.trainWithData(ctx, l, equipped)
-	case given && errors.Is(err, ledger.ErrLimited):
+	case given && isStopped(err):
 		s.endWithData(ctx, l)
 	case given:
 		return s.ended(ctx, l)
@@ -113,6 +113,8 @@ func (s *Service) begin(ctx context.Context, l *live) error {
 			return err
 		} else if account.OverLimit() {
 			return ledger.ErrLimited
+		} else if account.Frozen != "" {
+			return ledger.ErrFrozen
 		}
 	}
 	row.Attempts++
@@ -123,7 +125,7 @@ func (s *Service) begin(ctx context.Context, l *live) error {
 	}
 	if !l.dataGiven {
 		// PRIVACY: money first. The record that the data are given is on disk before the descriptor is sent.
-		if err := s.Budget.DataGiven(row.DatasetID, row.ID); errors.Is(err, ledger.ErrLimited) {
+		if err := s.Budget.DataGiven(row.DatasetID, row.ID); isStopped(err) {
 			return err
 		} else if err != nil {
 			return uncertain{err}
@@ -132,6 +134,11 @@ func (s *Service) begin(ctx context.Context, l *live) error {
 	l.dataGiven = true
 	l.show(row)
 	return nil
+}
+
+// isStopped says whether the account gives no data any more.
+func isStopped(err error) bool {
+	return errors.Is(err, ledger.ErrLimited) || errors.Is(err, ledger.ErrFrozen)
 }
 
 // ended is where an attempt at a run that had the data is over without a result.

@@ -2,9 +2,13 @@ package training
 
 import (
 	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -31,19 +35,38 @@ func (s *Service) endBeforeData(ctx context.Context, l *live, cause error) {
 func (s *Service) endWithData(ctx context.Context, l *live) {
 	row := l.state()
 	row.Status = int32(endedStatus(ctx))
-	outcome := ledger.OutcomeCancelled
+	settle := s.settleCancelled
 	if statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_FAILED {
-		outcome = ledger.OutcomeFailed
 		row.Failure = failureWithData
+		settle = s.settleFailed
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := s.Budget.Settle(row.DatasetID, row.ID, outcome); err != nil {
+	if err := settle(row); err != nil {
 		s.Log.ErrorContext(ctx, "cannot settle a run; it stays charged", "run", row.ID, "error", err)
 	}
 	s.forgetResults(ctx, &row)
 	s.forgetState(ctx, &row)
 	s.Log.InfoContext(ctx, "run ended after it had the data", "run", row.ID, "status", statusOf(row).String())
 	s.end(ctx, l, row)
+}
+
+func (s *Service) settleFailed(row storage.RunRow) error {
+	return s.Budget.Settle(row.DatasetID, row.ID, ledger.OutcomeFailed)
+}
+
+// settleCancelled settles a run that a person ended to the end of its last released epoch, where composition counts steps.
+// PRIVACY: nothing of the steps after its last durable state has left, or will: that state's losses came with it. A run that failed
+// stays charged in full, because why it did may depend on records.
+func (s *Service) settleCancelled(row storage.RunRow) error {
+	plan := &bastionlabv1.Plan{}
+	if err := proto.Unmarshal(row.Plan, plan); err != nil {
+		return fmt.Errorf("decode the plan of a run: %w", err)
+	}
+	drawn, err := planning.Drawn(plan.GetCharge(), row.StateSteps)
+	if err != nil {
+		return err
+	}
+	return s.Budget.SettleCancelled(row.DatasetID, row.ID, drawn)
 }
 
 // endUncertain ends a run of which the ledger could not say whether its data count as given. They were not, but what is on disk is not

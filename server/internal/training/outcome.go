@@ -27,6 +27,7 @@ const (
 	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
 	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
 	failureLimited        = "the dataset's privacy limit was set or lowered before the run had the data, and does not allow it; look at the budget and train with an eps that fits"
+	failureFrozen         = "the dataset's account was frozen before the run had the data: the server's ledger was put back from an older copy"
 	failureServer         = "the server could not prepare the run; it never had the data"
 )
 
@@ -51,6 +52,9 @@ func failureBeforeData(ctx context.Context, err error) string {
 	}
 	if errors.Is(err, ledger.ErrLimited) {
 		return failureLimited
+	}
+	if errors.Is(err, ledger.ErrFrozen) {
+		return failureFrozen
 	}
 	var refused *refusal.Error
 	if !errors.As(err, &refused) {

@@ -20,7 +20,7 @@ type order struct {
 	model     model.Model
 	continued *storage.RunRow // whose weights it starts from, or nil
 	dataset   *bastionlabv1.Dataset
-	limit     accounting.Epsilon // of the moment; 0: none
+	account   planning.Account // as it was at the moment
 	priced    planning.Plan
 	plan      *bastionlabv1.Plan // the same, as people see it
 	train     *trainerv1.Train   // nil for a test
@@ -34,6 +34,14 @@ func (o order) lossError(steps int64) float64 {
 	}.LossError(steps)
 }
 
+// price is what the ledger writes: what was shown.
+func (o order) price() ledger.Price {
+	return ledger.Price{
+		Cost:     accounting.Cost{Epsilon: o.epsilon(), Delta: accounting.Delta(o.plan.GetDeltaAtto()), Renyi: o.priced.Renyi},
+		Infinite: !o.plan.GetPrivate(), Charge: o.plan.GetCharge(),
+	}
+}
+
 func (o order) epsilon() accounting.Epsilon { return accounting.Epsilon(o.plan.GetEpsilonNano()) }
 
 // price finds what the request names and prices it at this moment's budget.
@@ -42,7 +50,7 @@ func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.
 	if err != nil {
 		return order{}, err
 	}
-	err = s.atTheMoment(ctx, user, &o, func(account ledger.Account) error { return s.quote(ctx, request, &o, account) })
+	err = s.atTheMoment(ctx, user, &o, func() error { return s.quote(ctx, request, &o) })
 	return o, err
 }
 
@@ -62,7 +70,7 @@ func (s *Service) named(ctx context.Context, user, modelID, datasetID, runID str
 }
 
 // atTheMoment prices an order at the budget that there is when the user's turn has come.
-func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote func(ledger.Account) error) error {
+func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote func() error) error {
 	leave, err := s.pricing.enter(ctx, user)
 	if err != nil {
 		return err
@@ -72,8 +80,11 @@ func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote 
 	if err != nil {
 		return err
 	}
-	o.limit = account.Limit
-	return quote(account)
+	o.account = planning.Account{
+		Limit: account.Limit, DatasetDelta: account.Delta, Orders: account.Orders, Infinite: account.Infinite,
+		Spent: account.Spent, SpentDelta: account.SpentDelta, SpentRenyi: account.Renyi,
+	}
+	return quote()
 }
 
 // continued finds the run whose weights the new one starts from.

@@ -6,22 +6,17 @@ import (
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
-	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 )
 
 // quote prices a request whose parts were found, and says what a trainer will be told.
-func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingRequest, o *order, account ledger.Account) error {
+func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingRequest, o *order) error {
 	if err := checkRequest(request); err != nil {
 		return err
 	}
 	priced, err := planning.Price(planning.Request{
+		Account:      o.account,
 		Declared:     o.dataset.GetDeclaredSamples(),
-		Limit:        account.Limit,
-		DatasetDelta: account.Delta,
-		Spent:        account.Spent,
-		SpentDelta:   account.SpentDelta,
-		Infinite:     account.Infinite,
 		Epochs:       request.GetNbEpochs(),
 		Epsilon:      request.Epsilon,
 		Delta:        request.Delta,

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
-	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/model"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -16,11 +15,17 @@ import (
 
 // Plan prices a run. It spends nothing and promises nothing: others may spend in between.
 func (s *Service) Plan(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (*bastionlabv1.Plan, error) {
-	priced, err := s.price(ctx, user, request)
+	return s.shown(ctx, func() (order, error) { return s.price(ctx, user, request) })
+}
+
+// shown is a plan as it is shown: with what a run of its shape could get now.
+func (s *Service) shown(ctx context.Context, price func() (order, error)) (*bastionlabv1.Plan, error) {
+	o, err := price()
 	if err != nil {
 		return nil, err
 	}
-	return priced.plan, nil
+	o.plan.ObtainableNano = int64(o.account.Obtainable(o.priced, accountant{ctx.Err, s.known}))
+	return o.plan, nil
 }
 
 // Start charges a run in full, durably, and queues it. When it returns nil the charge is on disk.
@@ -71,8 +76,8 @@ func (s *Service) start(ctx context.Context, user string, request starting, want
 
 // charge reserves the budget and makes the run known, or leaves neither.
 func (s *Service) charge(ctx context.Context, l *live) error {
-	row, plan := l.row, l.order.plan
-	if err := s.Budget.Reserve(row.DatasetID, row.ID, plan.GetCharge(), l.order.epsilon(), accounting.Delta(plan.GetDeltaAtto()), !plan.GetPrivate()); err != nil {
+	row := l.row
+	if err := s.Budget.Reserve(row.DatasetID, row.ID, row.Scientist, l.order.price()); err != nil {
 		return err
 	}
 	if err := s.Store.InsertRun(ctx, row); err != nil {
@@ -108,7 +113,7 @@ func (s *Service) newRow(user string, request starting, wanted proto.Message, pr
 		Description:   request.GetDescription(),
 		CreatedUnixMS: s.Now().UnixMilli(),
 		Status:        int32(bastionlabv1.RunStatus_RUN_STATUS_QUEUED),
-		Spent:         spentText(priced.plan, priced.limit),
+		Spent:         spentText(priced.plan, priced.account.Limit),
 		Request:       encodedRequest,
 		Plan:          encodedPlan,
 		Train:         encodedTrain,

@@ -7,7 +7,6 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
-	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 )
@@ -16,11 +15,7 @@ import (
 
 // PlanTest prices a test. It spends nothing.
 func (s *Service) PlanTest(ctx context.Context, user string, request *bastionlabv1.TestRequest) (*bastionlabv1.Plan, error) {
-	priced, err := s.priceTest(ctx, user, request)
-	if err != nil {
-		return nil, err
-	}
-	return priced.plan, nil
+	return s.shown(ctx, func() (order, error) { return s.priceTest(ctx, user, request) })
 }
 
 // StartTest charges a test in full, durably, and queues it.
@@ -51,24 +46,20 @@ func (s *Service) priceTest(ctx context.Context, user string, request *bastionla
 			return order{}, err
 		}
 	}
-	err = s.atTheMoment(ctx, user, &o, func(account ledger.Account) error { return s.quoteTest(ctx, request, &o, account) })
+	err = s.atTheMoment(ctx, user, &o, func() error { return s.quoteTest(ctx, request, &o) })
 	return o, err
 }
 
-func (s *Service) quoteTest(ctx context.Context, request *bastionlabv1.TestRequest, o *order, account ledger.Account) (err error) {
+func (s *Service) quoteTest(ctx context.Context, request *bastionlabv1.TestRequest, o *order) (err error) {
 	o.priced, err = planning.PriceTest(planning.TestRequest{
-		Declared:     o.dataset.GetDeclaredSamples(),
-		Limit:        account.Limit,
-		DatasetDelta: account.Delta,
-		Spent:        account.Spent,
-		SpentDelta:   account.SpentDelta,
-		Infinite:     account.Infinite,
-		Metric:       request.GetMetric(),
-		Loss:         o.model.Program.GetLoss(),
-		Classes:      classes(o.model.Report),
-		Epsilon:      request.Epsilon,
-		Parameters:   parameterCount(o.model.Report),
-		Accountant:   accountant{ctx.Err, s.known},
+		Account:    o.account,
+		Declared:   o.dataset.GetDeclaredSamples(),
+		Metric:     request.GetMetric(),
+		Loss:       o.model.Program.GetLoss(),
+		Classes:    classes(o.model.Report),
+		Epsilon:    request.Epsilon,
+		Parameters: parameterCount(o.model.Report),
+		Accountant: accountant{ctx.Err, s.known},
 	})
 	if err != nil {
 		return err

@@ -20,10 +20,12 @@ import (
 // Budget is the ledger as a run needs it.
 type Budget interface {
 	Account(dataset string) (ledger.Account, error)
-	Reserve(dataset, run string, charge []byte, eps accounting.Epsilon, delta accounting.Delta, infinite bool) error
+	Reserve(dataset, run, scientist string, price ledger.Price) error
 	Release(dataset, run string) error
 	DataGiven(dataset, run string) error
 	Settle(dataset, run, outcome string) error
+	// SettleCancelled settles a run that a person ended to the part that it drew on the counting filters.
+	SettleCancelled(dataset, run string, drawn []accounting.Renyi) error
 	// Unsettled lists the charges whose runs have not ended.
 	Unsettled() []ledger.Run
 }
