@@ -65,8 +65,8 @@ func decodeCard(row storage.DatasetRow) (*bastionlabv1.Dataset, error) {
 	return dataset, nil
 }
 
-// Delete removes a dataset's records and its place in the catalogue, and with a training set its test set. Its account stays: what was
-// spent was spent.
+// Delete removes a dataset's records and its place in the catalogue, and with a training set its test set. Its account and the digests of
+// its records stay: what was spent was spent.
 func (c *Catalogue) Delete(ctx context.Context, user, id string) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()

@@ -61,7 +61,7 @@ func TestDeletingTakesTheDataAndLeavesTheHistory(t *testing.T) {
 	if err := s.catalogue.Delete(t.Context(), "alice", d.GetId()); err != nil {
 		t.Fatal(err)
 	}
-	if after := s.traces(t); after.files != before.files || after.rows != before.rows {
+	if after := s.traces(t); after.files != before.files || after.rows != before.rows || after.digests != 2 {
 		t.Errorf("left %+v, before %+v", after, before)
 	}
 	for _, call := range []func() error{

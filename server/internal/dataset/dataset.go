@@ -2,7 +2,8 @@
 // records of one dataset as a sealed file in memory for one trainer.
 //
 // Invariants: a dataset becomes visible after its records are stored, checked against the client's digests and its account is open in the
-// ledger, in this order; an upload that ends otherwise leaves no blob, no row and no account. What others see - names, shapes, dtypes,
+// ledger, in this order; an upload that ends otherwise leaves no blob, no row and no account. Where there is an account, the digests of
+// its records are stored (see lineage), and stay when the dataset is deleted: an account belongs to records. What others see - names, shapes, dtypes,
 // declared figures - is never computed from records. No error holds a value of a record.
 //
 // Non-goals: no prices, no runs, no grants: whoever may call sees the catalogue, and only the owner lowers, deletes.
@@ -11,7 +12,6 @@ package dataset
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -50,7 +50,7 @@ type Catalogue struct {
 	changing sync.Mutex
 }
 
-// New opens the catalogue and removes blobs that an upload left when the server was killed before they became a dataset.
+// New opens the catalogue and removes blobs that an upload left when the server was killed before they became a dataset, or got an account.
 func New(ctx context.Context, config Config) (*Catalogue, error) {
 	if config.Store == nil || config.Ledger == nil {
 		return nil, errors.New("dataset: store and ledger must be given")
@@ -66,21 +66,12 @@ func New(ctx context.Context, config Config) (*Catalogue, error) {
 }
 
 func (c *Catalogue) removeOrphans(ctx context.Context) error {
-	ids, err := c.store.BlobIDs(blobKind)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
+	err := c.store.SweepBlobs(blobKind, func(id string) (bool, error) {
 		_, err := c.store.Dataset(ctx, id)
-		if err == nil {
-			continue
+		if errors.Is(err, storage.ErrNoRow) {
+			return false, nil
 		}
-		if !errors.Is(err, storage.ErrNoRow) {
-			return err
-		}
-		if err := c.store.DeleteBlob(blobKind, id); err != nil {
-			return fmt.Errorf("remove unfinished upload: %w", err)
-		}
-	}
-	return nil
+		return err == nil, err
+	})
+	return errors.Join(err, c.store.SweepBlobs(digestKind, c.wantsDigests))
 }

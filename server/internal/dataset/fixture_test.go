@@ -147,16 +147,20 @@ func (s *site) mustUpload(t testing.TB, owner string, header *bastionlabv1.Uploa
 	return d
 }
 
-// traces are what uploads leave: files of blobs, rows, and the ledger's length.
+// traces are what uploads leave: files of blobs but those of digests, these, rows, and the ledger's length.
 type traces struct {
-	files, rows int
-	ledgerBytes int64
+	files, digests, rows int
+	ledgerBytes          int64
 }
 
 func (s *site) traces(t testing.TB) (found traces) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join(s.dir, "blobs"), func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
+	err := filepath.WalkDir(filepath.Join(s.dir, "blobs"), func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil || entry.IsDir():
+		case filepath.Base(filepath.Dir(path)) == digestKind:
+			found.digests++
+		default:
 			found.files++
 		}
 		return err

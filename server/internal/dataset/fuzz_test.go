@@ -17,7 +17,13 @@ func FuzzBatch(f *testing.F) {
 		if count < 1 {
 			return // refused before
 		}
-		r := newRelay(smsSchema(), recordSize)
+		var seen int64
+		r := newRelay(smsSchema(), recordSize, func(record []byte) error {
+			if seen++; len(record) != recordSize {
+				t.Fatalf("a record of %d bytes", len(record))
+			}
+			return nil
+		})
 		data, err := r.open(1, &bastionlabv1.RecordBatch{Count: count, Safetensors: file})
 		if err != nil {
 			if refusal.KindOf(err) != refusal.InvalidArgument {
@@ -26,8 +32,8 @@ func FuzzBatch(f *testing.F) {
 			return
 		}
 		var laid bytes.Buffer
-		if err := r.write(&laid, data, count); err != nil || int64(laid.Len()) != count*recordSize {
-			t.Fatalf("%d bytes for %d records, %v", laid.Len(), count, err)
+		if err := r.write(&laid, data, count); err != nil || int64(laid.Len()) != count*recordSize || seen != count {
+			t.Fatalf("%d bytes and %d seen for %d records, %v", laid.Len(), seen, count, err)
 		}
 	})
 }

@@ -72,6 +72,10 @@ func checkCounts(header *bastionlabv1.UploadDatasetHeader, recordBytes int64, li
 		return 0, invalid("upload fewer or smaller records, or ask the server's operator for more memory",
 			"%d records of %d bytes are more than the %d bytes that this server holds of one dataset", records, recordBytes, limits.DatasetBytes)
 	}
+	if records > limits.Records {
+		return 0, invalid("upload fewer records, or ask the server's operator for more memory",
+			"%d records are more than the %d that this server compares with what was uploaded before", records, limits.Records)
+	}
 	declared = header.GetDeclaredSamples()
 	if declared == 0 {
 		declared = records

@@ -1,12 +1,17 @@
 package dataset
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/bastionlab/bastionlab/server/internal/lineage"
+)
 
 // Limits bound what is taken. They protect the server; none says anything about records.
 type Limits struct {
 	RecordBytes      int64 // one record
 	DatasetBytes     int64 // all records: they are held in memory while a run trains on them
 	BatchBytes       int64 // the safetensors file of one batch
+	Records          int64 // of one dataset: 16 bytes of each are held while it is uploaded, and twice that when they are compared
 	DeclaredSamples  int64
 	NameBytes        int
 	DescriptionBytes int
@@ -18,12 +23,16 @@ type Limits struct {
 	ListingBytes     int // of all cards that one listing shows
 }
 
+// recordsShare lets the digests of a dataset's records take a sixteenth of what its records may: several are uploaded at once.
+const recordsShare = 16 * lineage.DigestBytes
+
 // DefaultLimits suits a machine with memory for datasets of datasetBytes.
 func DefaultLimits(datasetBytes int64) Limits {
 	return Limits{
 		RecordBytes:      64 << 20,
 		DatasetBytes:     datasetBytes,
 		BatchBytes:       65 << 20, // one of the largest records, with its header
+		Records:          max(1_000_000, datasetBytes/recordsShare),
 		DeclaredSamples:  1_000_000_000,
 		NameBytes:        256,
 		DescriptionBytes: 16 << 10,
@@ -37,7 +46,7 @@ func DefaultLimits(datasetBytes int64) Limits {
 }
 
 func (l Limits) check() error {
-	if l.RecordBytes <= 0 || l.DatasetBytes <= 0 || l.BatchBytes <= 0 || l.DeclaredSamples <= 0 || l.NameBytes <= 0 || l.DescriptionBytes <= 0 ||
+	if l.RecordBytes <= 0 || l.DatasetBytes <= 0 || l.BatchBytes <= 0 || l.Records <= 0 || l.DeclaredSamples <= 0 || l.NameBytes <= 0 || l.DescriptionBytes <= 0 ||
 		l.Inputs <= 0 || l.Rank <= 0 || l.TensorNameBytes <= 0 ||
 		l.CardBytes <= 0 || l.OwnerDatasets <= 0 || l.ListingBytes <= 0 {
 		return errors.New("dataset: every limit must be positive")

@@ -19,6 +19,9 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
+	if err := c.keepDigests(u.id, u.rows.set()); err != nil {
+		return nil, c.unpublished(u.id, err)
+	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	t, err := c.termsNow(ctx, u)
@@ -28,12 +31,12 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	// From here on the caller's leaving changes nothing: an account without its dataset would serve nobody.
 	ctx = context.WithoutCancel(ctx)
 	if err := c.ledger.OpenAccount(u.id, u.owner, t.limit, t.delta, t.declared, digest); err != nil {
-		return nil, c.unpublished(u.id, fmt.Errorf("open the dataset's account: %w", err))
+		return nil, c.withoutRecords(u.id, fmt.Errorf("open the dataset's account: %w", err))
 	}
 	if err := c.insert(ctx, row); err != nil {
 		switch _, found := c.store.Dataset(ctx, u.id); {
 		case errors.Is(found, storage.ErrNoRow):
-			return nil, c.unpublished(u.id, err)
+			return nil, c.withoutRecords(u.id, err)
 		case found != nil:
 			return nil, errors.Join(err, found)
 		}
@@ -47,6 +50,12 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 }
 
 func (c *Catalogue) unpublished(id string, err error) error {
+	return errors.Join(err, c.store.DeleteBlob(blobKind, id), c.store.DeleteBlob(digestKind, id))
+}
+
+// withoutRecords leaves the digests: there may be an account by now, also where the ledger failed, and an account without its digests
+// could not be compared any more. If there is none, the next start removes them.
+func (c *Catalogue) withoutRecords(id string, err error) error {
 	return errors.Join(err, c.store.DeleteBlob(blobKind, id))
 }
 

@@ -34,12 +34,12 @@ func TestTheRecordsStayIfAndOnlyIfTheDatasetIsThere(t *testing.T) {
 			}
 			found := s.traces(t)
 			if !test.made {
-				if found.files != 0 || found.rows != 0 {
+				if found.files != 0 || found.rows != 0 || found.digests != 1 { // there is an account
 					t.Errorf("left %+v", found)
 				}
 				return
 			}
-			if found.files != 1 || found.rows != 1 {
+			if found.files != 1 || found.rows != 1 || found.digests != 1 {
 				t.Errorf("there are %+v", found)
 			}
 			// What is answered is what is told from then on.

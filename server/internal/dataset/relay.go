@@ -14,14 +14,15 @@ type relay struct {
 	names       []string
 	specs       []*bastionlabv1.TensorSpec
 	recordBytes int64
+	each        func(record []byte) error // called with every record where it lies
 	buffer      []byte
 }
 
 // relayBytes is about how much is written at once.
 const relayBytes = 1 << 20
 
-func newRelay(schema *bastionlabv1.Schema, recordBytes int64) relay {
-	return relay{names: tensorNames(schema), specs: specs(schema), recordBytes: recordBytes}
+func newRelay(schema *bastionlabv1.Schema, recordBytes int64, each func(record []byte) error) relay {
+	return relay{names: tensorNames(schema), specs: specs(schema), recordBytes: recordBytes, each: each}
 }
 
 // open decodes a batch strictly and returns the tensors' data in the order of the record.
@@ -67,9 +68,13 @@ func (r *relay) fits(number int64, i int, tensor safetensors.Tensor, count int64
 func (r *relay) write(w io.Writer, data [][]byte, count int64) error {
 	r.buffer = r.buffer[:0]
 	for i := range count {
+		from := len(r.buffer)
 		for _, tensor := range data {
 			part := int64(len(tensor)) / count
 			r.buffer = append(r.buffer, tensor[i*part:(i+1)*part]...)
+		}
+		if err := r.each(r.buffer[from:]); err != nil {
+			return err
 		}
 		if len(r.buffer) >= relayBytes || i == count-1 {
 			if _, err := w.Write(r.buffer); err != nil {

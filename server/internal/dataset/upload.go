@@ -18,6 +18,7 @@ type Upload struct {
 	terms     terms
 	blob      *storage.BlobWriter
 	relay     relay
+	rows      *collector
 	batches   int64
 	records   int64
 	digests   hash.Hash // over the batches' digests
@@ -30,14 +31,18 @@ func (c *Catalogue) Begin(ctx context.Context, owner string, header *bastionlabv
 	if err != nil {
 		return nil, err
 	}
+	rows, err := c.newCollector(owner, t.header.GetSchema(), t.header.GetRecords())
+	if err != nil {
+		return nil, err
+	}
 	id := storage.NewID()
 	blob, err := c.store.CreateBlob(blobKind, id)
 	if err != nil {
 		return nil, err
 	}
 	return &Upload{
-		catalogue: c, id: id, owner: owner, terms: t, blob: blob,
-		relay: newRelay(t.header.GetSchema(), t.recordBytes), digests: sha256.New(),
+		catalogue: c, id: id, owner: owner, terms: t, blob: blob, rows: rows,
+		relay: newRelay(t.header.GetSchema(), t.recordBytes, rows.add), digests: sha256.New(),
 	}, nil
 }
 

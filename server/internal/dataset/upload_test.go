@@ -292,13 +292,19 @@ func (failingBooks) OpenAccount(string, string, accounting.Epsilon, accounting.D
 }
 
 func TestADatasetWithoutAnAccountDoesNotBecomeVisible(t *testing.T) {
-	s := openSite(t, t.TempDir())
+	dir := t.TempDir()
+	s := openSite(t, dir)
 	before := s.traces(t)
 	s.catalogue.ledger = failingBooks{s.catalogue.ledger}
 	_, err := s.upload(t, "alice", smsHeader(10))
 	wantRefusal(t, err, refusal.Unavailable, "ledger")
-	if after := s.traces(t); after != before {
+	// Whether a ledger that fails has the account is known at the next start only: until then its digests stay.
+	if after := s.traces(t); after != (traces{digests: 1, ledgerBytes: before.ledgerBytes}) {
 		t.Errorf("before %+v, after %+v", before, after)
+	}
+	s.close()
+	if after := openSite(t, dir).traces(t); after != before {
+		t.Errorf("before %+v, after a restart %+v", before, after)
 	}
 }
 

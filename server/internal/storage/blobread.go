@@ -207,7 +207,7 @@ func (s *Store) SweepBlobs(kind string, wanted func(id string) (bool, error)) er
 			err = s.DeleteBlob(kind, id)
 		}
 		if err != nil {
-			return fmt.Errorf("remove what stored %s are not wanted: %w", kind, err)
+			return fmt.Errorf("remove stored %s that nothing wants: %w", kind, err)
 		}
 	}
 	return nil
