@@ -7,7 +7,9 @@ import (
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/supervisor"
@@ -55,6 +57,29 @@ func (d datasets) Begin(ctx context.Context, user string, header *bastionlabv1.U
 		return nil, err
 	}
 	return upload, nil
+}
+
+// receipts are the ledger's, as each may see them.
+type receipts struct {
+	*ledger.Ledger
+	catalogue *dataset.Catalogue
+	runs      *training.Service
+}
+
+func (r receipts) Key() []byte { return r.Ledger.Key() }
+
+func (r receipts) OfDataset(ctx context.Context, user, id string, after int64) ([]*bastionlabv1.Receipt, bool, error) {
+	return r.catalogue.Receipts(ctx, user, id, after)
+}
+
+func (r receipts) OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.Receipt, error) {
+	found, err := r.runs.Receipts(ctx, user, id)
+	return dataset.Receipts(found), err
+}
+
+func (r receipts) Present(_ context.Context, _ string, presented *bastionlabv1.Receipt) (*bastionlabv1.Standing, error) {
+	standing, newest, err := r.Ledger.Present(receipt.Receipt{Body: presented.GetBody(), Signature: presented.GetSignature()})
+	return &bastionlabv1.Standing{State: bastionlabv1.Standing_State(standing), NewestSeq: newest}, err
 }
 
 // Delete also ends the runs on the dataset, and on its test set: as soon as it is gone, also where its file could not be removed yet.

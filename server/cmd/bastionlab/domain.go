@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,10 +12,13 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
 	"github.com/bastionlab/bastionlab/server/internal/program"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/supervisor"
 	"github.com/bastionlab/bastionlab/server/internal/training"
+	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
 const (
@@ -28,11 +32,13 @@ type domain struct {
 	store       *storage.Store
 	socket      localSocket
 	development bool
+	boot        string // of this start, as receipts name it
 	ledger      *ledger.Ledger
 	sessions    *identity.Sessions
 	datasets    datasets
 	models      models
 	runs        *training.Service
+	receipts    receipts
 }
 
 // startTrainers makes the launcher that a server uses.
@@ -52,19 +58,32 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 	if d.socket, err = openLocalSocket(d.store.Dir()); err != nil {
 		return d, err
 	}
-	if d.ledger, err = ledger.Open(d.store.Dir(), d.store.LedgerMark()); err != nil {
+	if d.development, err = chooseMode(ctx, d.store, s.development, fileExists); err != nil {
+		return d, err
+	}
+	d.boot = storage.NewID()
+	if d.ledger, err = ledger.Open(d.store.Dir(), d.store.LedgerMark(), d.writer()); err != nil {
 		return d, withFix(err, "put back the ledger that belongs to this directory: without it nobody knows what was spent, and nothing may be trained on")
 	}
 	found := d.ledger.Opening()
 	log.InfoContext(ctx, "ledger opened", "records", found.Records, "adopted", found.Adopted, "dropped_bytes", found.DroppedBytes)
-	if d.development, err = chooseMode(ctx, d.store, s.development, fileExists); err != nil {
-		return d, err
-	}
 	l, err := start(ctx, s, log, d.development)
 	if err != nil {
 		return d, err
 	}
 	return d, d.openServices(ctx, s, log, l)
+}
+
+// ledgerPurpose is the purpose of the key that receipts are signed with.
+const ledgerPurpose = "bastionlab ledger signing 1"
+
+// writer is who writes the ledger, and signs it.
+func (d *domain) writer() ledger.Writer {
+	seed := d.store.DeriveKey(ledgerPurpose)
+	return ledger.Writer{
+		Key:    ed25519.NewKeyFromSeed(seed[:]),
+		Origin: receipt.Origin{Boot: d.boot, Level: server.StorageLevel, Development: d.development, Release: version.Number},
+	}
 }
 
 // openLauncher starts one trainer that tries to break out, and judges what held.
@@ -115,6 +134,7 @@ func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger,
 		return err
 	}
 	d.datasets, d.models = datasets{catalogue, d.runs}, models{taken}
+	d.receipts = receipts{d.ledger, catalogue, d.runs}
 	return errors.Join(taken.Recover(ctx), d.runs.Recover(ctx))
 }
 

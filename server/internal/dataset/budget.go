@@ -2,12 +2,18 @@ package dataset
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
@@ -24,11 +30,11 @@ func (c *Catalogue) Budget(ctx context.Context, user, id string) (*bastionlabv1.
 	if err != nil && !errors.Is(err, storage.ErrNoRow) {
 		return nil, err
 	}
-	return budgetOf(account), nil
+	return budgetOf(account, id, user), nil
 }
 
-// LowerLimit lowers the limit of one of the caller's datasets.
-func (c *Catalogue) LowerLimit(ctx context.Context, user, id string, limit float64) (*bastionlabv1.Budget, error) {
+// LowerLimit lowers the limit of one of the caller's datasets, for all or, where one is named, for a scientist.
+func (c *Catalogue) LowerLimit(ctx context.Context, user, id string, limit float64, scientist string) (*bastionlabv1.Budget, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	row, err := c.row(ctx, id)
@@ -42,7 +48,12 @@ func (c *Catalogue) LowerLimit(ctx context.Context, user, id string, limit float
 	if err != nil {
 		return nil, err
 	}
-	if err := c.ledger.LowerLimit(id, eps); err != nil {
+	if scientist == "" {
+		err = c.ledger.LowerLimit(id, eps)
+	} else {
+		err = c.limitScientist(id, scientist, eps)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.Budget(ctx, user, id)
@@ -51,10 +62,10 @@ func (c *Catalogue) LowerLimit(ctx context.Context, user, id string, limit float
 // maxListedEntries bounds what a budget tells of single runs: it is one message. The sums are of all of them.
 const maxListedEntries = 100_000
 
-// budgetOf says what an account holds. Epsilons are sums of what was charged.
-func budgetOf(a ledger.Account) *bastionlabv1.Budget {
+// budgetOf says what an account holds, as one of those who may see a dataset on it is told.
+func budgetOf(a ledger.Account, dataset, user string) *bastionlabv1.Budget {
 	budget := &bastionlabv1.Budget{
-		DatasetId: a.Dataset, SpentNano: int64(a.Spent), SpentInfinite: a.Infinite, RemainingNano: int64(a.Remaining()), DeltaAtto: int64(a.Delta),
+		DatasetId: dataset, SpentNano: int64(spentOf(a)), SpentInfinite: a.Infinite, RemainingNano: int64(a.Remaining()), DeltaAtto: int64(a.Delta), Frozen: a.Frozen,
 	}
 	if a.Limit != 0 {
 		budget.LimitNano = proto.Int64(int64(a.Limit))
@@ -66,7 +77,43 @@ func budgetOf(a ledger.Account) *bastionlabv1.Budget {
 		}
 		budget.Runs = append(budget.Runs, entry)
 	}
+	if a.Owner == user {
+		budget.Datasets = a.Datasets
+	}
+	for _, scientist := range slices.Sorted(maps.Keys(a.Scientists)) {
+		if a.Owner == user || scientist == user {
+			budget.Scientists = append(budget.Scientists, &bastionlabv1.ScientistLimit{
+				Scientist: scientist, LimitNano: int64(a.Scientists[scientist]), SpentNano: int64(a.SpentBy(scientist)),
+			})
+		}
+	}
 	return budget
+}
+
+// spentOf is the least that is known to cover what was charged: by the sum of eps, or by a counting filter. It is told to people; what decides is
+// the account's filters.
+func spentOf(a ledger.Account) accounting.Epsilon {
+	if a.Limit == 0 {
+		return a.Spent
+	}
+	return min(a.Spent, a.Filter().Spent(a.Total()))
+}
+
+// maxScientists bounds how many scientists an owner can limit one by one on an account.
+const maxScientists = 1000
+
+func (c *Catalogue) limitScientist(id, scientist string, limit accounting.Epsilon) error {
+	if key, err := hex.DecodeString(scientist); err != nil || len(key) != sha256.Size {
+		return refusal.New(refusal.InvalidArgument, "give the SHA-256 of the scientist's public key in hex, as the scientist's client.user tells it", "%.80q names no scientist", scientist)
+	}
+	account, err := c.ledger.Account(id)
+	if err != nil {
+		return err
+	}
+	if _, known := account.Scientists[scientist]; !known && len(account.Scientists) >= maxScientists {
+		return refusal.New(refusal.InvalidArgument, "lower the limit for all", "%d scientists have limits of their own on this account, and no more can", maxScientists)
+	}
+	return c.ledger.LimitScientist(id, scientist, limit)
 }
 
 // statusOf names where an entry stands in the words of runs; "released" is a charge that was given back.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -48,12 +49,22 @@ func (c *Catalogue) card(user string, row storage.DatasetRow, testID string) (*b
 	if err != nil {
 		return nil, fmt.Errorf("a dataset without an account: %w", err)
 	}
-	if account.Limit != 0 {
-		dataset.PrivacyLimitNano = proto.Int64(int64(account.Limit))
-	}
+	describe(dataset, account, user)
 	dataset.TestId = testID
 	dataset.Mine = row.Owner == user
 	return dataset, nil
+}
+
+// describe says on which terms a dataset is, which are its account's and may have become stricter.
+func describe(dataset *bastionlabv1.Dataset, account ledger.Account, user string) {
+	dataset.PrivacyLimitNano = nil
+	if account.Limit != 0 {
+		dataset.PrivacyLimitNano = proto.Int64(int64(account.Limit))
+	}
+	dataset.DeltaAtto = int64(account.Delta)
+	if account.Owner == user {
+		dataset.Account = account.ID // PRIVACY: that records were uploaded before is the owner's to know
+	}
 }
 
 func decodeCard(row storage.DatasetRow) (*bastionlabv1.Dataset, error) {

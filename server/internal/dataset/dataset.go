@@ -17,6 +17,7 @@ import (
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
@@ -25,9 +26,14 @@ const blobKind = "dataset"
 
 // books is what the catalogue asks of the ledger.
 type books interface {
-	OpenAccount(dataset, owner string, limit accounting.Epsilon, delta accounting.Delta, declared int64, blobSHA256 []byte) error
+	OpenAccount(d ledger.Dataset) error
+	JoinAccounts(d ledger.Dataset, accounts []string, price func(charge []byte, orders []int64) ([]accounting.Renyi, error)) error
 	LowerLimit(dataset string, limit accounting.Epsilon) error
+	LimitScientist(dataset, scientist string, limit accounting.Epsilon) error
 	Account(dataset string) (ledger.Account, error)
+	AccountsOf(owner string) []ledger.Account
+	Receipts(dataset string, after int64, most int) ([]receipt.Receipt, error)
+	NewestReceipt(dataset string) (receipt.Receipt, error)
 }
 
 // Config is what a Catalogue needs.

@@ -67,17 +67,17 @@ func (c *collector) set() lineage.Set {
 }
 
 // keepDigests stores the digests of a dataset's records, before there is an account that could need them.
-func (c *Catalogue) keepDigests(id string, rows lineage.Set) error {
+func (c *Catalogue) keepDigests(id string, rows lineage.Set) (sha256 []byte, err error) {
 	blob, err := c.store.CreateBlob(digestKind, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer blob.Abort()
 	if _, err := rows.WriteTo(blob); err != nil {
-		return err
+		return nil, err
 	}
-	_, _, err = blob.Commit()
-	return err
+	sha256, _, err = blob.Commit()
+	return sha256, err
 }
 
 // digestsOf reads the digests of a dataset's records, of a deleted one too.

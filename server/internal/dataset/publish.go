@@ -8,18 +8,23 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/lineage"
+	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 // publish makes a dataset of the committed blob. Where it becomes none, the blob is removed; where that is not known, the blob stays, for the
 // dataset that there may be or for the next start to remove. Nothing that can fail follows once the dataset is visible.
-func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*bastionlabv1.Dataset, error) {
+func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*bastionlabv1.UploadDatasetResponse, error) {
 	c := u.catalogue
 	card, row, err := u.row(digest, size)
 	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
-	if err := c.keepDigests(u.id, u.rows.set()); err != nil {
+	rows := u.rows.set()
+	rowsDigest, err := c.keepDigests(u.id, rows)
+	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
 	c.changing.Lock()
@@ -28,9 +33,16 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
+	decision, err := c.decide(ctx, u, rows)
+	if err != nil {
+		return nil, c.unpublished(u.id, err)
+	}
 	// From here on the caller's leaving changes nothing: an account without its dataset would serve nobody.
 	ctx = context.WithoutCancel(ctx)
-	if err := c.ledger.OpenAccount(u.id, u.owner, t.limit, t.delta, t.declared, digest); err != nil {
+	err = c.takeAccount(decision, ledger.Dataset{
+		ID: u.id, Owner: u.owner, TestOf: t.header.GetTestOf(), Limit: t.limit, Delta: t.delta, Declared: t.declared, BlobSHA256: digest, RowsSHA256: rowsDigest,
+	})
+	if err != nil {
 		return nil, c.withoutRecords(u.id, fmt.Errorf("open the dataset's account: %w", err))
 	}
 	if err := c.insert(ctx, row); err != nil {
@@ -42,11 +54,44 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 		}
 		// The row is there: what failed came after it.
 	}
-	if t.limit != 0 {
-		card.PrivacyLimitNano = proto.Int64(int64(t.limit))
+	return c.published(u, card, decision)
+}
+
+// decide says which accounts the records of an upload were on before.
+func (c *Catalogue) decide(ctx context.Context, u *Upload, rows lineage.Set) (lineage.Decision, error) {
+	upload, known, err := c.knownOf(ctx, rows, u.terms.header.GetTestOf(), c.ledger.AccountsOf(u.owner))
+	if err != nil {
+		return lineage.Decision{}, err
 	}
+	return lineage.Decide(upload, known), nil
+}
+
+// takeAccount gives a dataset the account that its records are on, or a new one.
+// PRIVACY: a budget belongs to records: whoever uploads them again finds what was spent.
+func (c *Catalogue) takeAccount(decision lineage.Decision, d ledger.Dataset) error {
+	if len(decision.Joins) == 0 {
+		return c.ledger.OpenAccount(d)
+	}
+	return c.ledger.JoinAccounts(d, decision.Joins, planning.Recomputed)
+}
+
+// published is what the owner is told. The dataset is there: what cannot be told is left out.
+func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision lineage.Decision) (*bastionlabv1.UploadDatasetResponse, error) {
+	answer := &bastionlabv1.UploadDatasetResponse{Dataset: card, Lineage: &bastionlabv1.Lineage{}}
 	card.Mine = true
-	return card, nil
+	if account, err := c.ledger.Account(u.id); err == nil {
+		describe(card, account, u.owner)
+		for _, other := range account.Datasets {
+			if other != u.id {
+				answer.Lineage.Joined = append(answer.Lineage.Joined, other)
+			}
+		}
+	}
+	for _, apart := range decision.Apart {
+		answer.Lineage.Apart = append(answer.Lineage.Apart, &bastionlabv1.SharedRecords{DatasetId: apart.Account, Records: int64(apart.Shared)})
+	}
+	answer.Receipts = c.newestReceipt(u.id)
+	return answer, nil
 }
 
 func (c *Catalogue) unpublished(id string, err error) error {

@@ -92,7 +92,7 @@ func (u *Upload) add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
 }
 
 // Finish checks the trailer and makes the dataset visible. After an error nothing of it is left.
-func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.Dataset, error) {
+func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	if u.ended {
 		return nil, errEnded
 	}

@@ -9,6 +9,7 @@ import (
 type Account struct {
 	ID         string   // the identifier of its first dataset
 	Datasets   []string // all that draw on it, in the order in which they came, deleted ones included
+	Partners   []string // the accounts of the other sets of the same uploads: of a training set, of its test set
 	Owner      string
 	Limit      accounting.Epsilon // 0: none
 	Delta      accounting.Delta

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/hex"
+	"maps"
 	"math"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 type books struct {
 	accounts map[string]*account // by identifier, those that another one continues too
 	of       map[string]string   // the account that a dataset draws on
+	testOf   map[string]string   // the training set of a test set
 	open     map[runKey]bool     // the runs under way
 }
 
@@ -36,7 +38,7 @@ type place struct {
 }
 
 func newBooks() books {
-	return books{accounts: map[string]*account{}, of: map[string]string{}, open: map[runKey]bool{}}
+	return books{accounts: map[string]*account{}, of: map[string]string{}, testOf: map[string]string{}, open: map[runKey]bool{}}
 }
 
 // find returns the account that a dataset draws on, or nil.
@@ -203,6 +205,25 @@ func (b *books) take(a *account, m receipt.Body) {
 	}
 	a.Datasets = append(a.Datasets, m.Dataset)
 	b.of[m.Dataset] = a.ID
+	if m.TestOf != "" {
+		b.testOf[m.Dataset] = m.TestOf
+	}
+}
+
+// partners are the accounts of the other sets of the uploads on an account, in one order.
+func (b *books) partners(a *account) []string {
+	found := map[string]bool{}
+	for test, training := range b.testOf {
+		switch {
+		case b.of[test] == a.ID:
+			found[b.of[training]] = true
+		case b.of[training] == a.ID:
+			found[b.of[test]] = true
+		}
+	}
+	delete(found, a.ID)
+	delete(found, "")
+	return slices.Sorted(maps.Keys(found))
 }
 
 // limitScientist keeps the lowest.

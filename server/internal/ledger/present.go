@@ -7,7 +7,8 @@ import (
 // Standing says what the ledger knows of a receipt that somebody presents.
 type Standing int
 
-// A receipt is known, or was signed by this ledger and forgotten, or is nothing of this ledger.
+// A receipt is known, or was signed by this ledger and forgotten, or is nothing of this ledger. The numbers are those of
+// bastionlab.v1.Standing.State: never renumber.
 const (
 	Known Standing = iota + 1
 	Forgotten

@@ -22,7 +22,7 @@ func (l *Ledger) Account(dataset string) (Account, error) {
 	return copied, nil
 }
 
-// AccountsOf returns an owner's accounts, those that began first before others, without their entries.
+// AccountsOf returns an owner's accounts, those that began first before others, without their entries and with their partners.
 func (l *Ledger) AccountsOf(owner string) []Account {
 	l.reading.RLock()
 	defer l.reading.RUnlock()
@@ -36,7 +36,7 @@ func (l *Ledger) AccountsOf(owner string) []Account {
 	accounts := make([]Account, 0, len(found))
 	for _, a := range found {
 		copied := a.Account
-		copied.Entries, copied.Datasets = nil, slices.Clone(a.Datasets)
+		copied.Entries, copied.Datasets, copied.Partners = nil, slices.Clone(a.Datasets), l.books.partners(a)
 		accounts = append(accounts, copied)
 	}
 	return accounts
@@ -72,6 +72,21 @@ func (l *Ledger) Receipts(dataset string, after int64, most int) ([]receipt.Rece
 	}
 	from := min(max(after, 0), int64(len(a.chain)))
 	return l.read(a.chain[from:min(from+int64(most), int64(len(a.chain)))])
+}
+
+// NewestReceipt returns the last one of the account that a dataset draws on.
+func (l *Ledger) NewestReceipt(dataset string) (receipt.Receipt, error) {
+	l.reading.RLock()
+	defer l.reading.RUnlock()
+	a := l.books.find(dataset)
+	if a == nil {
+		return receipt.Receipt{}, noAccount()
+	}
+	found, err := l.read(a.chain[len(a.chain)-1:])
+	if err != nil {
+		return receipt.Receipt{}, err
+	}
+	return found[0], nil
 }
 
 // ReceiptsOfRun returns the receipts of one run.

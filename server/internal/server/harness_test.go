@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -94,9 +95,9 @@ func (u *fakeUpload) story() string {
 
 func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error { u.note("add"); return nil }
 func (u *fakeUpload) Abort()                                               { u.note("abort") }
-func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.Dataset, error) {
+func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	u.note("finish")
-	return &bastionlabv1.Dataset{Id: "d1"}, nil
+	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, nil
 }
 
 type fakeModelUpload struct{ *fakeUpload }
@@ -105,6 +106,23 @@ func (u fakeModelUpload) Add(context.Context, []byte) error { u.note("add"); ret
 func (u fakeModelUpload) Finish(context.Context, *bastionlabv1.UploadModelTrailer) (*bastionlabv1.UploadModelResponse, error) {
 	u.note("finish")
 	return &bastionlabv1.UploadModelResponse{ModelId: "m1"}, nil
+}
+
+// fakeReceipts know the receipt "known".
+type fakeReceipts struct{ Receipts }
+
+func (fakeReceipts) Key() []byte { return []byte("key") }
+func (fakeReceipts) Present(_ context.Context, _ string, receipt *bastionlabv1.Receipt) (*bastionlabv1.Standing, error) {
+	if string(receipt.GetBody()) == "known" {
+		return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_KNOWN, NewestSeq: 7}, nil
+	}
+	return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_FOREIGN}, nil
+}
+func (fakeReceipts) OfRun(_ context.Context, user, id string) ([]*bastionlabv1.Receipt, error) {
+	return []*bastionlabv1.Receipt{{Body: []byte(user + " " + id)}}, nil
+}
+func (fakeReceipts) OfDataset(_ context.Context, user, id string, after int64) ([]*bastionlabv1.Receipt, bool, error) {
+	return []*bastionlabv1.Receipt{{Body: fmt.Append(nil, user, " ", id, " ", after)}}, true, nil
 }
 
 type fakeTraining struct {
@@ -163,8 +181,8 @@ func start(t *testing.T, domain *fakes) *running {
 		Sessions:    fakeSessions{},
 		Datasets:    fakeDatasets{fakes: domain},
 		Models:      fakeModels{domain},
-		Training:    fakeTraining{fakes: domain},
-		Log:         slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{},
+		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)

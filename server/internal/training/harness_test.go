@@ -3,6 +3,7 @@ package training
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
@@ -86,6 +88,19 @@ func (b *logBuffer) String() string {
 	return b.buffer.String()
 }
 
+// reserve charges a run that the service does not know.
+func (w *world) reserve(dataset, run string) {
+	w.t.Helper()
+	account, err := w.ledger.Account(dataset)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cost := accounting.Cost{Epsilon: 2e9, Delta: 1, Renyi: make([]accounting.Renyi, len(account.Orders))}
+	if err := w.ledger.Reserve(dataset, run, scientist, ledger.Price{Cost: cost}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // open opens a world on a directory, as a server's start does, without recovering or serving yet.
 func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
 	t.Helper()
@@ -94,7 +109,7 @@ func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
 	if w.store, err = storage.Open(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	if w.ledger, err = ledger.Open(dir, w.store.LedgerMark()); err != nil {
+	if w.ledger, err = ledger.Open(dir, w.store.LedgerMark(), ledger.Writer{Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}); err != nil {
 		t.Fatal(err)
 	}
 	w.closeOnce = sync.OnceFunc(func() {
@@ -181,7 +196,7 @@ func (w *world) upload(limit float64) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return made.GetId()
+	return made.GetDataset().GetId()
 }
 
 // insertModel makes a model known as if the intake had accepted it.

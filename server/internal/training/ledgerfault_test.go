@@ -20,11 +20,11 @@ type faulty struct {
 	fails string
 }
 
-func (f *faulty) Reserve(dataset, run string, charge []byte, eps accounting.Epsilon, delta accounting.Delta, infinite bool) error {
+func (f *faulty) Reserve(dataset, run, scientist string, price ledger.Price) error {
 	if f.fails == "reserve" {
 		return errDisk
 	}
-	return f.Ledger.Reserve(dataset, run, charge, eps, delta, infinite)
+	return f.Ledger.Reserve(dataset, run, scientist, price)
 }
 
 func (f *faulty) DataGiven(dataset, run string) error {
@@ -46,6 +46,13 @@ func (f *faulty) Settle(dataset, run, outcome string) error {
 		return errDisk
 	}
 	return f.Ledger.Settle(dataset, run, outcome)
+}
+
+func (f *faulty) SettleCancelled(dataset, run string, drawn []accounting.Renyi) error {
+	if f.fails == "settle" {
+		return errDisk
+	}
+	return f.Ledger.SettleCancelled(dataset, run, drawn)
 }
 
 func faultyWorld(t *testing.T, fails string) *world {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -201,4 +202,13 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 		run.Decides = statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_WAITING
 	}
 	return run, nil
+}
+
+// Receipts returns what the ledger signed about a run, to those who may see it.
+func (s *Service) Receipts(ctx context.Context, user, id string) ([]receipt.Receipt, error) {
+	row, _, err := s.find(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.Budget.ReceiptsOfRun(row.DatasetID, row.ID)
 }

@@ -8,6 +8,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -63,6 +64,10 @@ func (c *crashing) Release(dataset, run string) error {
 
 func (c *crashing) Settle(dataset, run, outcome string) error {
 	return c.around("settle", func() error { return c.Ledger.Settle(dataset, run, outcome) })
+}
+
+func (c *crashing) SettleCancelled(dataset, run string, drawn []accounting.Renyi) error {
+	return c.around("settle", func() error { return c.Ledger.SettleCancelled(dataset, run, drawn) })
 }
 
 func TestAServerThatDiedAtAnyPointLeavesTheTruth(t *testing.T) {
@@ -149,9 +154,7 @@ func TestQueuedRunsOfADeadServerAreReleased(t *testing.T) {
 func TestAChargeWithoutARunIsReleased(t *testing.T) {
 	w := open(t, t.TempDir(), nil)
 	d := w.upload(6)
-	if err := w.ledger.Reserve(d, "r", nil, 2e9, 1, false); err != nil {
-		t.Fatal(err)
-	}
+	w.reserve(d, "r")
 	if err := w.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}

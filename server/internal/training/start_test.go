@@ -91,7 +91,7 @@ func TestOnlyThePriceThatWasSeenIsCharged(t *testing.T) {
 	changed[len(changed)-1]++
 	expectRefusal(t, start(changed), refusal.InvalidArgument, "plan again")
 	// A lower limit makes a smaller share of delta, and so another price.
-	if _, err := w.datasets.LowerLimit(t.Context(), owner, d, 5); err != nil {
+	if _, err := w.datasets.LowerLimit(t.Context(), owner, d, 5, ""); err != nil {
 		t.Fatal(err)
 	}
 	expectRefusal(t, start(plan.GetCharge()), refusal.InvalidArgument, "plan again")
@@ -115,7 +115,7 @@ func TestPlanAndLedgerAgreeOnWhatRemains(t *testing.T) {
 	d := w.upload(0)
 	m := w.insertModel(scientist, d)
 	w.wait(w.start(scientist, request(m, d, 1)).GetId())
-	budget, err := w.datasets.LowerLimit(t.Context(), owner, d, 6)
+	budget, err := w.datasets.LowerLimit(t.Context(), owner, d, 6, "")
 	if err != nil || budget.GetRemainingNano() != 5e9 {
 		t.Fatalf("budget %v, %v", budget, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
@@ -26,6 +27,8 @@ type Budget interface {
 	Settle(dataset, run, outcome string) error
 	// SettleCancelled settles a run that a person ended to the part that it drew on the counting filters.
 	SettleCancelled(dataset, run string, drawn []accounting.Renyi) error
+	// ReceiptsOfRun returns what the ledger signed about one run.
+	ReceiptsOfRun(dataset, run string) ([]receipt.Receipt, error)
 	// Unsettled lists the charges whose runs have not ended.
 	Unsettled() []ledger.Run
 }
