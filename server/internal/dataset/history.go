@@ -2,7 +2,7 @@ package dataset
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
@@ -33,7 +33,7 @@ func (c *Catalogue) knownOf(ctx context.Context, rows lineage.Set, testOf string
 		})
 	}
 	if testOf != "" && upload.PairedWith == "" {
-		return lineage.Upload{}, nil, fmt.Errorf("compare with earlier uploads: the training set is on no account")
+		return lineage.Upload{}, nil, errors.New("compare with earlier uploads: the training set is on no account")
 	}
 	return upload, known, nil
 }
