@@ -322,3 +322,17 @@ func (p *person) spent(dataset string) float64 {
 	}
 	return float64(budget.GetSpentNano()) / 1e9
 }
+
+// charged is the sum of what runs are charged; what is spent may be less, by a filter that counts better.
+func (p *person) charged(dataset string) float64 {
+	p.t.Helper()
+	budget, err := p.data().GetBudget(p.ctx(), &bastionlabv1.GetBudgetRequest{DatasetId: dataset})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	sum := int64(0)
+	for _, run := range budget.GetRuns() {
+		sum += run.GetEpsilonNano()
+	}
+	return float64(sum) / 1e9
+}

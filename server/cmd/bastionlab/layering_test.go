@@ -84,7 +84,7 @@ func TestLayers(t *testing.T) {
 			"internal/program":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1", "api/bastionlab/trainer/v1"},
 			"internal/ledger":     {"internal/accounting", "internal/receipt", "internal/storage", "internal/refusal"},
 			"internal/receipt":    {"internal/accounting"},
-			"internal/lineage":    {"internal/refusal", "api/bastionlab/v1"},
+			"internal/lineage":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1"},
 			"internal/storage":    {"internal/refusal"},
 		} {
 			if _, ok := all[name]; !ok {

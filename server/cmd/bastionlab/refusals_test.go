@@ -306,7 +306,7 @@ func TestRunsEndWithADatasetWhoseFileStays(t *testing.T) {
 	}
 }
 
-func TestSixteenClientsRaceForTheLastOfTheBudget(t *testing.T) {
+func TestSixtyFourClientsRaceForTheLastOfTheBudget(t *testing.T) {
 	f := &fakeTrainers{}
 	n := serveOn(t, t.TempDir(), f)
 	owner, scientist := n.connect(), n.connect()
@@ -318,7 +318,7 @@ func TestSixteenClientsRaceForTheLastOfTheBudget(t *testing.T) {
 	var clients sync.WaitGroup
 	var mu sync.Mutex
 	outcomes := map[refusal.Kind]int{}
-	for range 16 {
+	for range 64 {
 		racer := connect(t, n.address, scientist.key)
 		clients.Go(func() {
 			var trailer metadata.MD
@@ -333,10 +333,10 @@ func TestSixteenClientsRaceForTheLastOfTheBudget(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	if outcomes[0] != 1 || outcomes[refusal.BudgetExceeded] != 15 {
+	if outcomes[0] != 1 || outcomes[refusal.BudgetExceeded] != 63 {
 		t.Errorf("outcomes %v", outcomes)
 	}
-	if spent := owner.spent(d.GetId()); spent != 6 {
-		t.Errorf("spent %v", spent)
+	if charged := owner.charged(d.GetId()); charged != 6 {
+		t.Errorf("charged %v", charged)
 	}
 }

@@ -152,8 +152,8 @@ func TestEverythingSurvivesARestart(t *testing.T) {
 	f.set(func(f *fakeTrainers) { f.train = nil })
 	n = serveOn(t, dir, f)
 	owner, scientist = connect(t, n.address, ownerKey), connect(t, n.address, scientistKey)
-	if spent := owner.spent(d.GetId()); spent != 3 {
-		t.Errorf("spent %v, want what completed and what had the data", spent)
+	if charged := owner.charged(d.GetId()); charged != 3 {
+		t.Errorf("charged %v, want what completed and what had the data", charged)
 	}
 	for id, want := range map[string]string{done.GetId(): "completed", running.GetId(): "completed", waiting.GetId(): "failed"} {
 		if got := runStatus(scientist.wait(id)); got != want {

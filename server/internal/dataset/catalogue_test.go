@@ -53,7 +53,7 @@ func TestDeletingTakesTheDataAndLeavesTheHistory(t *testing.T) {
 	testHeader := smsHeader(10)
 	testHeader.TestOf = d.GetId()
 	s.mustUpload(t, "alice", testHeader)
-	if err := s.ledger.Reserve(d.GetId(), "run", nil, 2e9, 1, false); err != nil {
+	if err := s.reserve(d.GetId(), "run", 2e9, 1); err != nil {
 		t.Fatal(err)
 	}
 	wantRefusal(t, s.catalogue.Delete(t.Context(), "bob", d.GetId()), refusal.PermissionDenied, "only the dataset's owner")
@@ -67,7 +67,7 @@ func TestDeletingTakesTheDataAndLeavesTheHistory(t *testing.T) {
 	for _, call := range []func() error{
 		func() error { _, err := s.catalogue.Get(t.Context(), "alice", d.GetId()); return err },
 		func() error { _, err := s.catalogue.OpenRecords(t.Context(), d.GetId()); return err },
-		func() error { _, err := s.catalogue.LowerLimit(t.Context(), "alice", d.GetId(), 1); return err },
+		func() error { _, err := s.catalogue.LowerLimit(t.Context(), "alice", d.GetId(), 1, ""); return err },
 		func() error { return s.catalogue.Delete(t.Context(), "alice", d.GetId()) },
 		func() error { _, err := s.catalogue.Budget(t.Context(), "bob", d.GetId()); return err },
 	} {
@@ -86,14 +86,14 @@ func TestTheBudgetSaysWhatWasSpentOnWhat(t *testing.T) {
 	d := s.mustUpload(t, "alice", smsHeader(10))
 	id := d.GetId()
 	for _, step := range []func() error{
-		func() error { return s.ledger.Reserve(id, "done", nil, 2e9, 10, false) },
+		func() error { return s.reserve(id, "done", 2e9, 10) },
 		func() error { return s.ledger.DataGiven(id, "done") },
 		func() error { return s.ledger.Settle(id, "done", ledger.OutcomeCompleted) },
-		func() error { return s.ledger.Reserve(id, "back", nil, 3e9, 10, false) },
+		func() error { return s.reserve(id, "back", 3e9, 10) },
 		func() error { return s.ledger.Release(id, "back") },
-		func() error { return s.ledger.Reserve(id, "now", nil, 1e9, 10, false) },
+		func() error { return s.reserve(id, "now", 1e9, 10) },
 		func() error { return s.ledger.DataGiven(id, "now") },
-		func() error { return s.ledger.Reserve(id, "next", nil, 1, 10, false) },
+		func() error { return s.reserve(id, "next", 1, 10) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)
@@ -122,13 +122,13 @@ func TestTheBudgetSaysWhatWasSpentOnWhat(t *testing.T) {
 func TestOnlyTheOwnerLowersALimitAndNobodyRaisesIt(t *testing.T) {
 	s := openSite(t, t.TempDir())
 	id := s.mustUpload(t, "alice", smsHeader(10)).GetId()
-	_, err := s.catalogue.LowerLimit(t.Context(), "bob", id, 1)
+	_, err := s.catalogue.LowerLimit(t.Context(), "bob", id, 1, "")
 	wantRefusal(t, err, refusal.PermissionDenied, "only the dataset's owner")
 	for _, limit := range []float64{math.NaN(), math.Inf(1), 0, -1, 7} {
-		_, err := s.catalogue.LowerLimit(t.Context(), "alice", id, limit)
+		_, err := s.catalogue.LowerLimit(t.Context(), "alice", id, limit, "")
 		wantRefusal(t, err, refusal.InvalidArgument)
 	}
-	budget, err := s.catalogue.LowerLimit(t.Context(), "alice", id, 3)
+	budget, err := s.catalogue.LowerLimit(t.Context(), "alice", id, 3, "")
 	if err != nil || budget.GetLimitNano() != 3e9 {
 		t.Errorf("%v, %v", budget, err)
 	}

@@ -93,7 +93,7 @@ var (
 )
 
 // send uploads messages as a client does, batch by batch.
-func (s *site) send(t *testing.T, owner string, messages []message, as dtypes, testOf string) *bastionlabv1.Dataset {
+func (s *site) send(t *testing.T, owner string, messages []message, as dtypes, testOf string) *bastionlabv1.UploadDatasetResponse {
 	t.Helper()
 	header := &bastionlabv1.UploadDatasetHeader{Records: int64(len(messages)), TestOf: testOf, Schema: &bastionlabv1.Schema{
 		Inputs: []*bastionlabv1.TensorSpec{spec("text", as.text, textBytes)}, Label: spec("", as.label),

@@ -57,7 +57,7 @@ type Catalogue struct {
 }
 
 // New opens the catalogue and removes blobs that an upload left when the server was killed before they became a dataset or got an
-// account. It makes the digests that datasets of an earlier release do not have.
+// account.
 func New(ctx context.Context, config Config) (*Catalogue, error) {
 	if config.Store == nil || config.Ledger == nil {
 		return nil, errors.New("dataset: store and ledger must be given")
@@ -69,10 +69,7 @@ func New(ctx context.Context, config Config) (*Catalogue, error) {
 		config.Now = time.Now
 	}
 	c := &Catalogue{store: config.Store, ledger: config.Ledger, limits: config.Limits, now: config.Now, insert: config.Store.InsertDataset}
-	if err := c.removeOrphans(ctx); err != nil {
-		return c, err
-	}
-	return c, c.restoreDigests(ctx)
+	return c, c.removeOrphans(ctx)
 }
 
 func (c *Catalogue) removeOrphans(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/lineage"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -75,11 +76,11 @@ func TestDigestsStayIfAndOnlyIfThereIsAnAccount(t *testing.T) {
 	dir := t.TempDir()
 	s := openSite(t, dir)
 	for _, id := range []string{"unopened", "opened"} {
-		if err := s.catalogue.keepDigests(id, s.digested(t, "alice", 0, 10)); err != nil {
+		if _, err := s.catalogue.keepDigests(id, s.digested(t, "alice", 0, 10)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.ledger.OpenAccount("opened", "alice", 6e9, accounting.DefaultDelta(10), 10, nil); err != nil {
+	if err := s.ledger.OpenAccount(ledger.Dataset{ID: "opened", Owner: "alice", Limit: 6e9, Delta: accounting.DefaultDelta(10), Declared: 10}); err != nil {
 		t.Fatal(err)
 	}
 	s.close()
@@ -108,7 +109,7 @@ func TestAnUploadIsNotComparedWithHalfAHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := openSite(t, t.TempDir())
 			first, second := s.mustUpload(t, "alice", smsHeader(10)), s.mustUpload(t, "alice", smsHeader(10))
-			history := []past{{account: "a", datasets: []string{first.GetId()}}, {account: "b", datasets: []string{second.GetId()}}}
+			history := []ledger.Account{{ID: "a", Datasets: []string{first.GetId()}}, {ID: "b", Datasets: []string{second.GetId()}}}
 			rows := s.digested(t, "alice", 0, 10)
 			if _, _, err := s.catalogue.knownOf(t.Context(), rows, "", history); err != nil {
 				t.Fatal(err)
@@ -132,14 +133,14 @@ func TestWhatAnUploadIsComparedWith(t *testing.T) {
 	s := openSite(t, t.TempDir())
 	keep := func(id string, first, last int) {
 		t.Helper()
-		if err := s.catalogue.keepDigests(id, s.digested(t, "alice", first, last)); err != nil {
+		if _, err := s.catalogue.keepDigests(id, s.digested(t, "alice", first, last)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	keep("old", 0, 20)
 	keep("new", 15, 30)
 	keep("test", 30, 40)
-	history := []past{{account: "a", datasets: []string{"old", "new"}, partners: []string{"b"}}, {account: "b", datasets: []string{"test"}}}
+	history := []ledger.Account{{ID: "a", Datasets: []string{"old", "new"}, Partners: []string{"b"}}, {ID: "b", Datasets: []string{"test"}}}
 	rows := s.digested(t, "alice", 10, 35)
 	shared := func(first, last int) lineage.Set { return s.digested(t, "alice", first, last) }
 	for testOf, want := range map[string]struct {

@@ -2,11 +2,13 @@ package dataset
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
@@ -34,7 +37,7 @@ func openSite(t *testing.T, dir string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	books, err := ledger.Open(dir, store.LedgerMark())
+	books, err := ledger.Open(dir, store.LedgerMark(), ledger.Writer{Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +138,8 @@ func (s *site) upload(t testing.TB, owner string, header *bastionlabv1.UploadDat
 			return nil, err
 		}
 	}
-	return u.Finish(t.Context(), trailerOf(10, batches...))
+	answer, err := u.Finish(t.Context(), trailerOf(10, batches...))
+	return answer.GetDataset(), err
 }
 
 func (s *site) mustUpload(t testing.TB, owner string, header *bastionlabv1.UploadDatasetHeader) *bastionlabv1.Dataset {
@@ -188,4 +192,14 @@ func wantRefusal(t testing.TB, err error, kind refusal.Kind, words ...string) {
 			t.Errorf("%q does not say %q", err, word)
 		}
 	}
+}
+
+// reserve charges a run at a price that no counting filter admits.
+func (s *site) reserve(dataset, run string, eps accounting.Epsilon, delta accounting.Delta) error {
+	account, err := s.ledger.Account(dataset)
+	if err != nil {
+		return err
+	}
+	cost := accounting.Cost{Epsilon: eps, Delta: delta, Renyi: slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(account.Orders))}
+	return s.ledger.Reserve(dataset, run, "scientist", ledger.Price{Cost: cost})
 }

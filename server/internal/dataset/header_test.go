@@ -128,7 +128,7 @@ func TestWhatAHeaderLeavesOutIsFilledIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := smsHeader(10)
 			c.alter(h)
-			d := s.mustUpload(t, "alice", h)
+			d := s.mustUpload(t, name, h) // each by another owner: the records are the same
 			if d.GetDeclaredSamples() != c.declared || d.GetDeltaAtto() != c.delta || d.GetPrivacyLimitNano() != func() int64 {
 				if c.limit == nil {
 					return 0
@@ -144,7 +144,7 @@ func TestWhatAHeaderLeavesOutIsFilledIn(t *testing.T) {
 func TestATestSetSharesItsTrainingSetsTerms(t *testing.T) {
 	s := openSite(t, t.TempDir())
 	training := s.mustUpload(t, "alice", smsHeader(10))
-	if _, err := s.catalogue.LowerLimit(t.Context(), "alice", training.GetId(), 5); err != nil {
+	if _, err := s.catalogue.LowerLimit(t.Context(), "alice", training.GetId(), 5, ""); err != nil {
 		t.Fatal(err)
 	}
 	header := func() *bastionlabv1.UploadDatasetHeader {
@@ -182,7 +182,7 @@ func TestATestSetSharesItsTrainingSetsTerms(t *testing.T) {
 		t.Errorf("test set %v", test)
 	}
 	account, err := s.ledger.Account(test.GetId())
-	if err != nil || account.Limit != 5e9 || account.Dataset == training.GetId() {
+	if err != nil || account.Limit != 5e9 || account.ID == training.GetId() {
 		t.Errorf("its account %+v, %v", account, err)
 	}
 	_, err = s.upload(t, "alice", header())
@@ -212,11 +212,11 @@ func TestATestSetIsJudgedAgainAtItsEnd(t *testing.T) {
 
 	training := s.mustUpload(t, "alice", smsHeader(10))
 	first, second := begin(training), begin(training)
-	if _, err := s.catalogue.LowerLimit(t.Context(), "alice", training.GetId(), 1); err != nil {
+	if _, err := s.catalogue.LowerLimit(t.Context(), "alice", training.GetId(), 1, ""); err != nil {
 		t.Fatal(err)
 	}
 	test, err := first.Finish(t.Context(), end)
-	if err != nil || test.GetPrivacyLimitNano() != 1e9 {
+	if err != nil || test.GetDataset().GetPrivacyLimitNano() != 1e9 {
 		t.Errorf("a limit lowered on the way: %v, %v", test, err)
 	}
 	before := s.traces(t)

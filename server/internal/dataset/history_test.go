@@ -4,51 +4,48 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/lineage"
 )
 
-// archive is a site and what one owner uploaded to it, the least that there can be of a ledger.
+// archive is a site and what one owner uploaded to it. Accounts are called by numbers, in the order in which they began.
 type archive struct {
 	*site
-	owner    string
-	accounts []past
+	owner string
+	names map[string]string
 }
 
 func newArchive(t *testing.T, owner string) *archive {
 	s := openSite(t, t.TempDir())
 	s.catalogue.limits.DatasetBytes, s.catalogue.limits.BatchBytes = 1<<30, 1<<20
-	return &archive{site: s, owner: owner}
+	return &archive{site: s, owner: owner, names: map[string]string{}}
 }
 
-// put uploads a set of a pair or alone. The accounts that it joins become the oldest of them.
+// put uploads a set of a pair or alone, and reads off the ledger and the answer what became of it.
 func (a *archive) put(t *testing.T, messages []message, as dtypes, testOf string) (id string, decision lineage.Decision) {
 	t.Helper()
-	id = a.send(t, a.owner, messages, as, testOf).GetId()
-	upload, known, err := a.catalogue.knownOf(t.Context(), a.digestsOf(t, id), testOf, a.accounts)
+	before := a.ledger.AccountsOf(a.owner)
+	answer := a.send(t, a.owner, messages, as, testOf)
+	id = answer.GetDataset().GetId()
+	account, err := a.ledger.Account(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	decision = lineage.Decide(upload, known)
-	into := past{account: fmt.Sprint(len(a.accounts) + 1)}
-	if len(decision.Joins) > 0 {
-		into.account = decision.Joins[0]
+	if account.ID == id {
+		a.names[id] = fmt.Sprint(len(a.names) + 1)
 	}
-	into.datasets = []string{id}
-	a.accounts = slices.DeleteFunc(a.accounts, func(p past) bool {
-		joined := slices.Contains(decision.Joins, p.account)
-		if joined {
-			into.datasets, into.partners = append(into.datasets, p.datasets...), append(into.partners, p.partners...)
+	for _, known := range before {
+		if slices.Contains(account.Datasets, known.Datasets[0]) {
+			decision.Joins = append(decision.Joins, a.names[known.ID])
 		}
-		return joined
-	})
-	if upload.PairedWith != "" && !slices.Contains(decision.Joins, upload.PairedWith) {
-		into.partners = append(into.partners, upload.PairedWith)
 	}
-	a.accounts = append(a.accounts, into)
-	slices.SortFunc(a.accounts, func(p, q past) int { return strings.Compare(p.account, q.account) })
+	for _, apart := range answer.GetLineage().GetApart() {
+		decision.Apart = append(decision.Apart, lineage.Apart{Account: a.names[apart.GetDatasetId()], Shared: int(apart.GetRecords())})
+	}
+	if told := len(answer.GetLineage().GetJoined()); told != len(account.Datasets)-1 {
+		t.Errorf("the owner is told of %d other datasets, %d are on the account", told, len(account.Datasets)-1)
+	}
 	return id, decision
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -132,9 +133,11 @@ func TestWhatAnEarlierReleaseKeptOfAHeaderIsNotListed(t *testing.T) {
 func TestABudgetTellsOfTheNewestRuns(t *testing.T) {
 	account := ledger.Account{Limit: 1, Delta: 1, Spent: maxListedEntries + 1}
 	for i := range maxListedEntries + 1 {
-		account.Entries = append(account.Entries, ledger.Entry{Run: storage.NewID(), Epsilon: 1, Delta: math.MaxInt64, ReservedUnixMS: int64(i) + 1<<41})
+		account.Entries = append(account.Entries, ledger.Entry{
+			Run: storage.NewID(), Price: ledger.Price{Cost: accounting.Cost{Epsilon: 1, Delta: math.MaxInt64}}, ReservedUnixMS: int64(i) + 1<<41,
+		})
 	}
-	budget := budgetOf(account)
+	budget := budgetOf(account, "d", "bob")
 	if runs := budget.GetRuns(); len(runs) != maxListedEntries || runs[0].GetRunId() != account.Entries[1].Run || budget.GetSpentNano() != maxListedEntries+1 {
 		t.Errorf("%d runs, spent %d", len(runs), budget.GetSpentNano())
 	}

@@ -54,7 +54,10 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 		}
 		// The row is there: what failed came after it.
 	}
-	return c.published(u, card, decision)
+	if t.limit != 0 {
+		card.PrivacyLimitNano = proto.Int64(int64(t.limit))
+	}
+	return c.published(u, card, decision), nil
 }
 
 // decide says which accounts the records of an upload were on before.
@@ -75,8 +78,8 @@ func (c *Catalogue) takeAccount(decision lineage.Decision, d ledger.Dataset) err
 	return c.ledger.JoinAccounts(d, decision.Joins, planning.Recomputed)
 }
 
-// published is what the owner is told. The dataset is there: what cannot be told is left out.
-func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision lineage.Decision) (*bastionlabv1.UploadDatasetResponse, error) {
+// published is what the owner is told. The dataset is there: what cannot be read is left out.
+func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision lineage.Decision) *bastionlabv1.UploadDatasetResponse {
 	answer := &bastionlabv1.UploadDatasetResponse{Dataset: card, Lineage: &bastionlabv1.Lineage{}}
 	card.Mine = true
 	if account, err := c.ledger.Account(u.id); err == nil {
@@ -91,7 +94,7 @@ func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision li
 		answer.Lineage.Apart = append(answer.Lineage.Apart, &bastionlabv1.SharedRecords{DatasetId: apart.Account, Records: int64(apart.Shared)})
 	}
 	answer.Receipts = c.newestReceipt(u.id)
-	return answer, nil
+	return answer
 }
 
 func (c *Catalogue) unpublished(id string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -14,8 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
-	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -26,7 +27,7 @@ func TestAnUploadedDatasetIsListedAndItsRecordsLieOneAfterTheOther(t *testing.T)
 	got := s.mustUpload(t, "alice", smsHeader(10))
 	want := &bastionlabv1.Dataset{
 		Id: got.GetId(), Name: "SMS", Description: "messages\nand labels", Schema: smsSchema(), DeclaredSamples: 10, PrivacyLimitNano: proto.Int64(6e9),
-		DeltaAtto: 1e16, Public: smsHeader(10).GetPublic(), Owner: "alice", CreatedUnixMs: 1000, Mine: true,
+		DeltaAtto: 1e16, Public: smsHeader(10).GetPublic(), Owner: "alice", CreatedUnixMs: 1000, Mine: true, Account: got.GetId(),
 	}
 	if !proto.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -53,10 +54,15 @@ func TestAnUploadedDatasetIsListedAndItsRecordsLieOneAfterTheOther(t *testing.T)
 	if _, err := records.File.WriteAt([]byte{1}, 0); err == nil {
 		t.Error("the records can be written to")
 	}
-	account, err := s.ledger.Account(got.GetId())
+	newest, err := s.ledger.NewestReceipt(got.GetId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := receipt.Decode(newest.Body)
 	digest := sha256.Sum256(laid)
-	if err != nil || account.Owner != "alice" || account.Limit != 6e9 || account.Delta != 1e16 || account.Declared != 10 || !bytes.Equal(account.BlobSHA256, digest[:]) {
-		t.Errorf("account %+v, %v", account, err)
+	if err != nil || opened.Type != receipt.Open || opened.Owner != "alice" || opened.Limit != 6e9 || opened.Delta != 1e16 || opened.Declared != 10 ||
+		opened.Blob != hex.EncodeToString(digest[:]) || len(opened.Rows) != 64 {
+		t.Errorf("receipt %+v, %v", opened, err)
 	}
 }
 
@@ -89,7 +95,7 @@ func TestBatchesLargerThanWhatIsWrittenAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	records, err := s.catalogue.OpenRecords(t.Context(), d.GetId())
+	records, err := s.catalogue.OpenRecords(t.Context(), d.GetDataset().GetId())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +293,7 @@ func TestAnUploadThatIsCutLeavesNothing(t *testing.T) {
 // failingBooks is a ledger whose disk is full.
 type failingBooks struct{ books }
 
-func (failingBooks) OpenAccount(string, string, accounting.Epsilon, accounting.Delta, int64, []byte) error {
+func (failingBooks) OpenAccount(ledger.Dataset) error {
 	return refusal.New(refusal.Unavailable, "ask the operator", "the ledger cannot be written")
 }
 
@@ -314,9 +320,9 @@ type lateBooks struct {
 	cancel func()
 }
 
-func (b lateBooks) OpenAccount(d, o string, l accounting.Epsilon, delta accounting.Delta, n int64, digest []byte) error {
+func (b lateBooks) OpenAccount(d ledger.Dataset) error {
 	defer b.cancel()
-	return b.books.OpenAccount(d, o, l, delta, n, digest)
+	return b.books.OpenAccount(d)
 }
 
 func TestACallerThatLeavesAtTheLastMomentLeavesADataset(t *testing.T) {

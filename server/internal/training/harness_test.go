@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"os"
@@ -67,6 +68,7 @@ type world struct {
 	trainer  *fakeLauncher
 	budget   Budget
 	log      *logBuffer
+	uploads  uint64
 	*Service
 	closeOnce func()
 }
@@ -168,7 +170,7 @@ func (noIntake) Intake(context.Context, *trainerv1.Intake, *os.File, *os.File) (
 	return nil, errors.New("no intake here")
 }
 
-// upload makes a dataset of as many records as it declares; limit 0 means none.
+// upload makes a dataset of as many records as it declares, which no other one has; limit 0 means none.
 func (w *world) upload(limit float64) string {
 	w.t.Helper()
 	header := &bastionlabv1.UploadDatasetHeader{Name: "d", Schema: schema, Records: declared}
@@ -179,10 +181,12 @@ func (w *world) upload(limit float64) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.uploads++
+	label := binary.LittleEndian.AppendUint64(nil, w.uploads)
 	var file bytes.Buffer
 	err = safetensors.Write(&file, []safetensors.Tensor{
 		{Name: dataset.InputPrefix + "x", DType: bastionlabv1.DType_DTYPE_U8, Shape: []int64{declared, 8}, Data: []byte(strings.Repeat(planted, declared))},
-		{Name: dataset.LabelName, DType: bastionlabv1.DType_DTYPE_I64, Shape: []int64{declared}, Data: make([]byte, 8*declared)},
+		{Name: dataset.LabelName, DType: bastionlabv1.DType_DTYPE_I64, Shape: []int64{declared}, Data: bytes.Repeat(label, declared)},
 	})
 	if err != nil {
 		w.t.Fatal(err)

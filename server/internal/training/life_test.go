@@ -98,16 +98,38 @@ func TestNothingGetsTheDataBeforeTheLedgerSaysSo(t *testing.T) {
 	expectRun(t, w.wait(w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId()), completed, "", spentTwoOfSix)
 }
 
-func TestRunsAddUpToTheLimitAndNoFurther(t *testing.T) {
+// Runs whose eps add up to the limit are always taken. Beyond it as many are as a counting filter admits, and what they cost together, as one
+// plan, is never over the limit.
+func TestRunsAreTakenUpToTheLimitAndNoFurther(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(6)
 	m := w.insertModel(scientist, d)
-	for range 3 {
-		w.start(scientist, request(m, d, 2))
+	var charged []accounting.Steps
+	for {
+		plan, err := w.Plan(t.Context(), scientist, request(m, d, 2))
+		if err != nil {
+			expectRefusal(t, err, refusal.BudgetExceeded, "")
+			var refused *refusal.Error
+			if !errors.As(err, &refused) || refused.Budget.LimitNano != 6e9 || refused.Budget.RequestedNano != 2e9 || refused.Budget.RemainingNano != 0 {
+				t.Errorf("refused: %v", err)
+			}
+			break
+		}
+		charged = append(charged, accounting.Steps{SampleRate: plan.GetSampleRate(), NoiseMultiplier: plan.GetNoiseMultiplier(), Count: plan.GetSteps()})
+		if run := w.start(scientist, request(m, d, 2)); run.GetPlan().GetNoiseMultiplier() != plan.GetNoiseMultiplier() {
+			t.Fatal("the run is another than its plan")
+		}
+		if eps, err := accounting.EpsilonOf(charged, 1e-3); err != nil || eps > 6 { // 64 slots: delta is 1e-3
+			t.Fatalf("%d runs cost %v together, %v", len(charged), eps, err)
+		}
 	}
-	_, err := w.Start(t.Context(), scientist, &bastionlabv1.StartTrainingRequest{Request: request(m, d, 1e-3)})
-	expectRefusal(t, err, refusal.BudgetExceeded, "")
-	w.expectSpent(d, 6)
+	if len(charged) < 3 {
+		t.Errorf("%d runs of 2.0 were taken under a limit of 6.0", len(charged))
+	}
+	account, err := w.ledger.Account(d)
+	if err != nil || len(account.Entries) != len(charged) || account.Admits(account.Entries[0].Cost) {
+		t.Errorf("%d entries, %v: another run would be taken", len(account.Entries), err)
+	}
 }
 
 func TestFailureBeforeTheDataCostsNothing(t *testing.T) {
