@@ -79,11 +79,16 @@ const ledgerPurpose = "bastionlab ledger signing 1"
 
 // writer is who writes the ledger, and signs it.
 func (d *domain) writer() ledger.Writer {
-	seed := d.store.DeriveKey(ledgerPurpose)
 	return ledger.Writer{
-		Key:    ed25519.NewKeyFromSeed(seed[:]),
+		Key:    ledgerKey(d.store.DeriveKey),
 		Origin: receipt.Origin{Boot: d.boot, Level: server.StorageLevel, Development: d.development, Release: version.Number},
 	}
+}
+
+// ledgerKey is made of the directory's secret: it is lost with what it vouches for, and not before.
+func ledgerKey(derive func(purpose string) [32]byte) ed25519.PrivateKey {
+	seed := derive(ledgerPurpose)
+	return ed25519.NewKeyFromSeed(seed[:])
 }
 
 // openLauncher starts one trainer that tries to break out, and judges what held.

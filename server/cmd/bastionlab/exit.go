@@ -20,7 +20,7 @@ var exitStatuses = []struct {
 	{3, refusal.BudgetExceeded, "the privacy limit of a dataset would be passed"},
 	{4, refusal.IncompatibleModel, "the model does what cannot be trained privately"},
 	{5, refusal.PermissionDenied, "this identity may not do that"},
-	{6, refusal.Attestation, "the server's evidence does not hold"},
+	{6, refusal.Attestation, "what a server signed or wrote does not hold: its evidence, a receipt, a ledger"},
 	{7, refusal.NotFound, "there is no such dataset, model, run or file"},
 	{8, refusal.Unavailable, "the server cannot be reached or cannot serve now"},
 	{9, refusal.VersionMismatch, "client and server speak different versions"},

@@ -80,7 +80,7 @@ func TestLayers(t *testing.T) {
 	t.Run("each layer knows those below it only", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"internal/accounting": {"internal/refusal"},
-			"internal/planning":   {"internal/accounting", "internal/refusal", "api/bastionlab/v1"},
+			"internal/planning":   {"internal/accounting", "internal/receipt", "internal/refusal", "api/bastionlab/v1"},
 			"internal/program":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1", "api/bastionlab/trainer/v1"},
 			"internal/ledger":     {"internal/accounting", "internal/receipt", "internal/storage", "internal/refusal"},
 			"internal/receipt":    {"internal/accounting"},

@@ -58,6 +58,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServeCommand())
 	root.AddCommand(newDatasetCommand())
 	root.AddCommand(newRunCommand())
+	root.AddCommand(newLedgerCommand())
+	root.AddCommand(newVerifyCommand())
 	root.AddCommand(newDoctorCommand())
 	root.AddCommand(newPrivacyCommand())
 	root.AddCommand(newVersionCommand())

@@ -64,6 +64,7 @@ type checker struct {
 	books    map[string]*book
 	of       map[string]string // the account of a dataset
 	ended    bool              // nothing after this can be judged
+	told     func(body []byte, m receipt.Body)
 	charges  []charged
 	joinings []joining
 }
@@ -91,6 +92,25 @@ func Check(file io.Reader, expected Expected) (Report, error) {
 	c.report.Accounts = len(c.books)
 	c.recompute()
 	return c.report, nil
+}
+
+// Read tells every movement of a ledger, in order. Its error names the first line that does not fit; a record that is not whole at the end is
+// left out.
+func Read(file io.Reader, tell func(body []byte, m receipt.Body)) error {
+	c := &checker{books: map[string]*book{}, of: map[string]string{}, told: tell}
+	lines := bufio.NewReaderSize(file, maxLine)
+	for len(c.report.Findings) == 0 {
+		encoded, err := lines.ReadSlice('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read ledger: %w", err)
+		}
+		c.line(encoded)
+	}
+	first := c.report.Findings[0]
+	return fmt.Errorf("record %d of the ledger: %s", first.Record, first.What)
 }
 
 func (c *checker) finds(account, check, what string, args ...any) {
@@ -188,6 +208,9 @@ func (c *checker) movement(body []byte) {
 	if err != nil {
 		c.finds("", "form", "it is no receipt of this form")
 		return
+	}
+	if c.told != nil {
+		c.told(body, m)
 	}
 	c.follow(m, body)
 }

@@ -1,0 +1,38 @@
+package planning
+
+import (
+	"errors"
+	"math"
+
+	"github.com/bastionlab/bastionlab/server/internal/receipt"
+)
+
+// Agrees says whether the price that a receipt tells is that of the charge that it holds; the check "charge" of docs/receipts.md.
+func Agrees(b receipt.Body) error {
+	c, err := decode(b.Charge)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.GetDatasetId() != b.Dataset:
+		return errors.New("the charge is of another dataset")
+	case c.GetEpsilonNano() != int64(b.Epsilon) || c.GetDeltaAtto() != int64(b.RunDelta) || c.GetPrivate() == b.Infinite:
+		return errors.New("the charge has another eps or delta")
+	case len(c.GetRenyi()) != len(b.Renyi):
+		return errors.New("the charge draws on other filters")
+	case len(c.GetSteps()) == 0:
+		return errors.New("the charge has no steps")
+	}
+	for i, cost := range c.GetRenyi() {
+		if cost.GetPico() != int64(b.Renyi[i]) {
+			return errors.New("the charge draws another part of the counting filters")
+		}
+	}
+	for _, steps := range c.GetSteps() {
+		rate, noise := steps.GetSampleRate(), steps.GetNoiseMultiplier()
+		if steps.GetCount() < 1 || !(rate > 0 && rate <= 1) || (c.GetPrivate() && !(noise > 0 && noise <= math.MaxFloat64)) {
+			return errors.New("the charge has steps that there cannot be")
+		}
+	}
+	return nil
+}

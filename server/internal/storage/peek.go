@@ -1,0 +1,53 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+)
+
+// Peeked is what a check of a data directory reads of it besides the ledger's file.
+type Peeked struct {
+	Records, Bytes int64 // the ledger's last acknowledged position; zeros where there is none
+	Chain          []byte
+	Keys           func(purpose string) [32]byte // as Store.DeriveKey; nil where the key file cannot be read
+}
+
+// Peek reads a data directory without holding it: a server may run on it meanwhile. It changes nothing.
+func Peek(ctx context.Context, dir string) (Peeked, error) {
+	path := filepath.Join(dir, databaseFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return Peeked{}, refusal.New(refusal.NotFound, "name the directory that the server was started with, with --data-dir", "%s is no data directory of a server", dir)
+	} else if err != nil {
+		return Peeked{}, fmt.Errorf("look at data directory: %w", err)
+	}
+	location := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}.Encode()}
+	db, err := sql.Open("sqlite", location.String())
+	if err != nil {
+		return Peeked{}, fmt.Errorf("open database: %w", err)
+	}
+	defer db.Close()
+	var p Peeked
+	p.Records, p.Bytes, p.Chain, err = LedgerMark{&Store{db: db}}.Acknowledged()
+	if err != nil {
+		return Peeked{}, err
+	}
+	content, err := ReadKeyFile(filepath.Join(dir, keyFolder, blobKeyFile))
+	if err != nil {
+		return p, nil // a check without the key says so
+	}
+	if identity, err := age.ParseX25519Identity(strings.TrimSpace(string(content))); err == nil {
+		p.Keys = (&Store{identity: identity}).DeriveKey
+	}
+	return p, nil
+}
