@@ -63,7 +63,7 @@ func (s Set) outside(others ...Set) int {
 	for _, row := range s.rows {
 		found := false
 		for i := range others {
-			found = others[i].reaches(&at[i], row) || found
+			found = found || others[i].reaches(&at[i], row)
 		}
 		if !found {
 			count++
