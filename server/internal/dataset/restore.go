@@ -46,7 +46,7 @@ func (c *Catalogue) digestRecords(ctx context.Context, row storage.DatasetRow) (
 	if err != nil {
 		return lineage.Set{}, err
 	}
-	rows, err := c.newCollector(row.Owner, card.GetSchema(), row.Records)
+	rows, err := c.newCollector(row.Owner, card.GetSchema())
 	if err != nil {
 		return lineage.Set{}, err
 	}
