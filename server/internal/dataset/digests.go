@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/lineage"
@@ -29,19 +30,19 @@ func (c *Catalogue) digestKey(owner string) lineage.Key {
 }
 
 // collector gathers the digests of records as they come: 16 bytes of each, 160 MB at ten million records, and as much again for a moment
-// where a larger room takes over. How many there can be is Limits.Records.
+// when all have come. How many there can be is Limits.Records; a promise of records takes no memory.
 type collector struct {
-	hasher   *lineage.Hasher
-	digests  []lineage.Digest
-	expected int64
+	hasher *lineage.Hasher
+	parts  [][]lineage.Digest // full ones, and one that is filled
 }
 
-// collectedAtFirst is how many digests there is room for before the first record: a promise of records alone takes no more memory.
-const collectedAtFirst = 4 << 10
+// collectedAtOnce is how many digests there is room for in a part. A single list would have to be copied where it grows, and there would
+// be three times as much in memory.
+const collectedAtOnce = 4 << 10
 
-func (c *Catalogue) newCollector(owner string, schema *bastionlabv1.Schema, records int64) (*collector, error) {
+func (c *Catalogue) newCollector(owner string, schema *bastionlabv1.Schema) (*collector, error) {
 	hasher, err := lineage.NewHasher(c.digestKey(owner), schema)
-	return &collector{hasher: hasher, expected: records}, err
+	return &collector{hasher: hasher}, err
 }
 
 // add takes one record as it lies.
@@ -50,19 +51,19 @@ func (c *collector) add(record []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(c.digests) == cap(c.digests) {
-		larger := make([]lineage.Digest, len(c.digests), min(max(c.expected, int64(len(c.digests))+1), int64(2*len(c.digests)+collectedAtFirst)))
-		copy(larger, c.digests)
-		c.digests = larger
+	last := len(c.parts) - 1
+	if last < 0 || len(c.parts[last]) == collectedAtOnce {
+		c.parts = append(c.parts, make([]lineage.Digest, 0, collectedAtOnce))
+		last++
 	}
-	c.digests = append(c.digests, digest)
+	c.parts[last] = append(c.parts[last], digest)
 	return nil
 }
 
-// set is what was collected. Nothing can be added after it.
+// set is what was collected, which the collector no longer has.
 func (c *collector) set() lineage.Set {
-	digests := c.digests
-	c.digests, c.expected = nil, 0
+	digests := slices.Concat(c.parts...)
+	c.parts = nil
 	return lineage.NewSet(digests)
 }
 

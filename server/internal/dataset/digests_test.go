@@ -15,7 +15,7 @@ import (
 // digested are the digests of the tests' records first to last.
 func (s *site) digested(t testing.TB, owner string, first, last int) lineage.Set {
 	t.Helper()
-	c, err := s.catalogue.newCollector(owner, smsSchema(), int64(last-first))
+	c, err := s.catalogue.newCollector(owner, smsSchema())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,26 +175,23 @@ func TestMoreRecordsThanAreComparedAreNotTaken(t *testing.T) {
 	}
 }
 
-// A promise of records takes no memory, and what is collected no more than it needs.
-func TestTheRoomForDigestsGrowsWithTheRecords(t *testing.T) {
+func TestMoreDigestsThanOnePartHolds(t *testing.T) {
 	s := openSite(t, t.TempDir())
-	const promised = 3*collectedAtFirst + 1
-	c, err := s.catalogue.newCollector("alice", smsSchema(), promised)
-	if err != nil || cap(c.digests) != 0 {
-		t.Fatalf("room for %d before the first, %v", cap(c.digests), err)
-	}
-	for i := range promised {
-		if err := c.add(record(i)); err != nil {
+	for _, records := range []int{1, collectedAtOnce, collectedAtOnce + 1, 3*collectedAtOnce - 1} {
+		c, err := s.catalogue.newCollector("alice", smsSchema())
+		if err != nil {
 			t.Fatal(err)
 		}
-		if cap(c.digests) > max(collectedAtFirst, 3*len(c.digests)) {
-			t.Fatalf("room for %d digests at %d", cap(c.digests), len(c.digests))
+		for i := range records {
+			if err := c.add(record(i)); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if cap(c.digests) != promised {
-		t.Errorf("room for %d digests stays, of %d", cap(c.digests), promised)
-	}
-	if err := c.add(make([]byte, recordSize+1)); err == nil {
-		t.Error("a record of another size was digested")
+		if got := c.set(); got.Len() != records || c.set().Len() != 0 {
+			t.Errorf("%d digests of %d records", got.Len(), records)
+		}
+		if err := c.add(make([]byte, recordSize+1)); err == nil {
+			t.Error("a record of another size was digested")
+		}
 	}
 }

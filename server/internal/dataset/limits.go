@@ -11,7 +11,7 @@ type Limits struct {
 	RecordBytes      int64 // one record
 	DatasetBytes     int64 // all records: they are held in memory while a run trains on them
 	BatchBytes       int64 // the safetensors file of one batch
-	Records          int64 // of one dataset: 16 bytes of each are held while it is uploaded, and twice that when they are compared
+	Records          int64 // of one dataset: 16 bytes of each are held while it is uploaded, and a few times that while they are compared
 	DeclaredSamples  int64
 	NameBytes        int
 	DescriptionBytes int

@@ -31,7 +31,7 @@ func (c *Catalogue) Begin(ctx context.Context, owner string, header *bastionlabv
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.newCollector(owner, t.header.GetSchema(), t.header.GetRecords())
+	rows, err := c.newCollector(owner, t.header.GetSchema())
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -36,7 +35,6 @@ type Hasher struct {
 type field struct {
 	dtype       bastionlabv1.DType
 	from, until int
-	elements    uint64
 }
 
 // formsAtOnce is how many bytes of a tensor are brought into canonical form at once: whole elements of every dtype.
@@ -69,7 +67,7 @@ func (h *Hasher) place(spec *bastionlabv1.TensorSpec) (field, error) {
 	if until < h.recordBytes {
 		return field{}, errors.New("digest records: a record larger than can be addressed")
 	}
-	f := field{dtype: spec.GetDtype(), from: h.recordBytes, until: until, elements: uint64(size / safetensors.ItemBytes(spec.GetDtype()))}
+	f := field{dtype: spec.GetDtype(), from: h.recordBytes, until: until}
 	h.recordBytes = until
 	return f, nil
 }
@@ -97,15 +95,13 @@ func (h *Hasher) Sum(record []byte) (digest Digest, err error) {
 // sumTensor digests one tensor's values. It needs no key: the digest is never seen, and the record's, which is, has one.
 func (h *Hasher) sumTensor(f field, record []byte) (sum [sha256.Size]byte) {
 	h.tensor.Reset()
-	// The number of elements stands for the shape: a flattened image is the same image.
-	h.forms = binary.LittleEndian.AppendUint64(h.forms[:0], f.elements)
+	// Nothing is said of the shape, for a flattened image is the same image, nor of the number of elements, which the forms tell.
 	for raw := record[f.from:f.until]; len(raw) > 0; {
 		n := min(len(raw), formsAtOnce)
-		h.forms = appendValues(h.forms, f.dtype, raw[:n])
+		h.forms = appendValues(h.forms[:0], f.dtype, raw[:n])
 		h.tensor.Write(h.forms)
-		h.forms, raw = h.forms[:0], raw[n:]
+		raw = raw[n:]
 	}
-	h.tensor.Write(h.forms)
 	h.tensor.Sum(sum[:0])
 	return sum
 }

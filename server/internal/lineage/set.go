@@ -16,18 +16,13 @@ func NewSet(digests []Digest) Set {
 // Len is how many distinct rows there are.
 func (s Set) Len() int { return len(s.rows) }
 
-// Common is what two sets share.
+// Common is what two sets share, in memory for no more than that.
 func Common(a, b Set) Set {
-	var rows []Digest
-	for i, j := 0, 0; i < len(a.rows) && j < len(b.rows); {
-		switch c := compare(a.rows[i], b.rows[j]); {
-		case c < 0:
-			i++
-		case c > 0:
-			j++
-		default:
-			rows = append(rows, a.rows[i])
-			i, j = i+1, j+1
+	rows := make([]Digest, 0, a.Len()-a.outside(b))
+	at := 0
+	for _, row := range a.rows {
+		if b.reaches(&at, row) {
+			rows = append(rows, row)
 		}
 	}
 	return Set{rows}
@@ -63,7 +58,7 @@ func (s Set) outside(others ...Set) int {
 	for _, row := range s.rows {
 		found := false
 		for i := range others {
-			found = others[i].reaches(&at[i], row) || found
+			found = found || others[i].reaches(&at[i], row)
 		}
 		if !found {
 			count++
