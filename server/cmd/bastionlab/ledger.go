@@ -31,8 +31,16 @@ type ledgerFlags struct {
 
 func (f *ledgerFlags) register(command *cobra.Command) {
 	set := command.Flags()
-	set.StringVar(&f.dataDir, "data-dir", defaultDataDir, "the server's data directory")
+	set.StringVar(&f.dataDir, "data-dir", "", "the server's data directory (default $XDG_DATA_HOME/bastionlab or ~/.local/share/bastionlab)")
 	set.BoolVar(&f.json, "json", false, "print JSON")
+}
+
+// complete fills in the directory that a server has by default.
+func (f *ledgerFlags) complete() (err error) {
+	if f.dataDir == "" {
+		f.dataDir, err = defaultDataDir(os.LookupEnv)
+	}
+	return err
 }
 
 func newLedgerShow() *cobra.Command {
@@ -49,6 +57,9 @@ func newLedgerShow() *cobra.Command {
 }
 
 func showLedger(command *cobra.Command, flags ledgerFlags) error {
+	if err := flags.complete(); err != nil {
+		return err
+	}
 	file, err := openLedgerFile(flags.dataDir)
 	if err != nil {
 		return err
@@ -104,6 +115,9 @@ func newLedgerFsck() *cobra.Command {
 }
 
 func checkLedger(command *cobra.Command, flags ledgerFlags) error {
+	if err := flags.complete(); err != nil {
+		return err
+	}
 	expected, err := expectedOf(command.Context(), flags.dataDir) // before the file: a server may write to it meanwhile
 	if err != nil {
 		return err

@@ -33,7 +33,9 @@ func newVerifyReceipt() *cobra.Command {
 		Long: `Check a receipt, or a book of them, one a line. Without --key this shows that some server signed it, with the key that is printed; with
 the key that you know your server by, that yours did. "-" reads standard input.`,
 		Args: oneArgument,
-		RunE: func(command *cobra.Command, arguments []string) error { return verifyReceipt(command, arguments[0], key, asJSON) },
+		RunE: func(command *cobra.Command, arguments []string) error {
+			return verifyReceipt(command, arguments[0], key, asJSON)
+		},
 	}
 	command.Flags().StringVar(&key, "key", "", "the ledger's public key, as client.info and earlier receipts have it")
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
