@@ -35,6 +35,7 @@ type person struct {
 	token string
 	user  string
 	seen  *seen
+	info  *bastionlabv1.ServerInfo
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -93,7 +94,7 @@ func (p *person) signIn(leaf []byte) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.token, p.user = signed.GetToken(), signed.GetUser()
+	p.token, p.user, p.info = signed.GetToken(), signed.GetUser(), hello.GetInfo()
 }
 
 func (p *person) ctx() context.Context {
@@ -123,7 +124,16 @@ func refused(trailer metadata.MD) *refusal.Error {
 	if len(values) != 1 || proto.Unmarshal([]byte(values[0]), detail) != nil {
 		return nil
 	}
-	return &refusal.Error{Kind: refusal.Kind(detail.GetKind()), What: detail.GetWhat(), Spent: detail.GetSpent(), Next: detail.GetNext()}
+	found := &refusal.Error{Kind: refusal.Kind(detail.GetKind()), What: detail.GetWhat(), Spent: detail.GetSpent(), Next: detail.GetNext()}
+	if budget := detail.GetBudget(); budget != nil {
+		found.Budget = &refusal.Budget{
+			LimitNano: budget.GetLimitNano(), SpentNano: budget.GetSpentNano(), RequestedNano: budget.GetRequestedNano(), RemainingNano: budget.GetRemainingNano(),
+		}
+	}
+	if check := detail.GetCheck(); check != nil {
+		found.Check = &refusal.Check{Name: check.GetCheck(), Expected: check.GetExpected(), Seen: check.GetSeen()}
+	}
+	return found
 }
 
 const declared = 64

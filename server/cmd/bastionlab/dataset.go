@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,11 +11,12 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 func newDatasetCommand() *cobra.Command {
 	group := &cobra.Command{Use: "dataset", Short: "The datasets of the server on this machine, and what they cost", RunE: refuseUnknownCommand}
-	group.AddCommand(newDatasetList(), newDatasetShow(), newDatasetBudget())
+	group.AddCommand(newDatasetList(), newDatasetShow(), newDatasetBudget(), newDatasetLimit())
 	return group
 }
 
@@ -71,8 +73,39 @@ func budgetRows(budget *bastionlabv1.Budget) [][]string {
 	if budget.LimitNano == nil {
 		remaining = "-"
 	}
-	return append(rows, []string{}, []string{"limit", limitText(budget.LimitNano)},
+	rows = append(rows, []string{}, []string{"limit", limitText(budget.LimitNano)},
 		[]string{"spent", spentText(budget.GetSpentNano(), budget.GetSpentInfinite())}, []string{"remaining", remaining})
+	for _, s := range budget.GetScientists() {
+		rows = append(rows, []string{"limit of " + short(s.GetScientist()), accounting.Epsilon(s.GetLimitNano()).String(), "spent " + accounting.Epsilon(s.GetSpentNano()).String()})
+	}
+	if len(budget.GetDatasets()) > 1 {
+		rows = append(rows, []string{"datasets on this account", strings.Join(budget.GetDatasets(), " ")})
+	}
+	if budget.GetFrozen() != "" {
+		rows = append(rows, []string{"frozen", budget.GetFrozen()})
+	}
+	return rows
+}
+
+func newDatasetLimit() *cobra.Command {
+	var scientist string
+	twoArguments := func(command *cobra.Command, arguments []string) error {
+		if len(arguments) != 2 {
+			return usageError(command, "%q takes a dataset and an eps, got %d arguments", command.CommandPath(), len(arguments))
+		}
+		return nil
+	}
+	command := newRemoteCommand("limit ID EPS", "As its owner, lower the privacy limit of a dataset, for all or for one scientist", twoArguments,
+		func(ctx context.Context, conn *grpc.ClientConn, arguments []string, trailer grpc.CallOption) (*bastionlabv1.Budget, error) {
+			limit, err := strconv.ParseFloat(arguments[1], 64)
+			if err != nil {
+				return nil, refusal.New(refusal.InvalidArgument, "give a number, for example 2.5", "%.40q is no privacy limit", arguments[1])
+			}
+			request := &bastionlabv1.LowerLimitRequest{DatasetId: arguments[0], PrivacyLimit: limit, Scientist: scientist}
+			return bastionlabv1.NewDatasetServiceClient(conn).LowerLimit(ctx, request, trailer)
+		}, budgetRows)
+	command.Flags().StringVar(&scientist, "scientist", "", "whose runs it is for: the SHA-256 of their public key, in hex")
+	return command
 }
 
 func limitText(limitNano *int64) string {

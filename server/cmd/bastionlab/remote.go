@@ -89,6 +89,10 @@ func (r *remote) call(command *cobra.Command, do func(ctx context.Context, conn 
 	if err == nil {
 		return nil
 	}
+	var here *refusal.Error
+	if errors.As(err, &here) { // the command line itself was wrong
+		return err
+	}
 	if refused := refusedBy(trailer); refused != nil {
 		return refused
 	}

@@ -127,7 +127,7 @@ func (c *checker) judgeRenyi(m receipt.Body, plan []accounting.Steps, orders []i
 		drawn, sure := 0.0, true
 		for _, steps := range plan {
 			moment, ok := accounting.RenyiByDistribution(steps.SampleRate, steps.NoiseMultiplier, order)
-			drawn += float64(steps.Count) * moment
+			drawn += float64(steps.Count) * moment / float64(order-1) // a divergence is a moment over order-1
 			sure = sure && ok
 		}
 		if sure && drawn*(1-2*tolerance) > float64(m.Renyi[i])*1e-12 {
