@@ -27,9 +27,11 @@ func TestFilterRatio(t *testing.T) {
 		whole := run
 		whole.Count *= runs
 		joint := mustEvaluate(t, delta.Float(), whole).Epsilon
-		limit := leastLimit(t, run, runs, delta, joint)
+		share := delta / 2 / accounting.Delta(runs)
+		eps := accounting.Epsilon(math.Ceil(1e9 * mustEvaluate(t, share.Float(), run).Epsilon))
+		limit := leastLimit(t, run, runs, delta, accounting.Cost{Epsilon: eps, Delta: share}, joint)
 		ratio := limit / joint
-		t.Logf("%v,%v,%d,%d,%v,%.4f,%.3f,%.4f", run.SampleRate, run.NoiseMultiplier, run.Count, runs, delta, joint, limit, ratio)
+		t.Logf("%v,%v,%d,%d,%v,%.4f,%.3f,%.4f sum %.3f", run.SampleRate, run.NoiseMultiplier, run.Count, runs, delta, joint, limit, ratio, float64(runs)*eps.Float())
 		if want := r.number("ratio"); ratio > want+0.005 || ratio < want-0.05 {
 			t.Errorf("%d of %v: %.4f times the joint plan, the file says %.4f", runs, run, ratio, want)
 		}
@@ -39,11 +41,9 @@ func TestFilterRatio(t *testing.T) {
 	}
 }
 
-// leastLimit is the least limit, to 1e-3, under which all of so many equal runs are admitted, each with the epsilon that it has at an equal share of delta/2.
-func leastLimit(t *testing.T, run accounting.Steps, runs int64, delta accounting.Delta, joint float64) float64 {
+// leastLimit is the least limit, to 1e-3, under which all of so many equal runs are admitted, each of which costs basic and its moments.
+func leastLimit(t *testing.T, run accounting.Steps, runs int64, delta accounting.Delta, basic accounting.Cost, joint float64) float64 {
 	t.Helper()
-	share := delta / 2 / accounting.Delta(runs)
-	eps := accounting.Epsilon(math.Ceil(1e9 * mustEvaluate(t, share.Float(), run).Epsilon))
 	for thousandths := int64(joint * 1000); thousandths < int64(100*joint*1000+1000); thousandths++ {
 		limit := accounting.Epsilon(thousandths * 1e6)
 		f := accounting.Filter{Limit: limit, Delta: delta, Orders: accounting.FilterOrders(limit, delta)}
@@ -51,9 +51,10 @@ func leastLimit(t *testing.T, run accounting.Steps, runs int64, delta accounting
 		if err != nil {
 			t.Fatal(err)
 		}
+		basic.Renyi = costs
 		total := accounting.Cost{Renyi: make([]accounting.Renyi, len(f.Orders))}
 		for range runs {
-			total = total.Plus(accounting.Cost{Epsilon: eps, Delta: share, Renyi: costs})
+			total = total.Plus(basic)
 		}
 		if f.Admits(total) { // then so are all of its beginnings, which cost less
 			return limit.Float()
