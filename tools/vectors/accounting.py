@@ -14,9 +14,9 @@ How its grid is chosen: 1e-4, as is usual. A grid of step h adds to eps in propo
 value at h/2 is three quarters of what h has added. Where that is more than 2e-5, the step is divided until what is left is
 below it.
 
-What is replaced, by the next draw of the same row: plans with an eps below 1e-3 or above 50; plans whose composed law would
-have more than 6 million points, which takes minutes; plans on which dp-accounting fails or finds no finite eps. The column
-draw counts them: 0 is the first.
+What is replaced, by the next draw of the same row: plans with an eps below 1e-3 or above 50 on the usual grid; plans whose
+composed law would have more than 6 million points, which takes minutes; plans on which dp-accounting fails or finds no finite
+eps. The column draw counts them: 0 is the first.
 """
 
 import argparse

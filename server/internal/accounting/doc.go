@@ -38,9 +38,9 @@
 // # Invariants
 //
 // Every figure errs to the safe side. The grid, the truncated tails and the transform's wrap-around only ever make epsilon larger. A share of
-// delta (numericalShares: 1% or less, more past knees) is set aside for rounding; what rounding can have done is bounded after the
-// computation, and where the bound exceeds every share the result is thrown away for the coarser bound. Budgets are integers (Epsilon,
-// Delta), read from decimals by rounding down, so that sums are exact.
+// delta (1% or less, more past knees) is set aside for rounding; what rounding can have done is bounded after the computation, and where the
+// bound exceeds every share the result is thrown away for the coarser bound. Budgets are integers (Epsilon, Delta), read from decimals by
+// rounding down, and so are divergences, rounded up: sums are exact.
 //
 // # How tight
 //
