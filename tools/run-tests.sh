@@ -21,6 +21,10 @@ step "the whole: server, sandboxed trainer and client together"
 make --no-print-directory -C server replay
 "$python" -m pytest -q tests ${all:+--all}
 if [ -n "$all" ]; then
+	step "accounting: the random plans' values, by another accountant"
+	"$python" -m venv build/vectors
+	build/vectors/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/vectors.txt
+	build/vectors/bin/python tools/vectors/accounting.py --check
 	step "fuzzing"
 	PYTHON=$python tools/fuzz.sh "${DURATION:-10m}"
 fi

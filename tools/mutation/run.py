@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+import accounts
 import engine
 import server
 from mutant import DoesNotApply, Go, Mutant, Tests
@@ -62,7 +63,8 @@ def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
 
 
 def main(words: list[str]) -> int:
-    mutants = [mutant for mutant in (*engine.MUTANTS, *server.MUTANTS) if not words or any(word in mutant.name for word in words)]
+    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS)
+    mutants = [mutant for mutant in every if not words or any(word in mutant.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
         scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))
         if said := sound(scratch, mutants):

@@ -1,17 +1,22 @@
-"""Computes vectors/accounting/random_plans.csv and random_mixed.csv: what random plans cost by dp-accounting's pessimistic loss distribution.
+"""Computes vectors/accounting/random_plans.csv and random_mixed.csv: what random plans cost by dp-accounting.
 
     python -m venv build/vectors && build/vectors/bin/pip install -r requirements/vectors.txt
     build/vectors/bin/python tools/vectors/accounting.py            # writes both files
     build/vectors/bin/python tools/vectors/accounting.py --check    # recomputes their values, and fails if one differs
 
-How a plan is drawn, from a seed per row: q log-uniform in [1e-5, 1], steps log-uniform up to 50,000, delta a power of ten from 1e-5 to 1e-9, and
-a target eps log-uniform in [0.02, 50]. The noise is the one whose Renyi bound is the target, to four digits; the loss distribution shows less.
+The values are those of its pessimistic loss distributions.
 
-How its grid is chosen: 1e-4, as is usual. A grid of step h adds to eps in proportion to h^2, so the value at h less the value at h/2 is three
-quarters of what h has added. Where that is more than 2e-5, the step is divided until what is left is below it.
+How a plan is drawn, from a seed per row: q log-uniform in [1e-5, 1], steps log-uniform up to 50,000, delta a power of ten
+from 1e-5 to 1e-9, and a target eps log-uniform in [0.02, 50]. The noise is the one whose Renyi bound is the target, to four
+digits; the loss distribution shows less.
 
-What is replaced, by the next draw of the same row: plans with an eps below 1e-3 or above 50; plans whose composed law would have more than
-6 million points, which takes minutes; plans on which dp-accounting fails or finds no finite eps. The column draw counts them: 0 is the first.
+How its grid is chosen: 1e-4, as is usual. A grid of step h adds to eps in proportion to h^2, so the value at h less the
+value at h/2 is three quarters of what h has added. Where that is more than 2e-5, the step is divided until what is left is
+below it.
+
+What is replaced, by the next draw of the same row: plans with an eps below 1e-3 or above 50 on the usual grid; plans whose
+composed law would have more than 6 million points, which takes minutes; plans on which dp-accounting fails or finds no finite
+eps. The column draw counts them: 0 is the first.
 """
 
 import argparse

@@ -32,14 +32,17 @@ func (c *composed) doubtAt(eps, chernoff float64) float64 {
 	return chernoff*(entries*c.floor+c.doubt) + scale
 }
 
-// numericalShares are the parts of delta that may be set aside for rounding. The first, with which epsilon is read off at 99% of delta,
-// nearly always does. The others are for deltas that lie past a knee of the curve, where they still cost little.
-var numericalShares = [...]float64{0.01, 0.1, 0.5}
+const (
+	// usualShare of delta is set aside for rounding as a rule: epsilon is read off at 99% of delta. More is, up to largestShare, for deltas
+	// that lie past a knee of the curve, where it still costs little.
+	usualShare   = 0.01
+	largestShare = 0.5
+)
 
-// certified reads epsilon at the first share that covers what rounding can have done. If none does, certain is false and the reading
+// certified reads epsilon with a share set aside that covers what rounding can have done. If none does, certain is false and the reading
 // is good for choosing a better grid only. PRIVACY: no other reading is ever reported.
 func (c *composed) certified(delta, steps float64) (found reading, certain bool) {
-	for _, share := range numericalShares {
+	for share, last := usualShare, 0.0; share > last; {
 		read, ok := c.epsilon(delta, share)
 		if !ok {
 			break // less of delta is left for the next share
@@ -48,6 +51,8 @@ func (c *composed) certified(delta, steps float64) (found reading, certain bool)
 		if covered(found, steps, share) {
 			return c.frugal(found, delta, steps), true
 		}
+		// A tenth more than is needed here, since the doubt changes with where epsilon is read.
+		share, last = min(1.1*(found.doubt+steps*stepDoubt), largestShare), share
 	}
 	return found, false
 }
@@ -55,7 +60,7 @@ func (c *composed) certified(delta, steps float64) (found reading, certain bool)
 // frugal reads again with a smaller share where 1% of delta costs much of epsilon, which it does for an epsilon of few times 1/order.
 func (c *composed) frugal(found reading, delta, steps float64) reading {
 	share := max(shareTolerance*found.order*found.eps, 1e-4)
-	if share >= numericalShares[0] {
+	if share >= found.share {
 		return found
 	}
 	if read, ok := c.epsilon(delta, share); ok && covered(read, steps, share) {

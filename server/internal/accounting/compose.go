@@ -42,7 +42,7 @@ func (c composition) compose(order float64, low, high int64, tail float64) compo
 		out.doubt += c[i].count * c[i].fold(folded, order, k)
 		finite += c[i].count * math.Log1p(-c[i].infinite)
 		error := ulps * norm(folded)
-		once, often = once+error, often+2*c[i].count*error
+		once, often = once+1.1*error, often+grown(c[i].count)*error
 		spectrum = transform.Coefficients(spectrum, folded)
 		for j, value := range spectrum {
 			re, im := real(value), imag(value)
@@ -67,10 +67,25 @@ func (c composition) compose(order float64, low, high int64, tail float64) compo
 			at = 0
 		}
 	}
-	// Two views of the same error, of which the larger counts. What is negative shows it, since the true value is not. And by norms: an error x
-	// of a coefficient p becomes at most T*|p|^(T-1)*x <= (2*T*|p|^T + 1)*x in its power's, and root mean squares carry over to the inverse.
+	// Two views of the same error, of which the larger counts. What is negative shows it, since the true value is not. And by norms: see grown;
+	// root mean squares carry over to the inverse.
 	out.floor = max(-lowest, once+often*norm(out.mass))
 	return out
+}
+
+// grown is the g with which an error x of a coefficient p, |p| <= 1, becomes at most (g*|p|^T + 1.1)*x in p^T.
+//
+// With r = T^(1/(T-1)), at most 2: where |p| is at least 1/r, T*|p|^(T-1) <= T*r*|p|^T, and elsewhere it is below T*r^(1-T) = 1. What is
+// beyond first order is a factor of at most exp(T*x*r), with x below 1e-14 times the root of the length: 1.1 covers that up to 1e9 steps.
+func grown(times float64) float64 {
+	switch {
+	case times == 1:
+		return 0 // x remains x
+	case times > 1e9:
+		return 2 * times
+	default:
+		return 1.1 * times * math.Pow(times, 1/(times-1))
+	}
 }
 
 // fold writes the tilted law of one step into folded, circularly, and returns what rounding in its masses can amount to.

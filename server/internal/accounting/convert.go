@@ -7,6 +7,7 @@ type reading struct {
 	eps   float64 // the smallest loss, at least 0, whose delta is at most the given one
 	order float64 // -d(ln delta)/d(eps) there
 	doubt float64 // bound on what rounding can have done there, in units of delta; certify.go judges it
+	share float64 // part of delta that was set aside for it
 }
 
 // epsilon reads the law at delta, less the share set aside for rounding. false: no loss within the window will do.
@@ -52,5 +53,5 @@ scan:
 		return reading{}, false
 	}
 	eps = max(eps, 0)
-	return reading{eps, order, c.doubtAt(eps, chernoff(eps))}, true
+	return reading{eps, order, c.doubtAt(eps, chernoff(eps)), share}, true
 }

@@ -42,7 +42,7 @@ func (m mechanism) momentBeyond(order, z float64) float64 {
 // x = order, well beyond that.
 func (m mechanism) momentReach(order float64) float64 {
 	most := (order-1)/m.sigma + 12
-	for z := 8.0; z < most; z++ {
+	for z := 8.0; z < most; z *= 1.1 {
 		if m.momentBeyond(order, z) < math.Log(1e-5*order*(order-1))+2*math.Log(m.spread()) {
 			return z
 		}

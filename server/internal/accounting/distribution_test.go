@@ -33,7 +33,7 @@ func TestNoMomentWithoutAGrid(t *testing.T) {
 	}{
 		"rate": {1.5, 1, 2}, "rate not a number": {math.NaN(), 1, 2}, "noise zero": {0.1, 0, 2}, "noise not a number": {0.1, math.NaN(), 2},
 		"noise infinite": {0.1, math.Inf(1), 2}, "order one": {0.1, 1, 1}, "order negative": {0.1, 1, -5}, "order too large": {0.1, 1, math.MaxInt64},
-		"hardly any noise": {0.1, 1e-3, 2},
+		"hardly any noise": {0.1, 1e-3, 2}, "losses beyond a grid": {0.1, 0.5, 1 << 40},
 	} {
 		if moment, ok := RenyiByDistribution(c.q, c.sigma, c.order); ok {
 			t.Errorf("%s: %v", name, moment)

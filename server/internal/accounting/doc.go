@@ -27,12 +27,20 @@
 //   - rdp.go is the coarser bound for what the above does not certify: Renyi divergence, in closed form.
 //   - calibrate.go inverts: the noise for an epsilon.
 //
+// Runs that are chosen by what earlier ones released have no joint distribution of which that could be said. Accounts stop by filters instead
+// (docs/composition.md has the proof):
+//
+//   - renyi.go is what a plan draws on an account, in Renyi divergences as integers; moment.go computes them, rounded up.
+//   - filter.go judges a history by the sum of epsilons and by divergences at the orders of orders.go, each with its own share of delta.
+//   - noiseleft.go inverts: the noise with which a run still fits.
+//   - distribution.go computes the same divergences another way, as a check.
+//
 // # Invariants
 //
 // Every figure errs to the safe side. The grid, the truncated tails and the transform's wrap-around only ever make epsilon larger. A share of
-// delta (numericalShares: 1% or less, more past knees) is set aside for rounding; what rounding can have done is bounded after the
-// computation, and where the bound exceeds every share the result is thrown away for the coarser bound. Budgets are integers (Epsilon,
-// Delta), read from decimals by rounding down, so that sums are exact.
+// delta (1% or less, more past knees) is set aside for rounding; what rounding can have done is bounded after the computation, and where the
+// bound exceeds every share the result is thrown away for the coarser bound. Budgets are integers (Epsilon, Delta), read from decimals by
+// rounding down, and so are divergences, rounded up: sums are exact.
 //
 // # How tight
 //
@@ -40,6 +48,7 @@
 //
 // # Non-goals
 //
-// No sampling without replacement, no shuffling: their cost differs and is not computed here. No stopping rule for plans that depend on
-// outputs of earlier steps: this package prices fixed plans, and runs compose by adding.
+// No sampling without replacement, no shuffling: their cost differs and is not computed here. No loss distributions that are composed as
+// one goes: a stopping rule by them is invalid where plans depend on outputs (2602.06756), so between runs only the filters' sums count. No
+// odometer: what is proved for chosen runs is the limit, not the figure that Spent shows on the way.
 package accounting

@@ -22,7 +22,7 @@ const (
 	fewestBins = 64
 	maxBins    = 1 << 19
 	maxPoints  = 1 << 20
-	maxPasses  = 5
+	maxPasses  = 6
 )
 
 // epsilonInDirection computes epsilon by the loss distribution; false where rounding cannot be certified or losses are too large. An
@@ -39,11 +39,11 @@ func epsilonInDirection(plan []Steps, delta float64, dir direction, enough, slac
 	}
 	finest, coarsest := widest/(maxBins-2), widest/fewestBins
 	step := min(max(surveyFactor*stepFor(eps, order, total, slack), finest), coarsest)
-	amplified := float64(usualAmplified)
+	amplified, best := float64(usualAmplified), math.Inf(1)
 	for range maxPasses {
 		c, ok := onGrid(plan, dir, step, z)
 		if !ok {
-			return 0, false
+			break
 		}
 		tilt := c.orderAt(max(eps, 1/order), delta, amplified) // for an epsilon of about zero, stay near it on the safe side
 		low, high := c.indices(tilt)
@@ -55,22 +55,25 @@ func epsilonInDirection(plan []Steps, delta float64, dir direction, enough, slac
 		sum := c.compose(tilt, low, high, aliasing)
 		found, certain := sum.certified(delta, total)
 		if found.order == 0 {
-			return 0, false // nothing could be read
+			break // nothing could be read
+		}
+		if certain {
+			best = min(best, found.eps) // each certified reading bounds the same fixed plan
 		}
 		wanted := max(stepFor(found.eps, found.order, total, slack), finest)
 		switch {
-		case certain && (found.eps <= enough || step <= 1.25*wanted):
-			return found.eps, true
+		case best <= enough:
+			return best, true
 		case step > 1.25*wanted:
 			step = wanted
-		case amplified > 1:
-			amplified = 1
+		case amplified > 1 && !(certain && found.share <= usualShare):
+			amplified = 1 // rounding costs too much, or cannot be certified
 		default:
-			return 0, false
+			return best, !math.IsInf(best, 1)
 		}
 		eps, order = found.eps, found.order
 	}
-	return 0, false
+	return best, !math.IsInf(best, 1)
 }
 
 // stepFor is the grid's step for an epsilon and the order -d(ln delta)/d(eps) at it. A step of h adds at most h^2/4 to the variance of each
