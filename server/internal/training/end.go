@@ -56,8 +56,12 @@ func (s *Service) settleFailed(row storage.RunRow) error {
 
 // settleCancelled settles a run that a person ended to the end of its last released epoch, where composition counts steps.
 // PRIVACY: nothing of the steps after its last durable state has left, or will: that state's losses came with it. A run that failed
-// stays charged in full, because why it did may depend on records.
+// stays charged in full, because why it did may depend on records; so does one that was interrupted, for the same reason, and one of which no epoch
+// was released: how long its steps took can be seen, and looking must not come for nothing.
 func (s *Service) settleCancelled(row storage.RunRow) error {
+	if row.StateSteps == 0 || row.Attempts > 1 || row.Interruptions > 0 {
+		return s.Budget.Settle(row.DatasetID, row.ID, ledger.OutcomeCancelled)
+	}
 	plan := &bastionlabv1.Plan{}
 	if err := proto.Unmarshal(row.Plan, plan); err != nil {
 		return fmt.Errorf("decode the plan of a run: %w", err)
