@@ -14,7 +14,7 @@ from receipt_vectors import AFTER, KEY, OTHER, chain, good_ones, receipt
 from receipt_writer import public_hex
 
 from bastionlab import Receipt, errors, verify_receipt
-from bastionlab._receipts import from_message
+from bastionlab._receipt_checks import from_message
 from bastionlab.v1 import ledger_pb2
 
 FILE = Path(__file__).parents[2] / "vectors" / "receipts" / "vectors.json"
