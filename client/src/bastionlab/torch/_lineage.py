@@ -13,9 +13,11 @@ def tell_lineage(session: Session, answer: dataset_pb2.UploadDatasetResponse) ->
     """Warns where the records of an upload are in other datasets too."""
     dataset, lineage = answer.dataset, answer.lineage
     if lineage.joined:
+        account = dataset.account or lineage.joined[0]
+        others = ", ".join(each for each in lineage.joined if each != account)
         notice(
-            f"records of {dataset.name!r} were uploaded before: it draws on the account of the dataset "
-            f"{dataset.account or lineage.joined[0]}, together with {', '.join(lineage.joined)}; {_spent(session, dataset.id)}",
+            f"records of {dataset.name!r} were uploaded before: it draws on the account of the dataset {account}"
+            f"{f', together with {others}' if others else ''}; {_spent(session, dataset.id)}",
             errors.PrivacyWarning,
         )
     for shared in lineage.apart:
