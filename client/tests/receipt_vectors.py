@@ -179,6 +179,94 @@ def bad_bodies() -> dict[str, Any]:
     return {f"body: {name}": seal(KEY, text) for name, text in texts.items()}
 
 
+# The members that do not stand with all types, each with the types it is named with, those where it is never left out, and a value.
+KINDS = ("open", "join", "limit", "reserve", "data", "release", "settle", "freeze")
+OF_TYPES: dict[str, tuple[str, str, Any]] = {
+    "scientist": ("limit reserve data release settle", "reserve", "5c" * 32),
+    "limit": ("open join limit", "limit", 3),
+    "delta": ("open join", "", 3),
+    "orders": ("open join", "", [2]),
+    "declared": ("open join", "open join", 3),
+    "blob": ("open join", "open join", "b1" * 32),
+    "rows": ("open join", "", "e7" * 32),
+    "accounts": ("join", "", ["7e" * 16]),
+    "run": ("reserve data release settle", "reserve data release settle", RUN),
+    "epsilon": ("reserve", "", 3),
+    "run_delta": ("reserve", "", 3),
+    "infinite": ("reserve", "", True),
+    "renyi": ("reserve settle", "", [3]),
+    "charge": ("reserve", "reserve", "CAE="),
+    "outcome": ("settle", "settle", "failed"),
+    "reason": ("freeze", "freeze", "put back"),
+    "presented": ("freeze", "", "f0" * 32),
+}
+ALWAYS = ("v", "type", "at", "account", "seq", "boot", "level", "development", "release", "dataset", "owner", "after")
+
+
+def members_by_type() -> dict[str, Any]:
+    """Every member left out where it may not be, and put where it may not stand."""
+    texts = {}
+    for at, name in enumerate(ALWAYS):
+        kind = KINDS[at % len(KINDS)]
+        texts[f"{kind} without {name}"] = write_body(members(kind) | {name: None})
+    for name in ("delta", "spent", "spent_delta"):
+        texts[f"after without {name}"] = write_body(members("data", after=AFTER | {name: None}))
+    for name, (allowed, needed, value) in OF_TYPES.items():
+        for kind in KINDS:
+            if kind in needed.split():
+                texts[f"{kind} without {name}"] = write_body(members(kind) | {name: None})
+            if kind not in allowed.split():
+                texts[f"{kind} with {name}"] = write_body(members(kind) | {name: value})
+    return {f"body: {name}": seal(KEY, text) for name, text in texts.items()}
+
+
+def wrong_values() -> dict[str, Any]:
+    """Every member with a value of another kind."""
+    value: Any
+    texts = {}
+    for name in (*ALWAYS, "prev", *OF_TYPES):
+        kind = OF_TYPES[name][0].split()[0] if name in OF_TYPES else "data"
+        good = members(kind)
+        if name in OF_TYPES:
+            good[name] = OF_TYPES[name][2]
+        number = isinstance(good[name], int) and not isinstance(good[name], bool)
+        wrong = ("7", -1, 1.5) if number else (7,)
+        for value in wrong:
+            texts[f"{name} is {json.dumps(value)}"] = write_body(good | {name: value})
+    for name, value in AFTER.items():
+        texts[f"{name} of after is a text"] = write_body(members("data", after=AFTER | {name: str(value)}))
+        texts[f"{name} of after is below 0"] = write_body(members("data", after=AFTER | {name: -1}))
+    for name in ("infinite", "frozen"):
+        for value in (False, 1):
+            texts[f"{name} of after is {json.dumps(value)}"] = write_body(members("data", after=AFTER | {name: value}))
+    for value in (False, 1):
+        texts[f"infinite is {json.dumps(value)}"] = write_body(members("reserve") | dict(epsilon=None, infinite=value))
+    for name, kind in (("accounts", "join"), ("orders", "open"), ("renyi", "settle")):
+        texts[f"{name} holds something else"] = write_body(members(kind) | {name: [None]})
+    return {f"body: {name}": seal(KEY, text) for name, text in texts.items()}
+
+
+def least_and_most() -> dict[str, Any]:
+    """Of each type, with as little and as much as there may be."""
+    found = {}
+    for kind in KINDS:
+        may = {name: value for name, (allowed, _, value) in OF_TYPES.items() if kind in allowed.split()}
+        must = {name for name, (_, needed, _) in OF_TYPES.items() if kind in needed.split()}
+        base = members(kind)
+        if kind == "reserve":
+            must |= {"epsilon"}
+            may = {name: base.get(name) for name in may}
+        least = base | {name: None for name in may if name not in must}
+        if kind == "reserve":
+            least["charge"] = charge_of(least)
+        found[f"as little as there may be: {kind}"] = seal(KEY, write_body(least))
+        after = AFTER | dict(limit=None, spent=LARGEST, spent_delta=LARGEST, infinite=True, frozen=True)
+        found[f"a frozen, infinite account: {kind}"] = receipt(kind, after=after)
+        found[f"number 1 may be any: {kind}"] = receipt(kind, seq=1, prev=None)
+        found[f"as much as there may be: {kind}"] = seal(KEY, write_body(may | {n: v for n, v in base.items() if v is not None}))
+    return found
+
+
 def bad_files() -> dict[str, Any]:
     good = receipt("data")
     line = json.dumps(good)
@@ -323,8 +411,11 @@ def books() -> list[tuple[str, Any, str]]:
 def vectors() -> list[Vector]:
     public = public_hex(KEY)
     both = receipt("reserve", after=AFTER, charge=charge_of(members("reserve"), epsilon_nano=1))
-    made: list[tuple[str, Any, str | None, str]] = [(name, file, None, "") for name, file in good_ones().items()]
-    tables = {"form": bad_bodies() | {f"file: {n}": f for n, f in bad_files().items()}, "signature": bad_signatures()}
+    made: list[tuple[str, Any, str | None, str]] = [
+        (name, file, None, "") for name, file in (good_ones() | least_and_most()).items()
+    ]
+    forms = bad_bodies() | members_by_type() | wrong_values()
+    tables = {"form": forms | {f"file: {n}": f for n, f in bad_files().items()}, "signature": bad_signatures()}
     tables |= {"charge": {f"charge: {n}": f for n, f in bad_prices().items()}, "sums": bad_sums()}
     made += [(name, file, None, check) for check, table in tables.items() for name, file in table.items()]
     made += [(name, file, None, check) for name, file, check in books()]

@@ -18,15 +18,17 @@ from bastionlab._receipt_checks import from_message
 from bastionlab.v1 import ledger_pb2
 
 FILE = Path(__file__).parents[2] / "vectors" / "receipts" / "vectors.json"
-VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text())
+# The file is of the whole checkout; where only the client is, its script stands for it.
+VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text() if FILE.exists() else receipt_vectors.text())
 
 
+@pytest.mark.skipif(not FILE.exists(), reason="needs the whole checkout")
 def test_the_vectors_are_those_that_their_script_makes() -> None:
     assert FILE.read_text() == receipt_vectors.text()
 
 
 def test_there_are_vectors_of_every_check() -> None:
-    assert len({vector["name"] for vector in VECTORS}) == len(VECTORS) > 150
+    assert len({vector["name"] for vector in VECTORS}) == len(VECTORS) > 300
     assert {vector["check"] for vector in VECTORS} == {"", "form", "signature", "key", "charge", "sums", "fork", "chain"}
 
 
