@@ -25,12 +25,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
+from fake_ledger import FakeLedger, LedgerService
 from fake_refusals import Kind, abort, abort_with
 
 from bastionlab.v1 import (
     dataset_pb2,
     dataset_pb2_grpc,
     error_pb2,
+    ledger_pb2_grpc,
     model_pb2,
     model_pb2_grpc,
     session_pb2,
@@ -81,6 +83,9 @@ class FakeServer:
     weights_filter: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] = field(default=lambda weights: weights)
     download_filter: Callable[[bytes], bytes] = field(default=lambda file: file)
     tokens: dict[str, str] = field(default_factory=dict)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    lineages: list[dataset_pb2.Lineage] = field(default_factory=list)
+    """What the next uploads share with earlier ones; those joined bring one account."""
     _challenges: set[bytes] = field(default_factory=set)
 
     def __enter__(self) -> FakeServer:
@@ -102,6 +107,8 @@ class FakeServer:
         dataset_pb2_grpc.add_DatasetServiceServicer_to_server(_Datasets(self), self._server)
         model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(self), self._server)
         training_pb2_grpc.add_TrainingServiceServicer_to_server(_Training(self), self._server)
+        if self.ledger.signs:
+            ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerService(self), self._server)
         self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", self._credentials)
         self._server.start()
 
@@ -175,8 +182,9 @@ class _Sessions(_Service, session_pb2_grpc.SessionServiceServicer):
     def Hello(self, request: session_pb2.HelloRequest, context: grpc.ServicerContext) -> session_pb2.HelloResponse:
         self._s.enter(context, "Hello", signed_in=False)
         info = session_pb2.ServerInfo(
-            version="1.0.0", platform="none", development=self._s.development, binding="certificate", storage_level="file"
-        )
+            version="1.0.0", platform="none", development=self._s.development, binding="certificate", storage_level="file",
+            ledger_key=self._s.ledger.public, boot_id=self._s.ledger.boot,
+        )  # fmt: skip
         return session_pb2.HelloResponse(
             server_version="1.0.0", protocol=self._s.protocol, challenge=self._s.challenge(), info=info
         )
@@ -243,7 +251,15 @@ class _Datasets(_Service, dataset_pb2_grpc.DatasetServiceServicer):
         self._s.datasets[message.id] = StoredDataset(message, copy_of(header), batches)
         if header.test_of:
             self._s.datasets[header.test_of].message.test_id = message.id
-        return dataset_pb2.UploadDatasetResponse(dataset=message)
+        lineage = self._s.lineages.pop(0) if self._s.lineages else dataset_pb2.Lineage()
+        if lineage.joined:
+            message.account = lineage.joined[0]
+            self._s.ledger.join(message, *lineage.joined)
+            self._s.datasets[message.id].entries = self._s.datasets[message.account].entries
+        else:
+            self._s.ledger.open(message)
+        receipts = self._s.ledger.books.get(message.account or message.id, [])[-1:]
+        return dataset_pb2.UploadDatasetResponse(dataset=message, lineage=lineage, receipts=receipts)
 
     def ListDatasets(
         self, request: dataset_pb2.ListDatasetsRequest, context: grpc.ServicerContext
@@ -269,7 +285,10 @@ class _Datasets(_Service, dataset_pb2_grpc.DatasetServiceServicer):
         stored = self._find(context, self._s.datasets, request.dataset_id, "dataset")
         if request.privacy_limit * NANO > stored.message.privacy_limit_nano:
             raise abort(context, Kind.KIND_INVALID_ARGUMENT, "the limit can only be lowered", "give a smaller one")
-        stored.message.privacy_limit_nano = round(request.privacy_limit * NANO)
+        limit = round(request.privacy_limit * NANO)
+        if not request.scientist:
+            stored.message.privacy_limit_nano = limit
+        self._s.ledger.write("limit", stored.message, limit=limit, scientist=request.scientist or None)
         return budget_of(stored)
 
     def DeleteDataset(
@@ -390,7 +409,11 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
             created_unix_ms=run.created_unix_ms,
         )
         self._s.datasets[run.dataset_id].entries.insert(0, entry)
+        self._s.ledger.reserve(self._s.datasets[run.dataset_id].message, run)
         return run
+
+    def _tell_ledger(self, kind: str, run: training_pb2.Run, **members: str) -> None:
+        self._s.ledger.of_run(kind, self._s.datasets[run.dataset_id].message, run, **members)
 
     def GetRun(self, request: training_pb2.GetRunRequest, context: grpc.ServicerContext) -> training_pb2.Run:
         self._s.enter(context, "GetRun")
@@ -407,6 +430,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         while run.status not in ENDED:
             if run.status == training_pb2.RUN_STATUS_QUEUED:
                 run.status = training_pb2.RUN_STATUS_RUNNING
+                self._tell_ledger("data", run)
             elif run.status == training_pb2.RUN_STATUS_WAITING:
                 time.sleep(0.01)
                 if not context.is_active():
@@ -426,6 +450,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
                     run.result.CopyFrom(training_pb2.TestResult(value=0.75, standard_error=0.02))
                 run.status = training_pb2.RUN_STATUS_COMPLETED
                 self._s.datasets[run.dataset_id].entries[0].status = "completed"
+                self._tell_ledger("settle", run, outcome="completed")
             yield copy_of(run)
 
     def ApproveRun(self, request: training_pb2.ApproveRunRequest, context: grpc.ServicerContext) -> training_pb2.Run:
@@ -437,6 +462,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         run = self._decidable(context, "DenyRun", request.id)
         run.failure, run.denial = "the owner of its dataset did not approve another attempt", request.reason
         run.status = training_pb2.RUN_STATUS_FAILED
+        self._tell_ledger("settle", run, outcome="failed")
         return copy_of(run)
 
     def _decidable(self, context: grpc.ServicerContext, method: str, run_id: str) -> training_pb2.Run:
@@ -452,6 +478,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         self._s.enter(context, "CancelRun")
         run = self._find(context, self._s.runs, request.id, "run")
         run.status = training_pb2.RUN_STATUS_CANCELLED
+        self._tell_ledger("settle", run, outcome="cancelled")
         run.spent = "eps 1 of the dataset's limit"
         return run
 
@@ -553,9 +580,11 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
             epsilon_nano=wanted,
             delta_atto=stored.message.delta_atto // 6,
             remaining_after_nano=max(0, budget.remaining_nano - wanted),
+            obtainable_nano=budget.remaining_nano + NANO // 2,
             unlimited=not budget.HasField("limit_nano"),
         )
+        steps = [training_pb2.ChargedSteps(sample_rate=0.1, noise_multiplier=1.5 if plan.private else 0, count=10)]
         plan.charge = training_pb2.Charge(
-            dataset_id=request.dataset_id, private=plan.private, epsilon_nano=wanted, delta_atto=plan.delta_atto
+            dataset_id=request.dataset_id, private=plan.private, epsilon_nano=wanted, delta_atto=plan.delta_atto, steps=steps
         ).SerializeToString(deterministic=True)
         return plan

@@ -63,6 +63,7 @@ def test_plan_costs_nothing(server: FakeServer, learner: RemoteLearner, dataset:
     plan = learner.plan(nb_epochs=2, eps=2.0)
     assert (plan.steps, plan.batch_size, plan.sample_rate, plan.max_batch_size) == (20, 10, 0.1, 4)
     assert (plan.epsilon, plan.remaining_after, plan.noise_multiplier, plan.release_mode) == (2.0, 4.0, 1.5, "certified")
+    assert plan.obtainable == 6.5
     assert dataset.budget().spent == 0.0
     assert str(plan).splitlines() == [
         "epochs            2",
@@ -72,6 +73,7 @@ def test_plan_costs_nothing(server: FakeServer, learner: RemoteLearner, dataset:
         "epsilon           2 at delta 0.000167",
         "losses            of every epoch, a record's up to 2",
         "remaining after   4",
+        "obtainable        eps 6.5 by a run of this shape",
         "release mode      certified, eta 0.016, grid error 4e-05",
         "time              about 2 s",
     ]
@@ -81,7 +83,7 @@ def test_what_is_shown_is_what_is_authorised(server: FakeServer, learner: Remote
     plan = learner.plan(1, 2.0)
     run = learner.fit(1, 2.0)
     assert run.plan == plan
-    assert server.calls[-3:] == ["PlanTraining", "StartTraining", "WatchRun"]
+    assert [call for call in server.calls if call != "ListReceipts"][-3:] == ["PlanTraining", "StartTraining", "WatchRun"]
     assert server.runs[run.id].plan.charge == plan.charge
 
 

@@ -9,9 +9,11 @@ import warnings
 from bastionlab import errors
 from bastionlab._connection import Client, Connection, ServerInfo
 from bastionlab._identity import Identity, PublicKey
+from bastionlab._receipt_checks import verify_receipt
+from bastionlab._receipts import Receipt
 from bastionlab._version import __version__
 
-__all__ = ["Client", "Connection", "Identity", "PublicKey", "ServerInfo", "__version__", "errors"]
+__all__ = ["Client", "Connection", "Identity", "PublicKey", "Receipt", "ServerInfo", "__version__", "errors", "verify_receipt"]
 
 # Said every time, in a loop too. Appended, so that a filter of the user's own still decides.
 warnings.filterwarnings("always", category=errors.PrivacyWarning, append=True)

@@ -68,7 +68,10 @@ def error_of(error: grpc.RpcError, address: str) -> errors.BastionLabError:
         model = detail.model
         return errors.IncompatibleModel(model.operator, model.layer, model.reason, what=what, charged=charged, next=advice)
     if detail.kind == error_pb2.ErrorDetail.KIND_ATTESTATION:
-        return errors.AttestationError("server", "evidence", "none", what=what, charged=charged, next=advice)
+        failed = (
+            detail.check if detail.HasField("check") else error_pb2.FailedCheck(check="server", expected="evidence", seen="none")
+        )
+        return errors.AttestationError(failed.check, failed.expected, failed.seen, what=what, charged=charged, next=advice)
     return _KINDS.get(detail.kind, errors.BastionLabError)(what, charged=charged, next=advice)
 
 

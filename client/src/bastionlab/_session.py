@@ -1,7 +1,8 @@
 """A signed-in conversation with one server: every call goes through here.
 
-Invariants: each call carries protocol, version and token; a token that ran out is replaced without the caller noticing; what is
-raised is of bastionlab.errors.
+Invariants: each call carries protocol, version and token; a token that ran out is replaced without the caller noticing; no call
+goes out between a sign-in and the answer to what this client remembers of the server's ledger; what is raised is of
+bastionlab.errors.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from bastionlab._address import Address, reach
 from bastionlab._channel import Certificate, fetch_certificate, open_channel
 from bastionlab._feed import Feed
 from bastionlab._identity import Identity
+from bastionlab._ledger_memory import LedgerMemory
+from bastionlab._notices import notice
 from bastionlab._refusals import error_of, is_signed_out
 from bastionlab._version import PROTOCOL, __version__
-from bastionlab.v1 import dataset_pb2_grpc, model_pb2_grpc, session_pb2, session_pb2_grpc, training_pb2_grpc
+from bastionlab.v1 import dataset_pb2_grpc, ledger_pb2_grpc, model_pb2_grpc, session_pb2, session_pb2_grpc, training_pb2_grpc
 
 CALL_TIMEOUT_SECONDS = 120.0
 # A token is replaced this long before it runs out, so that a call that starts now does not meet its end.
@@ -38,12 +41,15 @@ class Session:
         self.datasets = dataset_pb2_grpc.DatasetServiceStub(channel)
         self.models = model_pb2_grpc.ModelServiceStub(channel)
         self.training = training_pb2_grpc.TrainingServiceStub(channel)
+        self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
+        self.memory = LedgerMemory(str(address))
         self._sessions = session_pb2_grpc.SessionServiceStub(channel)
         self._certificate = certificate
         self._channel = channel
         self._identity = identity
         self._closed = False
-        self._lock = threading.Lock()
+        # Of one thread, not of one call: whoever hears a warning may make a call.
+        self._lock = threading.RLock()
         self._token = ""
         self._token_good_until = 0.0
         self.user = ""
@@ -67,7 +73,13 @@ class Session:
 
     def call(self, method: Callable[..., Answer], request: Any, timeout: float | None = CALL_TIMEOUT_SECONDS) -> Answer:
         """One request, one answer."""
-        return self._signed_in(lambda metadata: method(request, timeout=timeout, metadata=metadata))
+
+        def once(metadata: list[tuple[str, str]]) -> Answer:
+            # After the sign-in, also after a second one: that is when it shows what the server has forgotten.
+            self.memory.require(request)
+            return method(request, timeout=timeout, metadata=metadata)
+
+        return self._signed_in(once)
 
     def watch(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         """One request, a stream of answers. Leaving the iteration leaves the stream."""
@@ -112,11 +124,16 @@ class Session:
             if self._token != stale:
                 return self._token
             try:
-                return self._prove_key()
+                warnings = self._prove_key()
             except grpc.RpcError as error:
                 raise error_of(error, str(self.address)) from None
+            token = self._token
+        for text in warnings:
+            notice(text, errors.PrivacyWarning)
+        return token
 
-    def _prove_key(self) -> str:
+    def _prove_key(self) -> list[str]:
+        """Sets the token; what the user should be warned of."""
         bare = self._metadata(None)
         hello = self._sessions.Hello(
             session_pb2.HelloRequest(client_version=__version__), metadata=bare, timeout=CALL_TIMEOUT_SECONDS
@@ -134,13 +151,19 @@ class Session:
         )
         started = time.monotonic()
         answer = self._sessions.SignIn(request, metadata=bare, timeout=CALL_TIMEOUT_SECONDS)
+        signed_in = self._metadata(answer.token)
+        # SECURITY: before the token is anybody's. A server that will not say what its ledger holds is not spoken to any further.
+        warnings = self.memory.meet(
+            hello.info.ledger_key,
+            lambda presented: self.ledger.PresentReceipts(presented, metadata=signed_in, timeout=CALL_TIMEOUT_SECONDS),
+        )
         self.info = hello.info
         self.user = answer.user
         self._token = answer.token
         # At least half of its life, or a server with very short tokens would be asked before every call.
         life = answer.expires_in_seconds
         self._token_good_until = started + max(life - TOKEN_MARGIN_SECONDS, life / 2)
-        return self._token
+        return warnings
 
     def _metadata(self, token: str | None) -> list[tuple[str, str]]:
         pairs = [("bastionlab-protocol", str(PROTOCOL)), ("bastionlab-client", __version__)]

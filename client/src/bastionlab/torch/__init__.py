@@ -1,6 +1,6 @@
 """Private training of PyTorch models: what ``client.torch`` gives and takes."""
 
-from bastionlab.torch._budget import Budget, BudgetEntry
+from bastionlab.torch._budget import Budget, BudgetEntry, ScientistLimit
 from bastionlab.torch._client import TorchClient
 from bastionlab.torch._dataset import RemoteDataset
 from bastionlab.torch._learner import RemoteLearner
@@ -26,6 +26,7 @@ __all__ = [
     "RemoteLearner",
     "Run",
     "Schema",
+    "ScientistLimit",
     "TensorSpec",
     "TestResult",
     "TorchClient",

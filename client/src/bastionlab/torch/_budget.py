@@ -25,6 +25,15 @@ class BudgetEntry:
 
 
 @dataclass(frozen=True)
+class ScientistLimit:
+    """Up to where the runs of one scientist may draw on an account."""
+
+    scientist: str
+    limit: float
+    spent: float
+
+
+@dataclass(frozen=True)
 class Budget:
     """A dataset's account: one for all runs of everybody."""
 
@@ -36,6 +45,12 @@ class Budget:
     """What any plan whatever is sure to get."""
     delta: float
     runs: tuple[BudgetEntry, ...]
+    frozen: str = ""
+    """Why nothing is charged any more, and so no run started; empty where there is no such reason."""
+    datasets: tuple[str, ...] = ()
+    """The identifiers of all datasets that draw on this account. The owner is told, others get none."""
+    scientists: tuple[ScientistLimit, ...] = ()
+    """Limits for single scientists: the owner is told all, a scientist their own."""
 
     @classmethod
     def from_message(cls, message: dataset_pb2.Budget) -> Budget:
@@ -46,16 +61,28 @@ class Budget:
             remaining=message.remaining_nano / NANO if limited else math.inf,
             delta=message.delta_atto / ATTO,
             runs=tuple(_entry(entry) for entry in message.runs),
+            frozen=message.frozen,
+            datasets=tuple(message.datasets),
+            scientists=tuple(
+                ScientistLimit(each.scientist, each.limit_nano / NANO, each.spent_nano / NANO) for each in message.scientists
+            ),
         )
 
     def __str__(self) -> str:
         limit = "none" if self.limit is None else f"{self.limit:g}"
         remaining = "-" if self.limit is None else f"{self.remaining:g}"
-        head = f"limit {limit}   spent {self.spent:g}   remaining {remaining}   delta {self.delta:g}"
+        parts = [f"limit {limit}   spent {self.spent:g}   remaining {remaining}   delta {self.delta:g}"]
+        if self.frozen:
+            parts.append(f"FROZEN: {self.frozen}")
+        if len(self.datasets) > 1:
+            parts.append(f"drawn on by the datasets {', '.join(self.datasets)}")
+        if self.scientists:
+            limits = [(each.scientist, f"{each.limit:g}", f"{each.spent:g}") for each in self.scientists]
+            parts.append(table(("scientist", "limit", "spent"), limits))
         if not self.runs:
-            return f"{head}\nno runs"
+            return "\n".join([*parts, "no runs"])
         rows = [(run.run, f"{run.epsilon:g}", f"{run.delta:.3g}", run.status, f"{run.created:%Y-%m-%d %H:%M}") for run in self.runs]
-        return f"{head}\n{table(('run', 'eps', 'delta', 'status', 'started (UTC)'), rows)}"
+        return "\n".join([*parts, table(("run", "eps", "delta", "status", "started (UTC)"), rows)])
 
 
 def _entry(message: dataset_pb2.BudgetEntry) -> BudgetEntry:

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from bastionlab import errors
+from bastionlab._collecting import has_receipts, receipts_of_dataset
 from bastionlab._notices import notice
 from bastionlab._numbers import as_integer, as_real
+from bastionlab._receipt_form import is_hash
+from bastionlab._receipts import Receipt
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget
 from bastionlab.torch._later import comes_later
@@ -106,21 +109,58 @@ class RemoteDataset:
         no runs
         """
         request = dataset_pb2.GetBudgetRequest(dataset_id=self.identifier)
-        return Budget.from_message(self._session.call(self._session.datasets.GetBudget, request))
+        answer = self._session.call(self._session.datasets.GetBudget, request)
+        self._collect()
+        return Budget.from_message(answer)
 
-    def lower_limit(self, privacy_limit: float) -> Budget:
-        """Lowers the limit; it can never be raised again. For the owner."""
+    def receipts(self) -> list[Receipt]:
+        """What the server signed of every movement of the account that the dataset draws on, in order. For the owner.
+
+        They are kept in this user's book, too, and shown to the server whenever it is connected to: it has to hold them still.
+
+        >>> [receipt.type for receipt in client.torch.list_remote_datasets()[0].receipts()]
+        ['open']
+        """
+        return receipts_of_dataset(self._session, self.identifier, self._account)
+
+    def lower_limit(self, privacy_limit: float, scientist: str | None = None) -> Budget:
+        """Lowers the limit; it can never be raised again. For the owner.
+
+        :param scientist: the user whose runs the limit is for, beside the limit of all; None: for all
+        """
         checked = check_limit(privacy_limit)
         if checked is None:
             raise errors.InvalidArgument("a limit cannot be taken away", next="give a smaller limit")
-        request = dataset_pb2.LowerLimitRequest(dataset_id=self.identifier, privacy_limit=checked)
+        if scientist is not None and not is_hash(scientist):
+            raise errors.InvalidArgument(
+                f"scientist is {scientist!r}", next="give a user's name, 64 hex digits: theirs is `client.user`, and in their runs"
+            )
+        request = dataset_pb2.LowerLimitRequest(dataset_id=self.identifier, privacy_limit=checked, scientist=scientist or "")
         answer = self._session.call(self._session.datasets.LowerLimit, request)
-        self._message.privacy_limit_nano = answer.limit_nano
+        if answer.HasField("limit_nano"):
+            self._message.privacy_limit_nano = answer.limit_nano
+        self._collect()
         return Budget.from_message(answer)
 
     def delete(self) -> None:
         """Deletes the records. What was spent on them stays in the ledger. For the owner."""
         self._session.call(self._session.datasets.DeleteDataset, dataset_pb2.DeleteDatasetRequest(id=self.identifier))
+
+    @property
+    def _account(self) -> str:
+        return self._message.account or self.identifier
+
+    def _collect(self) -> None:
+        """Looks what the server has signed of the account since; only its owner is told."""
+        mine = self._message.mine or self._message.owner == self._session.user
+        if not mine or not has_receipts(self._session):
+            return
+        try:
+            receipts_of_dataset(self._session, self.identifier, self._account)
+        except errors.AttestationError:
+            raise
+        except errors.BastionLabError as error:
+            notice(f"the receipts of {self.name!r} could not be fetched ({error.what})", errors.PrivacyWarning)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier}): size={self.nb_samples}, desc={self.description or 'N/A'}"

@@ -27,6 +27,9 @@ class TrainingPlan:
     delta: float
     remaining_after: float
     """Infinite where the owner set no limit."""
+    obtainable: float
+    """The largest eps that a run of this shape could get when it was planned, by whichever way of adding up admits most; it may be
+    more than what remains. Infinite where the owner set no limit; 0 where the server does not say."""
     loss_bound: float
     """Up to where a record's loss counts in the epochs' losses; 0: none are released."""
     release_mode: str
@@ -56,6 +59,7 @@ class TrainingPlan:
             epsilon=message.epsilon_nano / NANO if message.private else math.inf,
             delta=message.delta_atto / ATTO,
             remaining_after=math.inf if message.unlimited else message.remaining_after_nano / NANO,
+            obtainable=math.inf if message.unlimited else message.obtainable_nano / NANO,
             loss_bound=message.loss_bound,
             release_mode=message.release_mode,
             eta=message.eta,
@@ -84,6 +88,8 @@ class TrainingPlan:
             lines.append(f"losses            of every epoch, a record's up to {self.loss_bound:.3g}")
         if not math.isinf(self.remaining_after):
             lines.append(f"remaining after   {self.remaining_after:g}")
+        if 0 < self.obtainable < math.inf:
+            lines.append(f"obtainable        eps {self.obtainable:g} by a run of this shape")
         bound = "" if math.isinf(self.epsilon) else f", eta {self.eta:.2g}, grid error {self.grid_error:.2g}"
         lines += [f"release mode      {self.release_mode}{bound}", f"time              about {_duration(self.seconds)}"]
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])

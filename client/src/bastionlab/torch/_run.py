@@ -9,11 +9,13 @@ from typing import Any, overload
 import torch
 
 from bastionlab import errors
+from bastionlab._receipts import Receipt
 from bastionlab._session import Session
 from bastionlab.torch._fingerprint import remember_loaded
 from bastionlab.torch._later import comes_later
 from bastionlab.torch._measured import EpochMetrics, TestResult
 from bastionlab.torch._plan import TrainingPlan
+from bastionlab.torch._receipts_of_runs import checked_receipts, collect, newest_receipt
 from bastionlab.torch._watch import ENDED, follow
 from bastionlab.torch._weights import as_module, download, load_into, under_all_names
 from bastionlab.v1 import training_pb2
@@ -77,7 +79,10 @@ class Run:
     def wait(self, progress: bool = True) -> Run:
         """Follows the run to its end; TrainingFailed where that is neither a trained model nor a test's result."""
         if self._message.status not in ENDED:
+            # Before and after: what a run was charged is in the book though nobody waits for its end.
+            collect(self._session, self._message)
             self._message = follow(self._session, self._message, progress)
+            collect(self._session, self._message)
         self._require_completed()
         return self
 
@@ -102,9 +107,23 @@ class Run:
         return TestResult.from_message(self._message)
 
     @property
-    def receipt(self) -> Any:
-        """Not yet: comes in a later release."""
-        raise comes_later("receipt", "plan says what was priced, the dataset's budget() what was charged")
+    def receipt(self) -> Receipt:
+        """The newest that the server signed of this run: once it has ended, with what came of it.
+
+        >>> run = learner.fit(nb_epochs=1, eps=1.0)
+        >>> run.receipt.outcome
+        'completed'
+        """
+        return newest_receipt(self._session, self._message)
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """All that the server signed of this run, in order: its price, that it got the data, how it ended.
+
+        >>> [receipt.type for receipt in learner.fit(nb_epochs=1, eps=1.0).receipts]
+        ['reserve', 'data', 'settle']
+        """
+        return checked_receipts(self._session, self._message)
 
     @property
     def report(self) -> Any:

@@ -13,6 +13,7 @@ import torch
 
 from bastionlab._progress import bytes_bar
 from bastionlab._session import Session
+from bastionlab.torch._lineage import tell_lineage
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Record, Records
 from bastionlab.v1 import dataset_pb2
@@ -41,6 +42,8 @@ class Upload:
         total = self.records.count * self.records.schema.record_bytes
         with bytes_bar(f"Sending {self.name}", total, progress) as bar:
             answer: dataset_pb2.UploadDatasetResponse = session.upload(session.datasets.UploadDataset, lambda: self._parts(bar))
+        session.memory.keep(answer.receipts)
+        tell_lineage(session, answer)
         return answer.dataset
 
     def _parts(self, bar: Any) -> Iterator[dataset_pb2.UploadDatasetRequest]:

@@ -1,0 +1,166 @@
+"""The fake server's ledger: a little signed chain per account. It can be told to forget, to tell two stories, to change its key."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from fake_refusals import Kind, abort
+from receipt_writer import digest, sign, write_body
+
+from bastionlab.v1 import dataset_pb2, ledger_pb2, ledger_pb2_grpc, training_pb2
+
+State = ledger_pb2.Standing
+
+
+@dataclass
+class FakeLedger:
+    """`books` holds each account's receipts, `account_of` the account on which each dataset draws."""
+
+    signs: bool = True
+    """Whether it is of a release with receipts."""
+    page: int = 100
+    """How many receipts one answer holds."""
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    boot: str = field(default_factory=lambda: secrets.token_hex(16))
+    books: dict[str, list[ledger_pb2.Receipt]] = field(default_factory=dict)
+    account_of: dict[str, str] = field(default_factory=dict)
+    presented: list[list[ledger_pb2.Receipt]] = field(default_factory=list)
+    standings: Callable[[list[ledger_pb2.Standing]], list[ledger_pb2.Standing]] = field(default=lambda honest: honest)
+    bend: Callable[[dict[str, Any]], dict[str, Any]] = field(default=lambda members: members)
+    """What becomes of a receipt before it is written."""
+    resign: Callable[[ledger_pb2.Receipt], ledger_pb2.Receipt] = field(default=lambda receipt: receipt)
+    """What becomes of a receipt when it is listed."""
+
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def public(self) -> bytes:
+        return self.key.public_key().public_bytes_raw() if self.signs else b""
+
+    def bodies(self, account: str) -> list[dict[str, Any]]:
+        return [json.loads(receipt.body) for receipt in self.books.get(account, ())]
+
+    def open(self, dataset: dataset_pb2.Dataset) -> None:
+        self.account_of[dataset.id] = dataset.id
+        limit = dataset.privacy_limit_nano or None
+        opening = dict(limit=limit, delta=dataset.delta_atto, declared=dataset.declared_samples, blob="b1" * 32, rows="e7" * 32)
+        self.write("open", dataset, orders=[2, 4] if limit else None, **opening)
+
+    def join(self, dataset: dataset_pb2.Dataset, account: str, *others: str) -> None:
+        for each, drawn_on in self.account_of.items():
+            if drawn_on in others:
+                self.account_of[each] = account
+        self.account_of[dataset.id] = account
+        limit = dataset.privacy_limit_nano or None
+        opening = dict(limit=limit, delta=dataset.delta_atto, declared=dataset.declared_samples, blob="b1" * 32, rows="e7" * 32)
+        self.write("join", dataset, accounts=list(others) or None, **opening)
+
+    def reserve(self, dataset: dataset_pb2.Dataset, run: training_pb2.Run) -> None:
+        charge = training_pb2.Charge.FromString(run.plan.charge)
+        price: dict[str, Any] = dict(infinite=True) if not charge.private else dict(epsilon=charge.epsilon_nano)
+        price |= dict(
+            run_delta=charge.delta_atto or None, renyi=[cost.pico for cost in charge.renyi] or None, charge=run.plan.charge
+        )
+        self.write("reserve", dataset, run=run.id, scientist=run.scientist, **price)
+
+    def of_run(self, kind: str, dataset: dataset_pb2.Dataset, run: training_pb2.Run, **members: Any) -> None:
+        self.write(kind, dataset, run=run.id, scientist=run.scientist, **members)
+
+    def write(self, kind: str, dataset: dataset_pb2.Dataset, **members: Any) -> None:
+        with self._lock:
+            if self.signs:
+                self._append(kind, dataset, members)
+
+    def _append(self, kind: str, dataset: dataset_pb2.Dataset, members: dict[str, Any]) -> None:
+        account = self.account_of[dataset.id]
+        book = self.books.setdefault(account, [])
+        if isinstance(members.get("charge"), bytes):
+            members["charge"] = base64.b64encode(members["charge"]).decode()
+        body = dict(
+            v=1, type=kind, at=int(time.time() * 1000), account=account, seq=len(book) + 1,
+            prev=digest(book[-1].body.decode()) if book else None,
+            boot=self.boot, level="file", development=False, release="1.0.0", dataset=dataset.id, owner=dataset.owner,
+        ) | members  # fmt: skip
+        charged = [each for each in (*self.bodies(account), body) if each["type"] == "reserve"]
+        body["after"] = dict(
+            limit=dataset.privacy_limit_nano or None,
+            delta=dataset.delta_atto,
+            spent=sum(each.get("epsilon") or 0 for each in charged),
+            spent_delta=sum(each.get("run_delta") or 0 for each in charged),
+            infinite=any(each.get("infinite") for each in charged) or None,
+            frozen=True if kind == "freeze" or self.is_frozen(account) else None,
+        )
+        text = write_body(self.bend(body))
+        book.append(ledger_pb2.Receipt(body=text.encode(), signature=sign(self.key, text), key=self.public))
+
+    def is_frozen(self, account: str) -> bool:
+        return any(body["type"] == "freeze" for body in self.bodies(account))
+
+    def forget(self, account: str, count: int = 1) -> list[ledger_pb2.Receipt]:
+        """Is put back to an older copy; what it forgot."""
+        book = self.books[account]
+        forgotten = book[len(book) - count :]
+        del book[len(book) - count :]
+        if not book:
+            del self.books[account]
+        return forgotten
+
+
+class LedgerService(ledger_pb2_grpc.LedgerServiceServicer):
+    """Over a FakeServer."""
+
+    def __init__(self, server: Any) -> None:
+        self._s = server
+
+    def ListReceipts(
+        self, request: ledger_pb2.ListReceiptsRequest, context: grpc.ServicerContext
+    ) -> ledger_pb2.ListReceiptsResponse:
+        user = self._s.enter(context, "ListReceipts")
+        ledger: FakeLedger = self._s.ledger
+        dataset = request.dataset_id or self._s.runs[request.run_id].dataset_id
+        account = ledger.account_of[dataset]
+        if request.dataset_id and any(body["owner"] != user for body in ledger.bodies(account)):
+            raise abort(context, Kind.KIND_PERMISSION_DENIED, "only the owner of a dataset gets its receipts", "ask the owner")
+        found = [
+            receipt
+            for receipt, body in zip(ledger.books.get(account, ()), ledger.bodies(account), strict=True)
+            if body["seq"] > request.after_seq and request.run_id in ("", body.get("run"))
+        ]
+        page = [ledger.resign(receipt) for receipt in found[: ledger.page]]
+        return ledger_pb2.ListReceiptsResponse(receipts=page, more=len(found) > ledger.page)
+
+    def PresentReceipts(
+        self, request: ledger_pb2.PresentReceiptsRequest, context: grpc.ServicerContext
+    ) -> ledger_pb2.PresentReceiptsResponse:
+        self._s.enter(context, "PresentReceipts")
+        assert 0 < len(request.receipts) <= 1000
+        ledger: FakeLedger = self._s.ledger
+        ledger.presented.append(list(request.receipts))
+        standings = ledger.standings([self._standing(ledger, receipt) for receipt in request.receipts])
+        return ledger_pb2.PresentReceiptsResponse(standings=standings)
+
+    def _standing(self, ledger: FakeLedger, receipt: ledger_pb2.Receipt) -> ledger_pb2.Standing:
+        try:
+            Ed25519PublicKey.from_public_bytes(ledger.public).verify(receipt.signature, b"bastionlab receipt 1\n" + receipt.body)
+        except (InvalidSignature, ValueError):
+            return State(state=State.STATE_FOREIGN)
+        body = json.loads(receipt.body)
+        book = ledger.books.get(body["account"], [])
+        held = len(book)
+        if any(each.body == receipt.body for each in book):
+            return State(state=State.STATE_KNOWN, newest_seq=held)
+        stored = self._s.datasets.get(body["dataset"])
+        if stored is not None and not ledger.is_frozen(body["account"]):
+            why = "a receipt was presented that the ledger does not hold"
+            ledger.write("freeze", stored.message, reason=why, presented=digest(receipt.body.decode()))
+        return State(state=State.STATE_FORGOTTEN, newest_seq=held)
