@@ -45,7 +45,7 @@ Vector = dict[str, Any]
 def members(kind: str, **changed: Any) -> dict[str, Any]:
     of_kind: dict[str, dict[str, Any]] = {
         "open": dict(seq=1, prev=None, **OPENING),
-        "join": dict(OPENING, limit=5_000_000_000, accounts=["7e" * 16]),
+        "join": dict(OPENING, limit=5_000_000_000, test_of="7a" * 16, accounts=["7e" * 16], renyi=[1, 2, 3, 4]),
         "limit": dict(limit=3_000_000_000),
         "reserve": PRICE,
         "data": dict(run=RUN, scientist="5c" * 32),
@@ -80,7 +80,7 @@ def good_ones() -> dict[str, Any]:
     return good | {
         "an account without a limit": receipt("open", limit=None, orders=None, after=AFTER | dict(limit=None)),
         "a dataset whose records' digests are not known": receipt("open", rows=None),
-        "a dataset that joins one account": receipt("join", accounts=None),
+        "a dataset that joins one account": receipt("join", accounts=None, renyi=None),
         "a limit for one scientist": receipt("limit", scientist="5c" * 32),
         "a run without noise": receipt("reserve", **PLAIN, after=AFTER | dict(limit=None, infinite=True)),
         "a run that pays no delta": receipt("reserve", run_delta=None, after=AFTER | dict(spent=2_000_000_000)),
@@ -189,12 +189,13 @@ OF_TYPES: dict[str, tuple[str, str, Any]] = {
     "declared": ("open join", "open join", 3),
     "blob": ("open join", "open join", "b1" * 32),
     "rows": ("open join", "", "e7" * 32),
+    "test_of": ("open join", "", "7a" * 16),
     "accounts": ("join", "", ["7e" * 16]),
     "run": ("reserve data release settle", "reserve data release settle", RUN),
     "epsilon": ("reserve", "", 3),
     "run_delta": ("reserve", "", 3),
     "infinite": ("reserve", "", True),
-    "renyi": ("reserve settle", "", [3]),
+    "renyi": ("join reserve settle", "", [3]),
     "charge": ("reserve", "reserve", "CAE="),
     "outcome": ("settle", "settle", "failed"),
     "reason": ("freeze", "freeze", "put back"),

@@ -13,7 +13,7 @@ from bastionlab.v1 import training_pb2
 
 ORDER = """
     v type at account seq prev boot level development release lease dataset owner scientist limit delta orders declared blob rows
-    accounts run epsilon run_delta infinite renyi charge outcome reason presented after
+    test_of accounts run epsilon run_delta infinite renyi charge outcome reason presented after
 """.split()  # noqa: SIM905 - as docs/receipts.md lists them
 AFTER = ("limit", "delta", "spent", "spent_delta", "infinite", "frozen")
 
