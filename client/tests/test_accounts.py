@@ -69,6 +69,15 @@ def test_a_run_found_again_has_its_receipts(server: FakeServer, client: TorchCli
         assert connection.client.torch.run(run.id).receipt == run.receipt
 
 
+def test_what_the_book_lost_of_a_run_comes_back(server: FakeServer, learner: RemoteLearner) -> None:
+    run = learner.fit(1, 2.0)
+    path = ReceiptBook(server.ledger.public.hex()).path
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[3:]))
+    with Connection("localhost", server.port) as connection:
+        found = connection.client.torch.run(run.id)
+        assert kinds(found.receipts) == ["reserve", "data", "settle"]
+
+
 def test_a_run_that_goes_on_has_the_newest_there_is(server: FakeServer, client: TorchClient, learner: RemoteLearner) -> None:
     server.interrupt_runs = 1
     server.before["WatchRun"] = once(lambda context: context.abort(grpc.StatusCode.INTERNAL, "gone"))
@@ -167,6 +176,20 @@ def test_two_stories_are_kept_and_believed_no_more(server: FakeServer, client: T
     with pytest.raises(errors.AttestationError) as refused:
         dataset.budget()
     assert refused.value.check == "ledger", "the server holds one of the two only"
+    server.ledger.standings = lambda honest: (
+        [ledger_pb2.Standing(state=ledger_pb2.Standing.STATE_KNOWN, newest_seq=99)] * len(honest)
+    )
+    server.restart()
+    assert client.runs() != []
+    with pytest.raises(errors.AttestationError) as refused:
+        dataset.budget()
+    assert refused.value.check == "fork", "whatever the server says"
+    with (
+        pytest.warns(errors.PrivacyWarning, match="has told two stories"),
+        Connection("localhost", server.port) as connection,
+        pytest.raises(errors.AttestationError),
+    ):
+        connection.client.torch.list_remote_datasets()[0].budget()
 
 
 def test_a_ledger_that_became_shorter_is_noticed_by_its_owner(

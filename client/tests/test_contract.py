@@ -20,7 +20,7 @@ import torch
 from conftest import rows
 from torch import nn
 
-from bastionlab import Connection, Identity, errors
+from bastionlab import Connection, Identity, errors, verify_receipt
 from bastionlab.torch import SGD, Adam, AdamW, RemoteDataset, TorchClient
 from bastionlab.torch import _watch as watch_module
 from bastionlab.torch._archive import ModelUpload
@@ -262,6 +262,31 @@ def test_limits_and_deletion(client: TorchClient, dataset: RemoteDataset, port: 
     for gone in (dataset.delete, lambda: client.run("0" * 32)):
         with pytest.raises(errors.NotFound):
             gone()
+
+
+def test_receipts_of_a_run_and_of_its_account(client: TorchClient, dataset: RemoteDataset, tmp_path: Path) -> None:
+    run = client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", 8, SGD(lr=0.1), progress=False).fit(1, 1.0)
+    assert [each.type for each in run.receipts] == ["reserve", "data", "settle"]
+    assert (run.receipts[0].epsilon, run.receipt.outcome, run.receipt.spent) == (1.0, "completed", 1.0)
+    dataset.lower_limit(4.0)
+    receipts = dataset.receipts()
+    assert [each.type for each in receipts] == ["open", "reserve", "data", "settle", "limit"]
+    assert [each.seq for each in receipts] == [1, 2, 3, 4, 5]
+    book = tmp_path / "book.jsonl"
+    for each in receipts:
+        each.save(tmp_path / f"{each.seq}.json")
+    book.write_bytes(b"".join((tmp_path / f"{each.seq}.json").read_bytes() for each in receipts))
+    assert verify_receipt(book, receipts[0].key) == receipts
+
+
+def test_the_same_records_again_draw_on_their_account(client: TorchClient, dataset: RemoteDataset) -> None:
+    client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", 8, SGD(lr=0.1), progress=False).fit(1, 1.0)
+    with pytest.warns(errors.PrivacyWarning, match="uploaded before") as told:
+        again = client.RemoteDataset(rows(), privacy_limit=6.0, progress=False)
+    assert any("1 of a limit of 6 is spent already" in str(each.message) for each in told)
+    assert again.budget().datasets
+    assert (again.budget().spent, again.budget().remaining) == (1.0, 5.0)
+    assert again.receipts()[-1].type == "join"
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(client: TorchClient) -> None:

@@ -11,6 +11,8 @@ from bastionlab._receipts import Receipt
 from bastionlab._session import Session
 from bastionlab.v1 import ledger_pb2
 
+_ORDER_OF_RUNS = {"reserve": 0, "data": 1}  # then how it ended
+
 
 def has_receipts(session: Session) -> bool:
     return session.memory.book is not None
@@ -18,15 +20,16 @@ def has_receipts(session: Session) -> bool:
 
 def receipts_of_run(session: Session, run: str) -> list[Receipt]:
     """All receipts of a run, in order, after a look whether the server has more."""
-    book = _book(session)
-    after = max((each.seq for each in book.all() if each.run == run), default=0)
-    _fetched(session, ledger_pb2.ListReceiptsRequest(run_id=run, after_seq=after))
+    _book(session)
+    # All of them, for they are few: whatever the book has lost comes back, and whatever the server tells otherwise now shows.
+    _fetched(session, ledger_pb2.ListReceiptsRequest(run_id=run))
     return known_of_run(session, run)
 
 
 def known_of_run(session: Session, run: str) -> list[Receipt]:
-    """Those in the book."""
-    return sorted((each for each in _book(session).all() if each.run == run), key=lambda each: each.seq)
+    """Those in the book, in order: by type first, for the end may be in another account than the beginning, that was joined."""
+    found = (each for each in _book(session).all() if each.run == run)
+    return sorted(found, key=lambda each: (_ORDER_OF_RUNS.get(each.type, 2), each.seq))
 
 
 def receipts_of_dataset(session: Session, dataset: str, account: str) -> list[Receipt]:

@@ -44,13 +44,22 @@ class LedgerMemory:
         distrusted: dict[str, Callable[[], errors.AttestationError]] = {}
         if self.book is not None:
             receipts = self.book.all()
+            # SECURITY: whatever the server says of them now: two receipts that cannot both be true are its own word against it.
+            for check, before, after in contradictions(self.book.movements()):
+                datasets = _datasets_of(receipts, after.account)
+                if not datasets <= self._distrusted.keys() | distrusted.keys():
+                    warnings.append(
+                        f"the server at {self._address} has told two stories of account {after.account}: {self.book.path} has "
+                        f"receipts {before.seq} and {after.seq} of it that cannot both be of one ledger. {_refused(datasets)}"
+                    )
+                distrusted = dict.fromkeys(datasets, functools.partial(contradiction, check, before, after)) | distrusted
             for receipt, held in self._forgotten(present):
                 datasets = _datasets_of(receipts, receipt.account)
-                if not datasets <= self._distrusted.keys():
+                if not datasets <= self._distrusted.keys() | distrusted.keys():
                     warnings.append(
                         f"the server at {self._address} no longer holds receipt {receipt.seq} of account {receipt.account}, "
-                        f"of which it has {held}: its ledger was put back to an older copy, or a second one runs beside it. Calls "
-                        f"on the datasets {', '.join(sorted(datasets))} are refused here until the newest copy is put back"
+                        f"of which it has {held}: its ledger was put back to an older copy, or a second one runs beside it. "
+                        f"{_refused(datasets)} until the newest copy is put back"
                     )
                 distrusted |= dict.fromkeys(datasets, functools.partial(forgotten, receipt, held))
         self._distrusted = distrusted
@@ -162,6 +171,10 @@ def forgotten(receipt: Receipt, held: int) -> errors.AttestationError:
         f"a ledger that holds {held}" + (", and another one under that number" if held >= receipt.seq else ""),
         next="ask the operator to put the newest copy of the server's data directory back, then connect again",
     )
+
+
+def _refused(datasets: set[str]) -> str:
+    return f"Calls on the datasets {', '.join(sorted(datasets))} are refused here"
 
 
 def _datasets_of(receipts: list[Receipt], account: str) -> set[str]:
