@@ -65,7 +65,7 @@ const maxListedEntries = 100_000
 // budgetOf says what an account holds, as one of those who may see a dataset on it is told.
 func budgetOf(a ledger.Account, dataset, user string) *bastionlabv1.Budget {
 	budget := &bastionlabv1.Budget{
-		DatasetId: dataset, SpentNano: int64(spentOf(a)), SpentInfinite: a.Infinite, RemainingNano: int64(a.Remaining()), DeltaAtto: int64(a.Delta), Frozen: a.Frozen,
+		DatasetId: dataset, SpentNano: int64(a.SpentAtMost()), SpentInfinite: a.Infinite, RemainingNano: int64(a.Remaining()), DeltaAtto: int64(a.Delta), Frozen: a.Frozen,
 	}
 	if a.Limit != 0 {
 		budget.LimitNano = proto.Int64(int64(a.Limit))
@@ -88,15 +88,6 @@ func budgetOf(a ledger.Account, dataset, user string) *bastionlabv1.Budget {
 		}
 	}
 	return budget
-}
-
-// spentOf is the least that is known to cover what was charged: by the sum of eps, or by a counting filter. It is told to people; what decides is
-// the account's filters.
-func spentOf(a ledger.Account) accounting.Epsilon {
-	if a.Limit == 0 {
-		return a.Spent
-	}
-	return min(a.Spent, a.Filter().Spent(a.Total()))
 }
 
 // maxScientists bounds how many scientists an owner can limit one by one on an account.

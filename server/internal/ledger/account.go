@@ -77,6 +77,15 @@ func (a Account) OverLimit() bool {
 	return a.Limit != 0 && (a.Infinite || !a.Filter().Admits(a.Total()))
 }
 
+// SpentAtMost is the least that is known to cover what was charged: the sum of eps, or what a counting filter makes of it. It is told to people;
+// what decides is the filters.
+func (a Account) SpentAtMost() accounting.Epsilon {
+	if a.Limit == 0 {
+		return a.Spent
+	}
+	return min(a.Spent, a.Filter().Spent(a.Total()))
+}
+
 // Remaining is what a run with its ordinary share of delta is sure to get: see accounting.Remaining. It is 0 without a limit, and after
 // training without noise. A counting filter may admit more.
 func (a Account) Remaining() accounting.Epsilon {

@@ -54,21 +54,21 @@ func (a *account) checkScientist(m receipt.Body) error {
 
 // exceeded refuses a charge that no filter admits, with figures.
 func (a *account) exceeded(requested accounting.Epsilon) error {
-	remaining := a.Remaining()
+	remaining, spent := a.Remaining(), a.SpentAtMost()
 	next := "plan again: the plan says what a run of its shape can still get"
 	if remaining > 0 {
 		next = fmt.Sprintf("ask for an eps of at most %s", remaining)
 	}
 	switch {
 	case a.Infinite:
-		return overBudget(a.Limit, a.Spent, requested, remaining, next,
+		return overBudget(a.Limit, spent, requested, remaining, next,
 			"eps %s is over the privacy limit of %s: the dataset was trained on without noise before it had a limit", requested, a.Limit)
 	case a.Spent <= a.Limit && requested <= a.Limit-a.Spent:
-		return overBudget(a.Limit, a.Spent, requested, remaining, next,
+		return overBudget(a.Limit, spent, requested, remaining, next,
 			"eps %s fits in the privacy limit of %s, but the run's delta does not fit in what is left of the dataset's", requested, a.Limit)
 	}
-	return overBudget(a.Limit, a.Spent, requested, remaining, next,
-		"eps %s is over the privacy limit: %s of %s are spent, %s remain", requested, a.Spent, a.Limit, remaining)
+	return overBudget(a.Limit, spent, requested, remaining, next,
+		"eps %s is over the privacy limit: %s of %s are spent, %s remain", requested, spent, a.Limit, remaining)
 }
 
 func overBudget(limit, spent, requested, remaining accounting.Epsilon, next, what string, args ...any) error {

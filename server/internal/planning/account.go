@@ -23,6 +23,9 @@ func (a Account) spent() accounting.Cost {
 	return accounting.Cost{Epsilon: a.Spent, Delta: a.SpentDelta, Renyi: a.SpentRenyi}
 }
 
+// spentAtMost is what is told of it: the ledger says the same.
+func (a Account) spentAtMost() accounting.Epsilon { return min(a.Spent, a.filter().Spent(a.spent())) }
+
 // samplerRenyi is samplerShare at every order.
 // PRIVACY: what the noise's sampler may add to a run's eps, it may add to its divergence; docs/composition.md.
 const samplerRenyi = accounting.Renyi(samplerShare * 1e12)

@@ -78,11 +78,11 @@ func (a Account) refuse(p Plan, obtainable accounting.Epsilon) error {
 		return a.exceeded(p.Epsilon, p.Epsilon.String(), next)
 	}
 	return a.overBudget(p.Epsilon, next, fmt.Sprintf("eps %s is within the limit of %s (%s is spent), but earlier runs left only %s of the dataset's delta, and this run's is %s",
-		p.Epsilon, a.Limit, a.Spent, a.unspentDelta(), p.Delta))
+		p.Epsilon, a.Limit, a.spentAtMost(), a.unspentDelta(), p.Delta))
 }
 
 func (a Account) exceeded(requested accounting.Epsilon, text, next string) error {
-	spent := a.Spent.String()
+	spent := a.spentAtMost().String()
 	if a.Infinite {
 		spent = "inf" // trained without noise once
 	}
@@ -91,7 +91,7 @@ func (a Account) exceeded(requested accounting.Epsilon, text, next string) error
 
 func (a Account) overBudget(requested accounting.Epsilon, next, what string) error {
 	refused := refusal.New(refusal.BudgetExceeded, next, "%s", what)
-	refused.Budget = &refusal.Budget{LimitNano: int64(a.Limit), SpentNano: int64(a.Spent), RequestedNano: int64(requested), RemainingNano: int64(a.remaining())}
+	refused.Budget = &refusal.Budget{LimitNano: int64(a.Limit), SpentNano: int64(a.spentAtMost()), RequestedNano: int64(requested), RemainingNano: int64(a.remaining())}
 	return refused
 }
 

@@ -24,8 +24,12 @@ func (s *Service) shown(ctx context.Context, price func() (order, error)) (*bast
 	if err != nil {
 		return nil, err
 	}
-	o.plan.ObtainableNano = int64(o.account.Obtainable(o.priced, accountant{ctx.Err, s.known}))
+	s.tellObtainable(ctx, o)
 	return o.plan, nil
+}
+
+func (s *Service) tellObtainable(ctx context.Context, o order) {
+	o.plan.ObtainableNano = int64(o.account.Obtainable(o.priced, accountant{ctx.Err, s.known}))
 }
 
 // Start charges a run in full, durably, and queues it. When it returns nil the charge is on disk.
@@ -55,6 +59,7 @@ func (s *Service) start(ctx context.Context, user string, request starting, want
 	if seen := request.GetCharge(); len(seen) > 0 && !bytes.Equal(seen, priced.plan.GetCharge()) {
 		return nil, refusal.New(refusal.InvalidArgument, "plan again and look at the new price", "the price of this run is another than the plan that was shown")
 	}
+	s.tellObtainable(ctx, priced)
 	row, err := s.newRow(user, request, wanted, priced)
 	if err != nil {
 		return nil, err
