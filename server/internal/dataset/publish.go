@@ -82,6 +82,10 @@ func (c *Catalogue) takeAccount(decision lineage.Decision, d ledger.Dataset) err
 func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision lineage.Decision) *bastionlabv1.UploadDatasetResponse {
 	answer := &bastionlabv1.UploadDatasetResponse{Dataset: card, Lineage: &bastionlabv1.Lineage{}}
 	card.Mine = true
+	training := ""
+	if account, err := c.ledger.Account(u.terms.header.GetTestOf()); err == nil {
+		training = account.ID
+	}
 	if account, err := c.ledger.Account(u.id); err == nil {
 		describe(card, account, u.owner)
 		for _, other := range account.Datasets {
@@ -91,7 +95,9 @@ func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision li
 		}
 	}
 	for _, apart := range decision.Apart {
-		answer.Lineage.Apart = append(answer.Lineage.Apart, &bastionlabv1.SharedRecords{DatasetId: apart.Account, Records: int64(apart.Shared)})
+		answer.Lineage.Apart = append(answer.Lineage.Apart, &bastionlabv1.SharedRecords{
+			DatasetId: apart.Account, Records: int64(apart.Shared), TrainingSet: apart.Account == training,
+		})
 	}
 	answer.Receipts = c.newestReceipt(u.id)
 	return answer

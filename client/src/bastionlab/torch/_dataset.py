@@ -210,9 +210,18 @@ def upload(
     )
     sent = train.send(session, progress)
     if test_records is not None:
-        # The same limit and delta as the training set's, whatever its own size.
-        same_delta = None if limit is None else sent.delta_atto / ATTO
-        test = replace(train, records=test_records, name=f"{name} (test)", declared_samples=0, delta=same_delta, test_of=sent.id)
+        # The same limit and delta as the training set's, whatever its own size; and those are its account's, which may be stricter than
+        # what was asked for where its records were uploaded before.
+        limited = sent.HasField("privacy_limit_nano")
+        test = replace(
+            train,
+            records=test_records,
+            name=f"{name} (test)",
+            declared_samples=0,
+            privacy_limit=sent.privacy_limit_nano / NANO if limited else None,
+            delta=sent.delta_atto / ATTO if limited else None,
+            test_of=sent.id,
+        )
         try:
             sent.test_id = test.send(session, progress).id
         except BaseException:

@@ -21,8 +21,9 @@ def tell_lineage(session: Session, answer: dataset_pb2.UploadDatasetResponse) ->
             errors.PrivacyWarning,
         )
     for shared in lineage.apart:
+        why = "its training set" if shared.training_set else "less than a tenth"
         notice(
-            f"{shared.records} records of {dataset.name!r} are in the dataset {shared.dataset_id} too, less than a tenth: "
+            f"{shared.records} records of {dataset.name!r} are in the dataset {shared.dataset_id} too, {why}: "
             "the accounts stay apart, and what both spend adds up for these records",
             errors.PrivacyWarning,
         )

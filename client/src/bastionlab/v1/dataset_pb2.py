@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bastionlab.v1 import ledger_pb2 as bastionlab_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x61stionlab/v1/dataset.proto\x12\rbastionlab.v1\x1a\x1a\x62\x61stionlab/v1/ledger.proto\"N\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.bastionlab.v1.DType\x12\r\n\x05shape\x18\x03 \x03(\x03\"s\n\x06Schema\x12)\n\x06inputs\x18\x01 \x03(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12(\n\x05label\x18\x02 \x01(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12\x14\n\x0cnamed_inputs\x18\x03 \x01(\x08\"J\n\x0bPublicFacts\x12\x0f\n\x07\x63lasses\x18\x01 \x01(\x03\x12*\n\x06ranges\x18\x02 \x03(\x0b\x32\x1a.bastionlab.v1.PublicRange\"8\n\x0bPublicRange\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\"\xb9\x01\n\x14UploadDatasetRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".bastionlab.v1.UploadDatasetHeaderH\x00\x12+\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1a.bastionlab.v1.RecordBatchH\x00\x12\x36\n\x07trailer\x18\x03 \x01(\x0b\x32#.bastionlab.v1.UploadDatasetTrailerH\x00\x42\x06\n\x04part\"\x93\x02\n\x13UploadDatasetHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12%\n\x06schema\x18\x03 \x01(\x0b\x32\x15.bastionlab.v1.Schema\x12\x0f\n\x07records\x18\x04 \x01(\x03\x12\x18\n\x10\x64\x65\x63lared_samples\x18\x05 \x01(\x03\x12\x1a\n\rprivacy_limit\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x64\x65lta\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12*\n\x06public\x18\x08 \x01(\x0b\x32\x1a.bastionlab.v1.PublicFacts\x12\x0f\n\x07test_of\x18\t \x01(\tB\x10\n\x0e_privacy_limitB\x08\n\x06_delta\"A\n\x0bRecordBatch\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x13\n\x0bsafetensors\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"7\n\x14UploadDatasetTrailer\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"\x93\x01\n\x15UploadDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.bastionlab.v1.Dataset\x12\'\n\x07lineage\x18\x02 \x01(\x0b\x32\x16.bastionlab.v1.Lineage\x12(\n\x08receipts\x18\x03 \x03(\x0b\x32\x16.bastionlab.v1.Receipt\"F\n\x07Lineage\x12\x0e\n\x06joined\x18\x01 \x03(\t\x12+\n\x05\x61part\x18\x02 \x03(\x0b\x32\x1c.bastionlab.v1.SharedRecords\"4\n\rSharedRecords\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\"\xc9\x02\n\x07\x44\x61taset\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12%\n\x06schema\x18\x04 \x01(\x0b\x32\x15.bastionlab.v1.Schema\x12\x18\n\x10\x64\x65\x63lared_samples\x18\x05 \x01(\x03\x12\x1f\n\x12privacy_limit_nano\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\ndelta_atto\x18\x07 \x01(\x03\x12*\n\x06public\x18\x08 \x01(\x0b\x32\x1a.bastionlab.v1.PublicFacts\x12\r\n\x05owner\x18\t \x01(\t\x12\x17\n\x0f\x63reated_unix_ms\x18\n \x01(\x03\x12\x0f\n\x07test_id\x18\x0b \x01(\t\x12\x0c\n\x04mine\x18\x0c \x01(\x08\x12\x0f\n\x07\x61\x63\x63ount\x18\r \x01(\tB\x15\n\x13_privacy_limit_nano\"\x15\n\x13ListDatasetsRequest\"@\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.bastionlab.v1.Dataset\"\x1f\n\x11GetDatasetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"&\n\x10GetBudgetRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\"\x9b\x02\n\x06\x42udget\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x17\n\nlimit_nano\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nspent_nano\x18\x03 \x01(\x03\x12\x16\n\x0espent_infinite\x18\x04 \x01(\x08\x12\x16\n\x0eremaining_nano\x18\x05 \x01(\x03\x12\x12\n\ndelta_atto\x18\x06 \x01(\x03\x12(\n\x04runs\x18\x07 \x03(\x0b\x32\x1a.bastionlab.v1.BudgetEntry\x12\x0e\n\x06\x66rozen\x18\x08 \x01(\t\x12\x10\n\x08\x64\x61tasets\x18\t \x03(\t\x12\x31\n\nscientists\x18\n \x03(\x0b\x32\x1d.bastionlab.v1.ScientistLimitB\r\n\x0b_limit_nano\"K\n\x0eScientistLimit\x12\x11\n\tscientist\x18\x01 \x01(\t\x12\x12\n\nlimit_nano\x18\x02 \x01(\x03\x12\x12\n\nspent_nano\x18\x03 \x01(\x03\"\x82\x01\n\x0b\x42udgetEntry\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65psilon_nano\x18\x02 \x01(\x03\x12\x12\n\ndelta_atto\x18\x03 \x01(\x03\x12\x10\n\x08infinite\x18\x04 \x01(\x08\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x17\n\x0f\x63reated_unix_ms\x18\x06 \x01(\x03\"Q\n\x11LowerLimitRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x15\n\rprivacy_limit\x18\x02 \x01(\x01\x12\x11\n\tscientist\x18\x03 \x01(\t\"\"\n\x14\x44\x65leteDatasetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse*\xb4\x01\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nDTYPE_BOOL\x10\x01\x12\x0c\n\x08\x44TYPE_U8\x10\x02\x12\x0c\n\x08\x44TYPE_I8\x10\x03\x12\r\n\tDTYPE_I16\x10\x04\x12\r\n\tDTYPE_I32\x10\x05\x12\r\n\tDTYPE_I64\x10\x06\x12\r\n\tDTYPE_F16\x10\x07\x12\x0e\n\nDTYPE_BF16\x10\x08\x12\r\n\tDTYPE_F32\x10\t\x12\r\n\tDTYPE_F64\x10\n2\xf7\x03\n\x0e\x44\x61tasetService\x12\\\n\rUploadDataset\x12#.bastionlab.v1.UploadDatasetRequest\x1a$.bastionlab.v1.UploadDatasetResponse(\x01\x12W\n\x0cListDatasets\x12\".bastionlab.v1.ListDatasetsRequest\x1a#.bastionlab.v1.ListDatasetsResponse\x12\x46\n\nGetDataset\x12 .bastionlab.v1.GetDatasetRequest\x1a\x16.bastionlab.v1.Dataset\x12\x43\n\tGetBudget\x12\x1f.bastionlab.v1.GetBudgetRequest\x1a\x15.bastionlab.v1.Budget\x12\x45\n\nLowerLimit\x12 .bastionlab.v1.LowerLimitRequest\x1a\x15.bastionlab.v1.Budget\x12Z\n\rDeleteDataset\x12#.bastionlab.v1.DeleteDatasetRequest\x1a$.bastionlab.v1.DeleteDatasetResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x61stionlab/v1/dataset.proto\x12\rbastionlab.v1\x1a\x1a\x62\x61stionlab/v1/ledger.proto\"N\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05\x64type\x18\x02 \x01(\x0e\x32\x14.bastionlab.v1.DType\x12\r\n\x05shape\x18\x03 \x03(\x03\"s\n\x06Schema\x12)\n\x06inputs\x18\x01 \x03(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12(\n\x05label\x18\x02 \x01(\x0b\x32\x19.bastionlab.v1.TensorSpec\x12\x14\n\x0cnamed_inputs\x18\x03 \x01(\x08\"J\n\x0bPublicFacts\x12\x0f\n\x07\x63lasses\x18\x01 \x01(\x03\x12*\n\x06ranges\x18\x02 \x03(\x0b\x32\x1a.bastionlab.v1.PublicRange\"8\n\x0bPublicRange\x12\x0e\n\x06tensor\x18\x01 \x01(\t\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\"\xb9\x01\n\x14UploadDatasetRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".bastionlab.v1.UploadDatasetHeaderH\x00\x12+\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1a.bastionlab.v1.RecordBatchH\x00\x12\x36\n\x07trailer\x18\x03 \x01(\x0b\x32#.bastionlab.v1.UploadDatasetTrailerH\x00\x42\x06\n\x04part\"\x93\x02\n\x13UploadDatasetHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12%\n\x06schema\x18\x03 \x01(\x0b\x32\x15.bastionlab.v1.Schema\x12\x0f\n\x07records\x18\x04 \x01(\x03\x12\x18\n\x10\x64\x65\x63lared_samples\x18\x05 \x01(\x03\x12\x1a\n\rprivacy_limit\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x64\x65lta\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12*\n\x06public\x18\x08 \x01(\x0b\x32\x1a.bastionlab.v1.PublicFacts\x12\x0f\n\x07test_of\x18\t \x01(\tB\x10\n\x0e_privacy_limitB\x08\n\x06_delta\"A\n\x0bRecordBatch\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x13\n\x0bsafetensors\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"7\n\x14UploadDatasetTrailer\x12\x0f\n\x07records\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"\x93\x01\n\x15UploadDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.bastionlab.v1.Dataset\x12\'\n\x07lineage\x18\x02 \x01(\x0b\x32\x16.bastionlab.v1.Lineage\x12(\n\x08receipts\x18\x03 \x03(\x0b\x32\x16.bastionlab.v1.Receipt\"F\n\x07Lineage\x12\x0e\n\x06joined\x18\x01 \x03(\t\x12+\n\x05\x61part\x18\x02 \x03(\x0b\x32\x1c.bastionlab.v1.SharedRecords\"J\n\rSharedRecords\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\x14\n\x0ctraining_set\x18\x03 \x01(\x08\"\xc9\x02\n\x07\x44\x61taset\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12%\n\x06schema\x18\x04 \x01(\x0b\x32\x15.bastionlab.v1.Schema\x12\x18\n\x10\x64\x65\x63lared_samples\x18\x05 \x01(\x03\x12\x1f\n\x12privacy_limit_nano\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\ndelta_atto\x18\x07 \x01(\x03\x12*\n\x06public\x18\x08 \x01(\x0b\x32\x1a.bastionlab.v1.PublicFacts\x12\r\n\x05owner\x18\t \x01(\t\x12\x17\n\x0f\x63reated_unix_ms\x18\n \x01(\x03\x12\x0f\n\x07test_id\x18\x0b \x01(\t\x12\x0c\n\x04mine\x18\x0c \x01(\x08\x12\x0f\n\x07\x61\x63\x63ount\x18\r \x01(\tB\x15\n\x13_privacy_limit_nano\"\x15\n\x13ListDatasetsRequest\"@\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.bastionlab.v1.Dataset\"\x1f\n\x11GetDatasetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"&\n\x10GetBudgetRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\"\x9b\x02\n\x06\x42udget\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x17\n\nlimit_nano\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nspent_nano\x18\x03 \x01(\x03\x12\x16\n\x0espent_infinite\x18\x04 \x01(\x08\x12\x16\n\x0eremaining_nano\x18\x05 \x01(\x03\x12\x12\n\ndelta_atto\x18\x06 \x01(\x03\x12(\n\x04runs\x18\x07 \x03(\x0b\x32\x1a.bastionlab.v1.BudgetEntry\x12\x0e\n\x06\x66rozen\x18\x08 \x01(\t\x12\x10\n\x08\x64\x61tasets\x18\t \x03(\t\x12\x31\n\nscientists\x18\n \x03(\x0b\x32\x1d.bastionlab.v1.ScientistLimitB\r\n\x0b_limit_nano\"K\n\x0eScientistLimit\x12\x11\n\tscientist\x18\x01 \x01(\t\x12\x12\n\nlimit_nano\x18\x02 \x01(\x03\x12\x12\n\nspent_nano\x18\x03 \x01(\x03\"\x82\x01\n\x0b\x42udgetEntry\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65psilon_nano\x18\x02 \x01(\x03\x12\x12\n\ndelta_atto\x18\x03 \x01(\x03\x12\x10\n\x08infinite\x18\x04 \x01(\x08\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x17\n\x0f\x63reated_unix_ms\x18\x06 \x01(\x03\"Q\n\x11LowerLimitRequest\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x15\n\rprivacy_limit\x18\x02 \x01(\x01\x12\x11\n\tscientist\x18\x03 \x01(\t\"\"\n\x14\x44\x65leteDatasetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse*\xb4\x01\n\x05\x44Type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nDTYPE_BOOL\x10\x01\x12\x0c\n\x08\x44TYPE_U8\x10\x02\x12\x0c\n\x08\x44TYPE_I8\x10\x03\x12\r\n\tDTYPE_I16\x10\x04\x12\r\n\tDTYPE_I32\x10\x05\x12\r\n\tDTYPE_I64\x10\x06\x12\r\n\tDTYPE_F16\x10\x07\x12\x0e\n\nDTYPE_BF16\x10\x08\x12\r\n\tDTYPE_F32\x10\t\x12\r\n\tDTYPE_F64\x10\n2\xf7\x03\n\x0e\x44\x61tasetService\x12\\\n\rUploadDataset\x12#.bastionlab.v1.UploadDatasetRequest\x1a$.bastionlab.v1.UploadDatasetResponse(\x01\x12W\n\x0cListDatasets\x12\".bastionlab.v1.ListDatasetsRequest\x1a#.bastionlab.v1.ListDatasetsResponse\x12\x46\n\nGetDataset\x12 .bastionlab.v1.GetDatasetRequest\x1a\x16.bastionlab.v1.Dataset\x12\x43\n\tGetBudget\x12\x1f.bastionlab.v1.GetBudgetRequest\x1a\x15.bastionlab.v1.Budget\x12\x45\n\nLowerLimit\x12 .bastionlab.v1.LowerLimitRequest\x1a\x15.bastionlab.v1.Budget\x12Z\n\rDeleteDataset\x12#.bastionlab.v1.DeleteDatasetRequest\x1a$.bastionlab.v1.DeleteDatasetResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bastionlab.v1.dataset_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1'
-  _globals['_DTYPE']._serialized_start=2406
-  _globals['_DTYPE']._serialized_end=2586
+  _globals['_DTYPE']._serialized_start=2428
+  _globals['_DTYPE']._serialized_end=2608
   _globals['_TENSORSPEC']._serialized_start=74
   _globals['_TENSORSPEC']._serialized_end=152
   _globals['_SCHEMA']._serialized_start=154
@@ -56,29 +56,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGE']._serialized_start=1145
   _globals['_LINEAGE']._serialized_end=1215
   _globals['_SHAREDRECORDS']._serialized_start=1217
-  _globals['_SHAREDRECORDS']._serialized_end=1269
-  _globals['_DATASET']._serialized_start=1272
-  _globals['_DATASET']._serialized_end=1601
-  _globals['_LISTDATASETSREQUEST']._serialized_start=1603
-  _globals['_LISTDATASETSREQUEST']._serialized_end=1624
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=1626
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=1690
-  _globals['_GETDATASETREQUEST']._serialized_start=1692
-  _globals['_GETDATASETREQUEST']._serialized_end=1723
-  _globals['_GETBUDGETREQUEST']._serialized_start=1725
-  _globals['_GETBUDGETREQUEST']._serialized_end=1763
-  _globals['_BUDGET']._serialized_start=1766
-  _globals['_BUDGET']._serialized_end=2049
-  _globals['_SCIENTISTLIMIT']._serialized_start=2051
-  _globals['_SCIENTISTLIMIT']._serialized_end=2126
-  _globals['_BUDGETENTRY']._serialized_start=2129
-  _globals['_BUDGETENTRY']._serialized_end=2259
-  _globals['_LOWERLIMITREQUEST']._serialized_start=2261
-  _globals['_LOWERLIMITREQUEST']._serialized_end=2342
-  _globals['_DELETEDATASETREQUEST']._serialized_start=2344
-  _globals['_DELETEDATASETREQUEST']._serialized_end=2378
-  _globals['_DELETEDATASETRESPONSE']._serialized_start=2380
-  _globals['_DELETEDATASETRESPONSE']._serialized_end=2403
-  _globals['_DATASETSERVICE']._serialized_start=2589
-  _globals['_DATASETSERVICE']._serialized_end=3092
+  _globals['_SHAREDRECORDS']._serialized_end=1291
+  _globals['_DATASET']._serialized_start=1294
+  _globals['_DATASET']._serialized_end=1623
+  _globals['_LISTDATASETSREQUEST']._serialized_start=1625
+  _globals['_LISTDATASETSREQUEST']._serialized_end=1646
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=1648
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=1712
+  _globals['_GETDATASETREQUEST']._serialized_start=1714
+  _globals['_GETDATASETREQUEST']._serialized_end=1745
+  _globals['_GETBUDGETREQUEST']._serialized_start=1747
+  _globals['_GETBUDGETREQUEST']._serialized_end=1785
+  _globals['_BUDGET']._serialized_start=1788
+  _globals['_BUDGET']._serialized_end=2071
+  _globals['_SCIENTISTLIMIT']._serialized_start=2073
+  _globals['_SCIENTISTLIMIT']._serialized_end=2148
+  _globals['_BUDGETENTRY']._serialized_start=2151
+  _globals['_BUDGETENTRY']._serialized_end=2281
+  _globals['_LOWERLIMITREQUEST']._serialized_start=2283
+  _globals['_LOWERLIMITREQUEST']._serialized_end=2364
+  _globals['_DELETEDATASETREQUEST']._serialized_start=2366
+  _globals['_DELETEDATASETREQUEST']._serialized_end=2400
+  _globals['_DELETEDATASETRESPONSE']._serialized_start=2402
+  _globals['_DELETEDATASETRESPONSE']._serialized_end=2425
+  _globals['_DATASETSERVICE']._serialized_start=2611
+  _globals['_DATASETSERVICE']._serialized_end=3114
 # @@protoc_insertion_point(module_scope)

@@ -140,12 +140,14 @@ class Lineage(_message.Message):
     def __init__(self, joined: _Optional[_Iterable[str]] = ..., apart: _Optional[_Iterable[_Union[SharedRecords, _Mapping]]] = ...) -> None: ...
 
 class SharedRecords(_message.Message):
-    __slots__ = ("dataset_id", "records")
+    __slots__ = ("dataset_id", "records", "training_set")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_SET_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     records: int
-    def __init__(self, dataset_id: _Optional[str] = ..., records: _Optional[int] = ...) -> None: ...
+    training_set: bool
+    def __init__(self, dataset_id: _Optional[str] = ..., records: _Optional[int] = ..., training_set: _Optional[bool] = ...) -> None: ...
 
 class Dataset(_message.Message):
     __slots__ = ("id", "name", "description", "schema", "declared_samples", "privacy_limit_nano", "delta_atto", "public", "owner", "created_unix_ms", "test_id", "mine", "account")

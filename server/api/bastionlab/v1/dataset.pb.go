@@ -761,11 +761,12 @@ func (x *Lineage) GetApart() []*SharedRecords {
 	return nil
 }
 
-// SharedRecords is an overlap of less than a tenth: the accounts stay apart.
+// SharedRecords is an overlap for which the accounts stay apart: one of less than a tenth, or of a test set with its training set.
 type SharedRecords struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	DatasetId     string                 `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"` // the first one of the account
 	Records       int64                  `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`
+	TrainingSet   bool                   `protobuf:"varint,3,opt,name=training_set,json=trainingSet,proto3" json:"training_set,omitempty"` // it is the account of the upload's own training set
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -812,6 +813,13 @@ func (x *SharedRecords) GetRecords() int64 {
 		return x.Records
 	}
 	return 0
+}
+
+func (x *SharedRecords) GetTrainingSet() bool {
+	if x != nil {
+		return x.TrainingSet
+	}
+	return false
 }
 
 type Dataset struct {
@@ -1574,11 +1582,12 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\breceipts\x18\x03 \x03(\v2\x16.bastionlab.v1.ReceiptR\breceipts\"U\n" +
 	"\aLineage\x12\x16\n" +
 	"\x06joined\x18\x01 \x03(\tR\x06joined\x122\n" +
-	"\x05apart\x18\x02 \x03(\v2\x1c.bastionlab.v1.SharedRecordsR\x05apart\"H\n" +
+	"\x05apart\x18\x02 \x03(\v2\x1c.bastionlab.v1.SharedRecordsR\x05apart\"k\n" +
 	"\rSharedRecords\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\x18\n" +
-	"\arecords\x18\x02 \x01(\x03R\arecords\"\xcb\x03\n" +
+	"\arecords\x18\x02 \x01(\x03R\arecords\x12!\n" +
+	"\ftraining_set\x18\x03 \x01(\bR\vtrainingSet\"\xcb\x03\n" +
 	"\aDataset\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
