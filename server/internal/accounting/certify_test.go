@@ -56,7 +56,10 @@ func TestALargerShareCoversMoreRounding(t *testing.T) {
 	sum.floor *= 0.05 / usual.doubt
 	found, certain := sum.certified(1e-5, 1000)
 	if !certain || !(found.eps > usual.eps) {
-		t.Errorf("eps %v (%v), want more than %v: a tenth of delta is set aside", found.eps, certain, usual.eps)
+		t.Errorf("eps %v (%v), want more than %v: more of delta is set aside", found.eps, certain, usual.eps)
+	}
+	if found.share < found.doubt || found.share > 0.06 {
+		t.Errorf("%v of delta is set aside for a doubt of %v", found.share, found.doubt)
 	}
 }
 

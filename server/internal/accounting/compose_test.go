@@ -123,6 +123,24 @@ func TestTransformErrorBound(t *testing.T) {
 	}
 }
 
+func TestHowAnErrorGrows(t *testing.T) {
+	for _, times := range []float64{1, 2, 3, 17, 1000, 1e6, 1e9, 1e12} {
+		for _, p := range []float64{0, 0.1, 0.4, 0.5, 0.6, 0.9, 0.999, 1 - 1e-6, 1 - 1e-9, 1} {
+			const x = 1e-14
+			// (p+x)^T - p^T, of which the difference would lose all digits.
+			exact := x
+			if p > 0 {
+				exact = math.Exp(times*math.Log(p)) * math.Expm1(times*math.Log1p(x/p))
+			} else if times > 1 {
+				exact = 0
+			}
+			if bound := (grown(times)*math.Pow(p, times) + 1.1) * x; exact > bound {
+				t.Errorf("%v to the power of %v: %v, bound %v", p, times, exact, bound)
+			}
+		}
+	}
+}
+
 func TestFastLength(t *testing.T) {
 	for least, want := range map[int]int{1: 64, 64: 64, 65: 72, 101: 108, 1025: 1080, 999999: 1000000} {
 		if got := fastLength(least); got != want {
