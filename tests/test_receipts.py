@@ -93,10 +93,12 @@ def test_a_server_whose_directory_was_put_back_is_found_out_by_the_next_client(
             assert refused.value.check == "ledger"
             assert "newest copy" in refused.value.next
     # Whoever has no receipts is refused too: the account is frozen.
-    with connect(server, "stranger") as connection:
-        assert "older copy" in connection.client.torch.list_remote_datasets()[0].budget().frozen
-        with pytest.raises(errors.AttestationError):
-            train(connection.client.torch, 0.5)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("BASTIONLAB_HOME", str(tmp_path / "elsewhere"))
+        with connect(server, "stranger") as connection:
+            assert "older copy" in connection.client.torch.list_remote_datasets()[0].budget().frozen
+            with pytest.raises(errors.AttestationError, match="frozen"):
+                train(connection.client.torch, 0.5)
     # The newest copy is put back, and all is well.
     server.stop()
     shutil.rmtree(server.data_dir)

@@ -27,7 +27,7 @@ const (
 	largestSum       = 0x1p62 // of a step, likewise
 	// samplerShare is what the noise's sampler may add to eps, as long as deviation * sqrt(coordinates * steps) is below largestSampled.
 	samplerShare   = 1e-9
-	largestSampled = 0x1p60
+	largestSampled = 0x1p59
 	mostPassSize   = 4096
 )
 
