@@ -2,7 +2,6 @@ package fsck
 
 import (
 	"fmt"
-	"math"
 
 	"google.golang.org/protobuf/proto"
 
@@ -26,15 +25,6 @@ type charged struct {
 	record int64
 	book   *book
 	run    *run
-}
-
-// joining is what joined accounts brought along, and the charges that it must cover.
-type joining struct {
-	record  int64
-	account string
-	orders  []int64
-	drawn   []accounting.Renyi
-	charges [][]byte
 }
 
 // recompute prices every charge anew, from the steps that were authorised.
@@ -73,7 +63,7 @@ func (c *checker) reprice(each charged, known map[string]answer) {
 		known[key] = found
 	}
 	c.report.Charges = append(c.report.Charges, Charge{
-		Record: each.record, Account: m.Account, Run: m.Run, Charged: m.Epsilon.Float(), Loss: Bound(found.loss), Renyi: Bound(found.renyi), Released: each.run.outcome == "released",
+		Record: each.record, Account: m.Account, Run: m.Run, Charged: m.Epsilon.Float(), Loss: Bound(found.loss), Renyi: Bound(found.renyi), Released: each.run.outcome == released,
 	})
 	c.judge(m, charge.GetAccountant(), found)
 	c.judgeRenyi(m, found, each.book.orders)
@@ -128,26 +118,6 @@ func (c *checker) judgeRenyi(m receipt.Body, found answer, orders []int64) {
 		}
 		if drawn := float64(found.drawn[i]) * renyiUnit; found.moments[i]*(1-tolerance) > drawn+1e-9 {
 			c.finds(m.Account, "accountants", "run %s draws %v at order %d by the loss distribution, by the sum only %v", m.Run, found.moments[i], order, drawn)
-		}
-	}
-}
-
-func (c *checker) recomputeJoining(j joining) {
-	for i, order := range j.orders {
-		total := 0.0
-		for _, encoded := range j.charges {
-			charge, err := decode(encoded)
-			if err != nil {
-				total = math.Inf(1)
-				continue
-			}
-			drawn, err := accounting.RenyiOf(stepsOf(charge), []int64{order})
-			if charge.GetPrivate() && err == nil {
-				total += float64(drawn[0])
-			}
-		}
-		if len(j.charges) > 0 && (i >= len(j.drawn) || (total*(1-1e-9) > float64(j.drawn[i]) && j.drawn[i] < accounting.MaxRenyi)) {
-			c.finds(j.account, "join", "what joined accounts draw at order %d is more than was carried over", order)
 		}
 	}
 }

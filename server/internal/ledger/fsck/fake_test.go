@@ -142,7 +142,7 @@ func (h *house) content() []byte {
 }
 
 func (h *house) expected() Expected {
-	return Expected{Key: testKey().Public().(ed25519.PublicKey), Records: h.mark.records, Bytes: h.mark.bytes, Chain: h.mark.chain}
+	return Expected{Key: testKey().Public().(ed25519.PublicKey), Marked: true, Records: h.mark.records, Bytes: h.mark.bytes, Chain: h.mark.chain}
 }
 
 func (h *house) check() Report {
@@ -195,13 +195,17 @@ func bodiesOf(content []byte) (bodies [][]byte) {
 
 // chained makes a file of bodies, as somebody can who has the key, and what is then acknowledged.
 func chained(bodies [][]byte) ([]byte, Expected) {
+	return chainedBy(bodies, func(_ int, body []byte) []byte { return receipt.Sign(testKey(), body).Signature })
+}
+
+func chainedBy(bodies [][]byte, sign func(i int, body []byte) []byte) ([]byte, Expected) {
 	var content bytes.Buffer
 	value := make([]byte, 32)
-	for _, body := range bodies {
-		signature := receipt.Sign(testKey(), body).Signature
+	for i, body := range bodies {
+		signature := sign(i, body)
 		after := receipt.Hash(slices.Concat([]byte("bastionlab ledger 2\n"), value, signature, body))
 		value = after[:]
 		content.WriteString(hex.EncodeToString(value) + " " + base64.StdEncoding.EncodeToString(signature) + " " + string(body) + "\n")
 	}
-	return content.Bytes(), Expected{Key: testKey().Public().(ed25519.PublicKey), Records: int64(len(bodies)), Bytes: int64(content.Len()), Chain: value}
+	return content.Bytes(), Expected{Key: testKey().Public().(ed25519.PublicKey), Marked: true, Records: int64(len(bodies)), Bytes: int64(content.Len()), Chain: value}
 }

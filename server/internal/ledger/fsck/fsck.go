@@ -23,10 +23,13 @@ import (
 
 // Expected is what is known of the file from elsewhere.
 type Expected struct {
-	Key ed25519.PublicKey // nil: the one that the file names
-	// The position that was last acknowledged; Records 0: not known.
+	Key    ed25519.PublicKey // nil: the one that the file names
+	Marked bool              // what follows is known
+	// The position that was last acknowledged before the file was read; zeros where there is none yet.
 	Records, Bytes int64
 	Chain          []byte
+	// Newest are the records acknowledged after the file's end was known, which are more where a server writes meanwhile.
+	Newest int64
 }
 
 // Finding is one thing that does not fit.
@@ -88,6 +91,9 @@ func Check(file io.Reader, expected Expected) (Report, error) {
 		}
 		break
 	}
+	if _, err := lines.ReadByte(); err == nil && c.report.Torn > 0 {
+		c.finds("", "chain", "its checksum does not fit, and more than the rest of one record follows what was acknowledged")
+	}
 	c.end()
 	c.report.Accounts = len(c.books)
 	c.recompute()
@@ -122,8 +128,9 @@ func (c *checker) tail(rest []byte) {
 	if len(rest) == 0 {
 		return
 	}
+	c.at = c.report.Records
 	c.report.Torn = int64(len(rest))
-	if c.expected.Records > 0 && c.report.Bytes < c.expected.Bytes {
+	if c.expected.Marked && c.report.Records < c.expected.Records {
 		c.finds("", "chain", "the file is cut within what was acknowledged")
 	}
 }
@@ -133,7 +140,7 @@ func (c *checker) line(encoded []byte) {
 	c.at = c.report.Records
 	body, signature, ok := c.linked(encoded)
 	if !ok {
-		if c.expected.Records > 0 && c.report.Records >= c.expected.Records {
+		if c.expected.Marked && c.report.Records >= c.expected.Records {
 			c.report.Torn = int64(len(encoded)) // beyond what was acknowledged: a write that was not finished
 		} else {
 			c.finds("", "chain", "its checksum does not fit: the line, or one before it, was changed, taken out or put in")
@@ -163,7 +170,7 @@ func (c *checker) linked(encoded []byte) (body, signature []byte, ok bool) {
 	if len(encoded) <= prefix || encoded[hexDigits] != ' ' || encoded[prefix-1] != ' ' {
 		return nil, nil, false
 	}
-	signature, err := base64.StdEncoding.DecodeString(string(encoded[hexDigits+1 : prefix-1]))
+	signature, err := base64.StdEncoding.Strict().DecodeString(string(encoded[hexDigits+1 : prefix-1]))
 	if err != nil || len(signature) != ed25519.SignatureSize {
 		return nil, nil, false
 	}
@@ -181,15 +188,19 @@ func (c *checker) linked(encoded []byte) (body, signature []byte, ok bool) {
 	return body, signature, true
 }
 
-// first reads the file's own record.
+// first reads the file's own record, which has one way of being written too.
 func (c *checker) first(body []byte) {
 	var head struct {
-		Form int    `json:"v"`
-		Type string `json:"type"`
-		Key  string `json:"key"`
+		Form   int    `json:"v"`
+		Type   string `json:"type"`
+		UnixMS int64  `json:"at"`
+		ID     string `json:"id"`
+		Key    string `json:"key"`
 	}
 	key := make([]byte, ed25519.PublicKeySize) // of which nothing is signed
-	if err := json.Unmarshal(body, &head); err != nil || head.Type != "ledger" || head.Form != 2 {
+	err := json.Unmarshal(body, &head)
+	again, _ := json.Marshal(head)
+	if err != nil || head.Type != "ledger" || head.Form != 2 || !bytes.Equal(again, body) {
 		c.finds("", "form", "a ledger of form 2 begins with its own record")
 	} else if found, err := hex.DecodeString(head.Key); err != nil || len(found) != len(key) {
 		c.finds("", "form", "the ledger names no key")
@@ -201,6 +212,11 @@ func (c *checker) first(body []byte) {
 		c.finds("", "key", "the ledger names another key than this directory's")
 		c.key = c.expected.Key
 	}
+}
+
+func isHex(digits string) bool {
+	_, err := hex.DecodeString(digits)
+	return err == nil
 }
 
 func (c *checker) movement(body []byte) {
@@ -218,13 +234,20 @@ func (c *checker) movement(body []byte) {
 // end judges what is only known at the file's end.
 func (c *checker) end() {
 	c.at = max(c.report.Records-1, 0)
-	if c.report.Records == 0 {
+	if c.report.Records == 0 && (!c.expected.Marked || c.expected.Records > 0) { // else a server died before its first record
 		c.finds("", "chain", "the file is empty")
+	}
+	if !c.expected.Marked {
+		return
 	}
 	if c.report.Records < c.expected.Records {
 		c.finds("", "mark", "%d records were acknowledged, the file has %d: it was cut or put back from an older copy", c.expected.Records, c.report.Records)
 	}
-	if c.expected.Records > 0 && c.report.Records > c.expected.Records+1 {
-		c.finds("", "mark", "only %d records were acknowledged, and a crash leaves one more at most, the file has %d", c.expected.Records, c.report.Records)
+	begun := c.report.Records
+	if c.report.Torn > 0 {
+		begun++
+	}
+	if newest := max(c.expected.Newest, c.expected.Records); begun > newest+1 {
+		c.finds("", "mark", "only %d records were acknowledged, and a crash leaves one more at most, the file has %d", newest, begun)
 	}
 }
