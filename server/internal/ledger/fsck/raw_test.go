@@ -75,6 +75,9 @@ func TestARawFileIsJudgedAsAStartJudgesIt(t *testing.T) {
 		"the file of another directory":                 {other.content(), mark, "mark", "do not belong together", 0},
 		"a mark with another checksum":                  {good, Expected{Key: mark.Key, Marked: true, Records: mark.Records, Bytes: mark.Bytes, Chain: make([]byte, 32)}, "mark", "do not belong together", 0},
 		"a mark with another length":                    {good, Expected{Key: mark.Key, Marked: true, Records: mark.Records, Bytes: mark.Bytes - 1, Chain: mark.Chain}, "mark", "do not belong together", 0},
+		"a mark of bytes without records":               {nil, Expected{Key: mark.Key, Marked: true, Bytes: 1}, "mark", "is damaged", 0},
+		"a mark without a checksum":                     {good, Expected{Key: mark.Key, Marked: true, Records: mark.Records, Bytes: mark.Bytes}, "mark", "is damaged", 0},
+		"a mark of less than nothing":                   {[]byte("torn"), Expected{Key: mark.Key, Marked: true, Records: -1, Bytes: -1, Chain: mark.Chain}, "mark", "is damaged", 4},
 		"a signature written otherwise":                 {looseSignature, mark, "chain", "its checksum does not fit", 0},
 		"the file of another key":                       {good, otherKey, "key", "another key", 0},
 	}
