@@ -61,6 +61,9 @@ func TestWhateverSystemCallFailsOrIsTheLastNothingAcknowledgedIsLost(t *testing.
 		stride = 9
 	}
 	for _, call := range injected {
+		if made[call].last == 0 {
+			continue // it is not made here
+		}
 		for _, way := range []string{"error=EIO", "error=ENOSPC", "signal=SIGKILL"} {
 			if call == "fcntl" && way != "signal=SIGKILL" {
 				continue // the database takes it for somebody else's lock, and waits ten seconds
@@ -146,9 +149,10 @@ func movementsUnderStrace(t *testing.T, dir string, options ...string) (acknowle
 	helper.Stdout, helper.Stderr = &said, &said
 	err = helper.Run() // with an error where it was killed
 	trace, readErr := os.ReadFile(traceFile)
-	if readErr != nil || len(trace) == 0 {
+	if (readErr != nil || len(trace) == 0) && len(options) == 0 {
 		t.Skipf("strace may not trace here: faults of real system calls are not tried: %v, %v\n%s", err, readErr, said.Bytes())
 	}
+	must(t, readErr)
 	for _, line := range strings.Split(said.String(), "\n") {
 		var i int
 		if n, _ := fmt.Sscanf(line, "acknowledged %d", &i); n == 1 {
