@@ -1,6 +1,7 @@
 package fsck
 
 import (
+	"math/big"
 	"slices"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
@@ -16,6 +17,7 @@ type book struct {
 	sums       *sums
 	runs       map[string]*run
 	scientists map[string]accounting.Epsilon // the limits of some
+	by         map[string]*big.Int           // what each scientist's runs draw
 	seq        int64
 	head       string
 	frozen     bool
@@ -39,7 +41,7 @@ func (c *checker) follow(m receipt.Body, body []byte) {
 		}
 		b = &book{
 			owner: m.Owner, limit: m.Limit, delta: m.Delta, orders: m.Orders,
-			sums: newSums(len(m.Orders)), runs: map[string]*run{}, scientists: map[string]accounting.Epsilon{},
+			sums: newSums(len(m.Orders)), runs: map[string]*run{}, scientists: map[string]accounting.Epsilon{}, by: map[string]*big.Int{},
 		}
 		c.books[m.Account], c.of[m.Dataset] = b, m.Account
 	}

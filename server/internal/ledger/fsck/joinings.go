@@ -63,7 +63,7 @@ func (c *checker) inherit(b, other *book, m receipt.Body) (charges [][]byte) {
 		}
 		b.runs[id] = r
 		if r.outcome != released {
-			b.sums.add(r, 1)
+			b.count(r, 1)
 			charges = append(charges, r.m.Charge)
 		}
 	}

@@ -25,12 +25,21 @@ func (c *checker) reserve(b *book, m receipt.Body) {
 	}
 	r := &run{m: m, renyi: m.Renyi}
 	b.runs[m.Run] = r
-	b.sums.add(r, 1)
+	b.count(r, 1)
 	c.charges = append(c.charges, charged{c.at, b, r})
 	if b.limit != 0 && (b.sums.infinite > 0 || !b.sums.admitted(b)) {
 		c.finds(m.Account, "limit", "run %s was charged though no filter admits it", m.Run)
 	}
 	c.ofScientist(b, m)
+}
+
+// count adds a run up, or with a sign of -1 takes it out again.
+func (b *book) count(r *run, sign int64) {
+	b.sums.add(r, sign)
+	if b.by[r.m.Scientist] == nil {
+		b.by[r.m.Scientist] = new(big.Int)
+	}
+	addTo(b.by[r.m.Scientist], sign, int64(r.m.Epsilon))
 }
 
 // ofScientist holds a scientist's runs to the limit that the owner set for them.
@@ -39,13 +48,7 @@ func (c *checker) ofScientist(b *book, m receipt.Body) {
 	if !limited {
 		return
 	}
-	spent := new(big.Int)
-	for _, r := range b.runs {
-		if r.m.Scientist == m.Scientist && r.outcome != released {
-			addTo(spent, 1, int64(r.m.Epsilon))
-		}
-	}
-	if m.Infinite || spent.Cmp(big.NewInt(int64(limit))) > 0 {
+	if m.Infinite || b.by[m.Scientist].Cmp(big.NewInt(int64(limit))) > 0 {
 		c.finds(m.Account, "limit", "run %s was charged over its scientist's limit of %s", m.Run, limit)
 	}
 }
@@ -74,7 +77,7 @@ func (c *checker) about(b *book, m receipt.Body) {
 		r.data = true
 	case receipt.Release:
 		r.outcome = released
-		b.sums.add(r, -1)
+		b.count(r, -1)
 	default:
 		c.settle(b, m, r)
 	}
