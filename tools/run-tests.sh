@@ -11,7 +11,11 @@ step() { printf '\n== %s\n' "$*"; }
 step lint
 PYTHON=$python tools/lint.sh
 step "go: accounting, ledger, storage, protocol, server"
-(cd server && CGO_ENABLED=0 go test ./...)
+if [ -n "$all" ]; then
+	(cd server && BASTIONLAB_ALL=1 CGO_ENABLED=0 go test -timeout 40m ./...)
+else
+	(cd server && CGO_ENABLED=0 go test ./...)
+fi
 step "engine: clipped sums against the slow oracle, hostile models"
 make --no-print-directory -C server/engine testing LIBTORCH="${LIBTORCH:-$("$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)')}"
 (cd server/engine/tests && "$python" -m pytest -q ${all:+--all})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -118,16 +119,7 @@ func checkLedger(command *cobra.Command, flags ledgerFlags) error {
 	if err := flags.complete(); err != nil {
 		return err
 	}
-	expected, err := expectedOf(command.Context(), flags.dataDir) // before the file: a server may write to it meanwhile
-	if err != nil {
-		return err
-	}
-	file, err := openLedgerFile(flags.dataDir)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	report, err := fsck.Check(file, expected)
+	report, err := reportOn(command.Context(), flags.dataDir)
 	if err != nil {
 		return err
 	}
@@ -141,12 +133,36 @@ func checkLedger(command *cobra.Command, flags ledgerFlags) error {
 	return nil
 }
 
+// reportOn checks the file up to where it ends now. A server may write to it meanwhile: what it acknowledged before and after that end was
+// known are two bounds.
+func reportOn(ctx context.Context, dir string) (fsck.Report, error) {
+	expected, err := expectedOf(ctx, dir)
+	if err != nil {
+		return fsck.Report{}, err
+	}
+	file, err := openLedgerFile(dir)
+	if err != nil {
+		return fsck.Report{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fsck.Report{}, fmt.Errorf("look at ledger: %w", err)
+	}
+	after, err := expectedOf(ctx, dir)
+	if err != nil {
+		return fsck.Report{}, err
+	}
+	expected.Newest = after.Records
+	return fsck.Check(io.LimitReader(file, info.Size()), expected)
+}
+
 func expectedOf(ctx context.Context, dir string) (fsck.Expected, error) {
 	peeked, err := storage.Peek(ctx, dir)
 	if err != nil {
 		return fsck.Expected{}, err
 	}
-	expected := fsck.Expected{Records: peeked.Records, Bytes: peeked.Bytes, Chain: peeked.Chain}
+	expected := fsck.Expected{Marked: true, Records: peeked.Records, Bytes: peeked.Bytes, Chain: peeked.Chain}
 	if peeked.Keys != nil {
 		expected.Key = ledgerKey(peeked.Keys).Public().(ed25519.PublicKey)
 	}

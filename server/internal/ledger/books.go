@@ -23,9 +23,10 @@ type runKey struct{ dataset, run string }
 
 type account struct {
 	Account
-	byRun map[string]int     // index into Entries
-	base  []accounting.Renyi // what joined accounts brought along, at this one's orders
-	chain []place            // its receipts, in order
+	byRun map[string]int                // index into Entries
+	by    map[string]accounting.Epsilon // what each scientist's charged runs draw, so that a charge need not add them up
+	base  []accounting.Renyi            // what joined accounts brought along, at this one's orders
+	chain []place                       // its receipts, in order
 
 	heir string // the account that continues this one; empty: none does
 }
@@ -151,7 +152,7 @@ func settle(e *Entry, m receipt.Body) {
 func (b *books) apply(m receipt.Body, at place) {
 	next := b.after(m)
 	if m.Type == receipt.Open {
-		b.accounts[m.Account] = &account{byRun: map[string]int{}}
+		b.accounts[m.Account] = &account{byRun: map[string]int{}, by: map[string]accounting.Epsilon{}}
 	}
 	a := b.accounts[m.Account]
 	next.Datasets, next.Entries, next.Scientists = a.Datasets, a.Entries, a.Scientists
@@ -167,11 +168,15 @@ func (b *books) apply(m receipt.Body, at place) {
 	case receipt.Reserve:
 		a.byRun[m.Run] = len(a.Entries)
 		a.Entries = append(a.Entries, entryOf(m))
+		a.by[m.Scientist] = addUpTo(a.by[m.Scientist], m.Epsilon)
 		b.open[runKey{m.Dataset, m.Run}] = true
 	case receipt.Data:
 		a.entry(m.Run).DataGiven = true
 	case receipt.Release, receipt.Settle:
 		settle(a.entry(m.Run), m)
+		if m.Type == receipt.Release {
+			a.giveBack(a.entry(m.Run))
+		}
 		delete(b.open, runKey{m.Dataset, m.Run})
 	}
 	if e := a.entry(m.Run); e != nil {
@@ -187,6 +192,9 @@ func (b *books) take(a *account, m receipt.Body) {
 			a.byRun[e.Run] = len(a.Entries)
 			e.Renyi = nil // m.Renyi has it at this account's orders
 			a.Entries = append(a.Entries, e)
+			if e.Charged() {
+				a.by[e.Scientist] = addUpTo(a.by[e.Scientist], e.Epsilon)
+			}
 		}
 		for scientist, limit := range other.Scientists {
 			a.limitScientist(scientist, limit)
@@ -195,7 +203,7 @@ func (b *books) take(a *account, m receipt.Body) {
 			b.of[dataset] = a.ID
 		}
 		a.Datasets = append(a.Datasets, other.Datasets...)
-		other.heir, other.Entries, other.byRun, other.Datasets = a.ID, nil, nil, nil
+		other.heir, other.Entries, other.byRun, other.by, other.Datasets = a.ID, nil, nil, nil, nil
 	}
 	for i, drawn := range m.Renyi {
 		if a.base == nil {
@@ -207,6 +215,15 @@ func (b *books) take(a *account, m receipt.Body) {
 	b.of[m.Dataset] = a.ID
 	if m.TestOf != "" {
 		b.testOf[m.Dataset] = m.TestOf
+	}
+}
+
+// giveBack takes a released run from what its scientist draws. What stopped at the end of the integers is added up anew.
+func (a *account) giveBack(e *Entry) {
+	if spent := a.by[e.Scientist]; spent < math.MaxInt64 {
+		a.by[e.Scientist] = spent - e.Epsilon
+	} else {
+		a.by[e.Scientist] = a.SpentBy(e.Scientist)
 	}
 }
 

@@ -43,7 +43,7 @@ func (a *account) checkScientist(m receipt.Body) error {
 	if !limited {
 		return nil
 	}
-	spent := a.SpentBy(m.Scientist)
+	spent := a.by[m.Scientist]
 	if !m.Infinite && spent <= limit && m.Epsilon <= limit-spent {
 		return nil
 	}

@@ -95,16 +95,3 @@ func nibble(digit byte) byte {
 	}
 	return digit - '0'
 }
-
-func BenchmarkOpenTenThousandRuns(b *testing.B) {
-	l, disk, mark := newLedger(b)
-	openAccount(b, l, 1e6)
-	for i := range 10_000 {
-		run := runName(i)
-		must(b, reserve(l, "d", run, 1e9, 1), l.DataGiven("d", run), l.Settle("d", run, OutcomeCompleted))
-	}
-	b.ResetTimer()
-	for b.Loop() {
-		reopened(b, disk, mark)
-	}
-}

@@ -98,7 +98,7 @@ func (b *books) checkJoin(a *account, m receipt.Body) error {
 			return errors.New("a joining of an account that cannot be joined")
 		}
 		for run := range other.byRun {
-			if a.entry(run) != nil {
+			if slices.ContainsFunc(joined, func(each *account) bool { return each.entry(run) != nil }) {
 				return errors.New("a joining of accounts that charge the same run")
 			}
 		}

@@ -8,51 +8,12 @@ package fsck
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
-)
-
-// Expected is what is known of the file from elsewhere.
-type Expected struct {
-	Key ed25519.PublicKey // nil: the one that the file names
-	// The position that was last acknowledged; Records 0: not known.
-	Records, Bytes int64
-	Chain          []byte
-}
-
-// Finding is one thing that does not fit.
-type Finding struct {
-	Record  int64  `json:"record"` // from 0
-	Account string `json:"account,omitempty"`
-	Check   string `json:"check"`
-	What    string `json:"what"`
-}
-
-// Report is what was found.
-type Report struct {
-	Records  int64     `json:"records"`
-	Bytes    int64     `json:"bytes"`
-	Torn     int64     `json:"torn_bytes"` // of a record that was never whole, at the end
-	Key      string    `json:"key"`
-	Accounts int       `json:"accounts"`
-	Charges  []Charge  `json:"charges"`
-	Findings []Finding `json:"findings"`
-}
-
-const (
-	maxLine     = 1 << 20
-	chainPrefix = "bastionlab ledger 2\n"
-	hexDigits   = 64
-	signDigits  = 88
 )
 
 type checker struct {
@@ -88,6 +49,9 @@ func Check(file io.Reader, expected Expected) (Report, error) {
 		}
 		break
 	}
+	if _, err := lines.ReadByte(); err == nil && c.report.Torn > 0 {
+		c.finds("", "chain", "its checksum does not fit, and more than the rest of one record follows what was acknowledged")
+	}
 	c.end()
 	c.report.Accounts = len(c.books)
 	c.recompute()
@@ -117,114 +81,26 @@ func (c *checker) finds(account, check, what string, args ...any) {
 	c.report.Findings = append(c.report.Findings, Finding{c.at, account, check, fmt.Sprintf(what, args...)})
 }
 
-// tail is what follows the last newline.
-func (c *checker) tail(rest []byte) {
-	if len(rest) == 0 {
-		return
-	}
-	c.report.Torn = int64(len(rest))
-	if c.expected.Records > 0 && c.report.Bytes < c.expected.Bytes {
-		c.finds("", "chain", "the file is cut within what was acknowledged")
-	}
-}
-
-// line takes one line apart: the chain's value, a signature, a body.
-func (c *checker) line(encoded []byte) {
-	c.at = c.report.Records
-	body, signature, ok := c.linked(encoded)
-	if !ok {
-		if c.expected.Records > 0 && c.report.Records >= c.expected.Records {
-			c.report.Torn = int64(len(encoded)) // beyond what was acknowledged: a write that was not finished
-		} else {
-			c.finds("", "chain", "its checksum does not fit: the line, or one before it, was changed, taken out or put in")
-		}
-		c.ended = true
-		return
-	}
-	c.report.Records++
-	c.report.Bytes += int64(len(encoded))
-	if c.at == 0 {
-		c.first(body)
-	}
-	if !ed25519.Verify(c.key, append([]byte("bastionlab receipt 1\n"), body...), signature) {
-		c.finds("", "signature", "it is not signed by the ledger's key")
-	}
-	if c.at > 0 {
-		c.movement(body)
-	}
-	if c.report.Records == c.expected.Records && (c.report.Bytes != c.expected.Bytes || !bytes.Equal(c.chain[:], c.expected.Chain)) {
-		c.finds("", "mark", "another position was acknowledged here: file and database do not belong together")
-	}
-}
-
-// linked checks the chain, in code of its own.
-func (c *checker) linked(encoded []byte) (body, signature []byte, ok bool) {
-	const prefix = hexDigits + 1 + signDigits + 1
-	if len(encoded) <= prefix || encoded[hexDigits] != ' ' || encoded[prefix-1] != ' ' {
-		return nil, nil, false
-	}
-	signature, err := base64.StdEncoding.DecodeString(string(encoded[hexDigits+1 : prefix-1]))
-	if err != nil || len(signature) != ed25519.SignatureSize {
-		return nil, nil, false
-	}
-	body = bytes.Clone(encoded[prefix : len(encoded)-1])
-	var hashed bytes.Buffer
-	hashed.WriteString(chainPrefix)
-	hashed.Write(c.chain[:])
-	hashed.Write(signature)
-	hashed.Write(body)
-	sum := sha256.Sum256(hashed.Bytes())
-	if hex.EncodeToString(sum[:]) != string(encoded[:hexDigits]) {
-		return nil, nil, false
-	}
-	c.chain = sum
-	return body, signature, true
-}
-
-// first reads the file's own record.
-func (c *checker) first(body []byte) {
-	var head struct {
-		Form int    `json:"v"`
-		Type string `json:"type"`
-		Key  string `json:"key"`
-	}
-	key := make([]byte, ed25519.PublicKeySize) // of which nothing is signed
-	if err := json.Unmarshal(body, &head); err != nil || head.Type != "ledger" || head.Form != 2 {
-		c.finds("", "form", "a ledger of form 2 begins with its own record")
-	} else if found, err := hex.DecodeString(head.Key); err != nil || len(found) != len(key) {
-		c.finds("", "form", "the ledger names no key")
-	} else {
-		key = found
-	}
-	c.key, c.report.Key = key, hex.EncodeToString(key)
-	if c.expected.Key != nil && !bytes.Equal(c.expected.Key, key) {
-		c.finds("", "key", "the ledger names another key than this directory's")
-		c.key = c.expected.Key
-	}
-}
-
-func (c *checker) movement(body []byte) {
-	m, err := receipt.Decode(body)
-	if err != nil {
-		c.finds("", "form", "it is no receipt of this form")
-		return
-	}
-	if c.told != nil {
-		c.told(body, m)
-	}
-	c.follow(m, body)
-}
-
 // end judges what is only known at the file's end.
 func (c *checker) end() {
 	c.at = max(c.report.Records-1, 0)
-	if c.report.Records == 0 {
+	if c.report.Records == 0 && (!c.expected.Marked || c.expected.Records > 0) { // else a server died before its first record
 		c.finds("", "chain", "the file is empty")
+	}
+	if !c.expected.Marked {
+		return
+	}
+	if c.expected.spoilt() {
+		c.finds("", "mark", "the acknowledged position is damaged")
 	}
 	if c.report.Records < c.expected.Records {
 		c.finds("", "mark", "%d records were acknowledged, the file has %d: it was cut or put back from an older copy", c.expected.Records, c.report.Records)
 	}
-	if c.expected.Records > 0 && c.report.Records > c.expected.Records+1 {
-		c.finds("", "mark", "only %d records were acknowledged, and a crash leaves one more at most, the file has %d", c.expected.Records, c.report.Records)
+	begun := c.report.Records
+	if c.report.Torn > 0 {
+		begun++
+	}
+	if newest := max(c.expected.Newest, c.expected.Records); begun > newest+1 {
+		c.finds("", "mark", "only %d records were acknowledged, and a crash leaves one more at most, the file has %d", newest, begun)
 	}
 }
