@@ -124,7 +124,7 @@ func TestWhatAServerWritesIsVerifiedAndChecked(t *testing.T) {
 			t.Errorf("%s: %+v, %v", state, report, err)
 		}
 		for _, c := range report.Charges {
-			if c.Loss > c.Charged || c.Renyi < c.Loss {
+			if float64(c.Loss) > c.Charged || c.Renyi < c.Loss {
 				t.Errorf("%s: %+v", state, c)
 			}
 		}
