@@ -188,7 +188,7 @@ def test_no_kill_forgets_what_a_client_was_told(
     load = Load(connect, server, owner, dataset)
     known: list[ledger_pb2.Receipt] = []
     for turn in range(200 if request.config.getoption("--all") else 20):
-        time.sleep(chance.uniform(0.05, 1.5))
+        time.sleep(chance.uniform(0.05, 1.0))
         with load.told.lock:
             told, uploads, limit = dict(load.told.runs), list(load.told.uploads), load.told.limit
         server.kill()

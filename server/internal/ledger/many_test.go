@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -36,22 +38,22 @@ func many(t testing.TB) (*Ledger, *memoryDisk, *memoryMark) {
 	return l, disk, mark
 }
 
-// What a server does at its start and what a scientist waits for stay short on a dataset that was used for years. The bounds are several
-// times what two cores take, so that a busy machine does not fail them.
+// What a server does at its start and what a scientist waits for stay short on a dataset that was used for years. The time is the
+// processor's, so that a busy machine does not fail it.
 func TestTenThousandRunsOpenWithinASecondAndTheNextIsAdmittedAtOnce(t *testing.T) {
 	if raceDetected {
 		t.Skip("the race detector makes everything ten times slower")
 	}
 	_, disk, mark := many(t)
 	opening, admission := time.Hour, time.Hour
-	for try := range 5 { // the quickest: others may be at work here
-		start := time.Now()
+	for try := range 3 {
+		start := processorTime(t)
 		l := reopened(t, disk, mark)
-		opening = min(opening, time.Since(start))
+		opening = min(opening, processorTime(t)-start)
 		price := longPrice(t, l)
-		start = time.Now()
+		start = processorTime(t)
 		must(t, l.Reserve("d", "next"+runName(try), "scientist", price))
-		admission = min(admission, time.Since(start))
+		admission = min(admission, processorTime(t)-start)
 	}
 	t.Logf("opening %v, admission %v, %d bytes", opening, admission, len(disk.content))
 	if opening > time.Second {
@@ -60,6 +62,14 @@ func TestTenThousandRunsOpenWithinASecondAndTheNextIsAdmittedAtOnce(t *testing.T
 	if admission > 50*time.Millisecond {
 		t.Errorf("admission took %v", admission)
 	}
+}
+
+// processorTime is what this process has used.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used unix.Rusage
+	must(t, unix.Getrusage(unix.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func BenchmarkOpenTenThousandRuns(b *testing.B) {

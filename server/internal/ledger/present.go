@@ -39,7 +39,7 @@ func (l *Ledger) Present(presented receipt.Receipt) (standing Standing, newest i
 		return Forgotten, 0, nil // there is nothing to freeze
 	}
 	newest = int64(len(a.chain))
-	if body.Seq <= newest && a.chain[body.Seq-1].hash == receipt.Hash(presented.Body) {
+	if body.Seq >= 1 && body.Seq <= newest && a.chain[body.Seq-1].hash == receipt.Hash(presented.Body) {
 		return Known, newest, nil
 	}
 	heir := a

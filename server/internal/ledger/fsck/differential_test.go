@@ -35,7 +35,7 @@ func TestWhatHasNoFindingsOpens(t *testing.T) {
 	wantNone(t, h.forge(good))
 	random := rand.New(rand.NewPCG(1, 2))
 	silent := 0
-	for range rounds(300, 3000) {
+	for range rounds(200, 3000) {
 		ms := slices.Clone(good)
 		var what string
 		for range 1 + random.IntN(2) {

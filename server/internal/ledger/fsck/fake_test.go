@@ -93,6 +93,14 @@ var usual = shape{eps: 1, epochs: 2, batch: 45}
 // price is what a server charges for a run of that shape now.
 func (h *house) price(id string, s shape) ledger.Price {
 	h.t.Helper()
+	price, err := h.priced(id, s)
+	h.must(err)
+	return price
+}
+
+// priced is price, or its refusal.
+func (h *house) priced(id string, s shape) (ledger.Price, error) {
+	h.t.Helper()
 	a, err := h.l.Account(id)
 	h.must(err)
 	account := planning.Account{
@@ -115,10 +123,11 @@ func (h *house) price(id string, s shape) ledger.Price {
 		}
 		plan, err = planning.Price(r)
 	}
-	h.must(err)
+	if err != nil {
+		return ledger.Price{}, err
+	}
 	charge, err := planning.Charge(plan, id, make([]byte, 32))
-	h.must(err)
-	return ledger.Price{Cost: accounting.Cost{Epsilon: plan.Epsilon, Delta: plan.Delta, Renyi: plan.Renyi}, Charge: charge}
+	return ledger.Price{Cost: accounting.Cost{Epsilon: plan.Epsilon, Delta: plan.Delta, Renyi: plan.Renyi}, Charge: charge}, err
 }
 
 // run charges one.
