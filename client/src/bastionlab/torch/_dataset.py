@@ -210,8 +210,8 @@ def upload(
     )
     sent = train.send(session, progress)
     if test_records is not None:
-        # The same limit and delta as the training set's, whatever its own size; and those are its account's, which may be stricter than
-        # what was asked for where its records were uploaded before.
+        # The same limit and delta as the training set's, whatever its own size. They are its account's, which may be stricter than
+        # what was asked for, where its records were uploaded before.
         limited = sent.HasField("privacy_limit_nano")
         test = replace(
             train,
