@@ -164,7 +164,9 @@ func expectedOf(ctx context.Context, dir string) (fsck.Expected, error) {
 	}
 	expected := fsck.Expected{Marked: true, Records: peeked.Records, Bytes: peeked.Bytes, Chain: peeked.Chain}
 	if peeked.Keys != nil {
-		expected.Key = ledgerKey(peeked.Keys).Public().(ed25519.PublicKey)
+		key := ledgerKey(peeked.Keys)
+		_, genuine := ledger.Unseal(key, peeked.Records, peeked.Bytes, peeked.Chain)
+		expected.Key, expected.Forged = key.Public().(ed25519.PublicKey), peeked.Records > 0 && !genuine
 	}
 	return expected, nil
 }

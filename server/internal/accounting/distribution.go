@@ -4,12 +4,13 @@ import "math"
 
 // RenyiByDistribution is ln E_B[(A/B)^order] of one step, as logMoment is, but computed from the discretised loss distribution of a record's
 // removal, which has nothing in common with the sum in moment.go: a check on what is charged. (RenyiOf charges this over order-1, times the
-// steps.) It is never below the true one but for rounding, about 1e-12, since the grid dominates; false where losses are too large for a grid.
+// steps.) It is never below the true one but for rounding, about 1e-12, since the grid dominates; false where losses are too large for a grid, or too
+// small for one to be fine enough: a bound that is far above the true one checks nothing.
 //
 // Infinite loss has no finite moment, and yet the part of the line beyond the grid, from x = top on, has one. There, with t = (top-1/2)/sigma^2,
-// both A/B and A/N(1, sigma^2) are at most (q + exp(-t)) times what they are for q = 1, so that it has at most
+// both A/B and A/N(1, sigma^2) are at most (q + (1-q)*exp(-t)) times what they are for q = 1, so that it has at most
 //
-//	(q + exp(-t))^order * exp(order*(order-1)/(2*sigma^2)) * P[N(order, sigma^2) > top]
+//	(q + (1-q)*exp(-t))^order * exp(order*(order-1)/(2*sigma^2)) * P[N(order, sigma^2) > top]
 //
 // which is added in place of the infinite mass.
 func RenyiByDistribution(sampleRate, noise float64, order int64) (float64, bool) {
@@ -18,7 +19,11 @@ func RenyiByDistribution(sampleRate, noise float64, order int64) (float64, bool)
 	}
 	m, a := mechanism{sampleRate, noise}, float64(order)
 	z := m.momentReach(a)
-	d, ok := m.discretise(removal, m.momentStep(a, z), z)
+	step := m.momentStep(a, z)
+	if step > 2*m.finestMomentStep(a) {
+		return 0, false
+	}
+	d, ok := m.discretise(removal, step, z)
 	if !ok {
 		return 0, false
 	}
@@ -34,7 +39,7 @@ func RenyiByDistribution(sampleRate, noise float64, order int64) (float64, bool)
 // momentBeyond is the logarithm of what the moment has beyond z deviations at most.
 func (m mechanism) momentBeyond(order, z float64) float64 {
 	top := 1 + z*m.sigma
-	factor := math.Log(m.q + math.Exp(-(top-0.5)/(m.sigma*m.sigma)))
+	factor := math.Log(m.q + (1-m.q)*math.Exp(-(top-0.5)/(m.sigma*m.sigma)))
 	return order*factor + gaussianMoment(order, m.sigma) + math.Log(newEdge((top-order)/m.sigma).above())
 }
 
@@ -59,5 +64,7 @@ func (m mechanism) spread() float64 {
 // (order*h)^2/8 between two points.
 func (m mechanism) momentStep(order, z float64) float64 {
 	low, high := m.support(z)
-	return min(max(min(0.1*m.spread(), 0.1/order), (high-low)/(1<<18)), (high-low)/coarseBins)
+	return min(max(m.finestMomentStep(order), (high-low)/(1<<18)), (high-low)/coarseBins)
 }
+
+func (m mechanism) finestMomentStep(order float64) float64 { return min(0.1*m.spread(), 0.1/order) }

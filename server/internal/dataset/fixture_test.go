@@ -201,5 +201,5 @@ func (s *site) reserve(dataset, run string, eps accounting.Epsilon, delta accoun
 		return err
 	}
 	cost := accounting.Cost{Epsilon: eps, Delta: delta, Renyi: slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(account.Orders))}
-	return s.ledger.Reserve(dataset, run, "scientist", ledger.Price{Cost: cost})
+	return s.ledger.Reserve(dataset, run, "scientist", ledger.Price{Cost: cost, Orders: account.Orders})
 }

@@ -47,8 +47,9 @@ type Entry struct {
 // Price is what a run is charged.
 type Price struct {
 	accounting.Cost
-	Infinite bool   // without noise: the account counts as spent, whatever its limit will be
-	Charge   []byte // the bytes of bastionlab.v1.Charge that were authorised; not to be changed
+	Orders   []int64 // that its Renyi divergences are at
+	Infinite bool    // without noise: the account counts as spent, whatever its limit will be
+	Charge   []byte  // the bytes of bastionlab.v1.Charge that were authorised; not to be changed
 }
 
 // Charged says whether the entry counts.

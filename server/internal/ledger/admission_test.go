@@ -18,7 +18,7 @@ func gaussian(t testing.TB, e accounting.Epsilon, steps int64, noise float64) Pr
 	t.Helper()
 	drawn, err := accounting.RenyiOf([]accounting.Steps{{SampleRate: 0.01, NoiseMultiplier: noise, Count: steps}}, testOrders())
 	must(t, err)
-	return Price{Cost: accounting.Cost{Epsilon: e, Delta: testDelta.Share(e, 6e9), Renyi: drawn}, Charge: []byte("charge")}
+	return Price{Cost: accounting.Cost{Epsilon: e, Delta: testDelta.Share(e, 6e9), Renyi: drawn}, Orders: testOrders(), Charge: []byte("charge")}
 }
 
 // charged is a ledger with an account "d" that took as many of these charges.

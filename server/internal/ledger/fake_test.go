@@ -227,11 +227,11 @@ func costOf(e accounting.Epsilon, delta accounting.Delta) accounting.Cost {
 }
 
 func reserve(l *Ledger, dataset, run string, e accounting.Epsilon, delta accounting.Delta) error {
-	cost := costOf(e, delta)
+	cost, orders := costOf(e, delta), testOrders()
 	if a, err := l.Account(dataset); err == nil { // as many orders as the account has
-		cost.Renyi = slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(a.Orders))
+		cost.Renyi, orders = slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(a.Orders)), a.Orders
 	}
-	return l.Reserve(dataset, run, "scientist", Price{Cost: cost, Charge: []byte("charge of " + run)})
+	return l.Reserve(dataset, run, "scientist", Price{Cost: cost, Orders: orders, Charge: []byte("charge of " + run)})
 }
 
 func reserveWithoutNoise(l *Ledger, dataset, run string) error {

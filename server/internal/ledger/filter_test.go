@@ -17,7 +17,7 @@ func priced(t testing.TB, a Account, steps int64) Price {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Price{Cost: accounting.Cost{Epsilon: 1.3e9, Delta: a.Delta.Share(13e8, a.Limit), Renyi: drawn}}
+	return Price{Cost: accounting.Cost{Epsilon: 1.3e9, Delta: a.Delta.Share(13e8, a.Limit), Renyi: drawn}, Orders: a.Orders}
 }
 
 // The sum of eps stops at four runs of 1.3 under 6; the counting filters take many more, and what they take stays within the limit as one plan.
@@ -49,6 +49,26 @@ func TestACountingFilterTakesMoreRunsThanTheSum(t *testing.T) {
 	}
 }
 
+// The orders of a price are part of it: the account may have been joined to another since the run was priced.
+func TestAPriceAtOtherOrdersIsRefused(t *testing.T) {
+	l, disk, _ := newLedger(t)
+	openAccount(t, l, 6)
+	price := priced(t, accountOf(t, l), 1000)
+	size := len(disk.content)
+	for i := range price.Orders {
+		other := price
+		other.Orders = slices.Clone(price.Orders)
+		other.Orders[i]++
+		if refused := wantKind(t, l.Reserve("d", "a", "s", other), refusal.InvalidArgument); !strings.Contains(refused.Next, "plan again") {
+			t.Errorf("said %v", refused)
+		}
+	}
+	if len(disk.content) != size {
+		t.Error("something was written")
+	}
+	must(t, l.Reserve("d", "a", "s", price))
+}
+
 // A run that a person ended is settled to what it drew, where composition counts steps; in the sum of eps it stays in full.
 func TestACancelledRunIsSettledToAPart(t *testing.T) {
 	l, disk, mark := newLedger(t)
@@ -68,7 +88,7 @@ func TestAScientistsLimitStopsThatScientistOnly(t *testing.T) {
 	l, disk, mark := newLedger(t)
 	openAccount(t, l, 6)
 	take := func(run, scientist string, e accounting.Epsilon) error {
-		return l.Reserve("d", run, scientist, Price{Cost: costOf(e, 1)})
+		return l.Reserve("d", run, scientist, Price{Cost: costOf(e, 1), Orders: testOrders()})
 	}
 	must(t, take("before", "alice", 1e9), l.LimitScientist("d", "alice", 3e9))
 	refused := wantKind(t, take("a", "alice", 2e9+1), refusal.BudgetExceeded)

@@ -112,7 +112,7 @@ func TestWhatCannotBeJoined(t *testing.T) {
 func TestAChargeThatCannotBePricedAnewFillsTheCountingFilters(t *testing.T) {
 	l, _, _ := newLedger(t)
 	must(t, opened(l, "d", "owner", 6e9, testDelta, testDeclared), opened(l, "e", "owner", 6e9, testDelta, testDeclared))
-	must(t, l.Reserve("e", "a", "s", Price{Cost: accounting.Cost{Epsilon: 1, Renyi: make([]accounting.Renyi, len(testOrders()))}}))
+	must(t, l.Reserve("e", "a", "s", Price{Cost: accounting.Cost{Epsilon: 1, Renyi: make([]accounting.Renyi, len(testOrders()))}, Orders: testOrders()}))
 	unreadable := func([]byte, []int64) ([]accounting.Renyi, error) { return nil, errors.New("unreadable") }
 	must(t, l.JoinAccounts(Dataset{ID: "again", Owner: "owner", Limit: 6e9, Delta: testDelta, Declared: testDeclared}, []string{"d", "e"}, unreadable))
 	a := accountOf(t, l)

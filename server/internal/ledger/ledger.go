@@ -72,7 +72,7 @@ type Opening struct {
 
 // Open replays the ledger of a data directory, and begins one where there is none. One process at a time has it open.
 func Open(dir string, ack Acknowledger, writer Writer) (*Ledger, error) {
-	return open(dir, ack, writer, osDisk{}, time.Now)
+	return open(dir, sealedMark{ack, writer.Key}, writer, osDisk{}, time.Now)
 }
 
 func open(dir string, ack Acknowledger, writer Writer, disk disk, now func() time.Time) (*Ledger, error) {

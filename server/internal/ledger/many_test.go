@@ -20,6 +20,7 @@ func longPrice(t testing.TB, l *Ledger) Price {
 	must(t, err)
 	return Price{
 		Cost:   accounting.Cost{Epsilon: 1e6, Delta: 1, Renyi: slices.Repeat([]accounting.Renyi{123_456_789}, len(a.Orders))},
+		Orders: a.Orders,
 		Charge: bytes.Repeat([]byte("charge...."), 20),
 	}
 }

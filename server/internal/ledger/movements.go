@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
@@ -146,6 +147,10 @@ func (l *Ledger) move(m receipt.Body) error {
 func (l *Ledger) Reserve(dataset, run, scientist string, price Price) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	// PRIVACY: a divergence at one order says nothing at another. The account may have been joined to an older one since the run was priced.
+	if a := l.books.find(dataset); a != nil && !price.Infinite && !slices.Equal(price.Orders, a.Orders) {
+		return wrap("charge", refusal.New(refusal.InvalidArgument, "plan again", "the dataset's account is another than when this run was priced"))
+	}
 	return wrap("charge", l.move(receipt.Body{
 		Type: receipt.Reserve, Dataset: dataset, Run: run, Scientist: scientist,
 		Epsilon: price.Epsilon, RunDelta: price.Delta, Renyi: price.Renyi, Infinite: price.Infinite, Charge: price.Charge,

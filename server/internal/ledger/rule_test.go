@@ -182,7 +182,7 @@ func TestImpossibleChargesAreErrorsAndWriteNothing(t *testing.T) {
 		"largest delta":       reserve(l, "d", "a", 1, math.MaxInt64),
 		"no run":              reserve(l, "d", "", 1, 0),
 		"long run":            reserve(l, "d", strings.Repeat("r", 200), 1, 0),
-		"long charge":         l.Reserve("d", "a", "", Price{Cost: costOf(1, 0), Charge: make([]byte, MaxChargeBytes+1)}),
+		"long charge":         l.Reserve("d", "a", "", Price{Cost: costOf(1, 0), Orders: testOrders(), Charge: make([]byte, MaxChargeBytes+1)}),
 		"no such dataset":     reserve(l, "x", "a", 1, 0),
 		"account twice":       opened(l, "d", "o", 0, testDelta, 10),
 		"account of nothing":  opened(l, "", "o", 0, testDelta, 10),

@@ -16,7 +16,7 @@ func take(l *Ledger, dataset, scientist, run string, e accounting.Epsilon) error
 		return err
 	}
 	cost := accounting.Cost{Epsilon: e, Delta: 1, Renyi: slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(a.Orders))}
-	return l.Reserve(dataset, run, scientist, Price{Cost: cost, Charge: []byte("charge")})
+	return l.Reserve(dataset, run, scientist, Price{Cost: cost, Orders: a.Orders, Charge: []byte("charge")})
 }
 
 // A scientist's limit counts their own runs, those that were given back not, and those on accounts that were joined.

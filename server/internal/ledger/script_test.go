@@ -86,7 +86,7 @@ func realPrice(dataset string) Price {
 	if err != nil {
 		panic(err)
 	}
-	return Price{Cost: accounting.Cost{Epsilon: tested.Epsilon, Delta: tested.Delta, Renyi: tested.Renyi}, Charge: encoded}
+	return Price{Cost: accounting.Cost{Epsilon: tested.Epsilon, Delta: tested.Delta, Renyi: tested.Renyi}, Orders: tested.Orders, Charge: encoded}
 }
 
 func reserveReal(l *Ledger, dataset, run string) error {

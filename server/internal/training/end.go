@@ -36,6 +36,9 @@ func (s *Service) endWithData(ctx context.Context, l *live) {
 	row := l.state()
 	row.Status = int32(endedStatus(ctx))
 	settle := s.settleCancelled
+	if l.stateUnknown {
+		settle = func(row storage.RunRow) error { return s.Budget.Settle(row.DatasetID, row.ID, ledger.OutcomeCancelled) }
+	}
 	if statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_FAILED {
 		row.Failure = failureWithData
 		settle = s.settleFailed

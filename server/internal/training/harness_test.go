@@ -98,7 +98,7 @@ func (w *world) reserve(dataset, run string) {
 		w.t.Fatal(err)
 	}
 	cost := accounting.Cost{Epsilon: 2e9, Delta: 1, Renyi: make([]accounting.Renyi, len(account.Orders))}
-	if err := w.ledger.Reserve(dataset, run, scientist, ledger.Price{Cost: cost}); err != nil {
+	if err := w.ledger.Reserve(dataset, run, scientist, ledger.Price{Cost: cost, Orders: account.Orders}); err != nil {
 		w.t.Fatal(err)
 	}
 }

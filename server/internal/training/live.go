@@ -22,9 +22,10 @@ type live struct {
 	ended chan struct{}
 
 	// Of whoever executes it:
-	dataGiven bool           // in an attempt of before, perhaps of the last server
-	owed      bool           // its end is shown and not written
-	paused    storage.RunRow // as it will wait for the owner of its dataset
+	stateUnknown bool           // whether the row of a state, with its losses, was written is not known
+	dataGiven    bool           // in an attempt of before, perhaps of the last server
+	owed         bool           // its end is shown and not written
+	paused       storage.RunRow // as it will wait for the owner of its dataset
 }
 
 func newLive(row storage.RunRow, o order) *live {

@@ -37,8 +37,8 @@ func (o order) lossError(steps int64) float64 {
 // price is what the ledger writes: what was shown.
 func (o order) price() ledger.Price {
 	return ledger.Price{
-		Cost:     accounting.Cost{Epsilon: o.epsilon(), Delta: accounting.Delta(o.plan.GetDeltaAtto()), Renyi: o.priced.Renyi},
-		Infinite: !o.plan.GetPrivate(), Charge: o.plan.GetCharge(),
+		Cost:   accounting.Cost{Epsilon: o.epsilon(), Delta: accounting.Delta(o.plan.GetDeltaAtto()), Renyi: o.priced.Renyi},
+		Orders: o.priced.Orders, Infinite: !o.plan.GetPrivate(), Charge: o.plan.GetCharge(),
 	}
 }
 

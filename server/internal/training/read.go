@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"google.golang.org/protobuf/proto"
 
@@ -29,13 +30,15 @@ const listingBytes = 14 << 20
 // List returns the user's own runs and those on the user's datasets, newest first; to the operator, all. Where they are more than one message
 // holds, the oldest are left out: they are still found by their identifiers.
 func (s *Service) List(ctx context.Context, user string) ([]*bastionlabv1.Run, error) {
+	// First: a run that ends in between is read from its row or is still known here, and never shown as it was before its end.
+	lives := s.allLive()
 	rows, err := s.rows(ctx, user)
 	if err != nil {
 		return nil, err
 	}
 	runs := make([]*bastionlabv1.Run, 0, len(rows))
 	for _, row := range rows {
-		if l := s.live(row.ID); l != nil {
+		if l := lives[row.ID]; l != nil {
 			row = l.state()
 		}
 		run, err := runOf(row, user)
@@ -45,6 +48,12 @@ func (s *Service) List(ctx context.Context, user string) ([]*bastionlabv1.Run, e
 		runs = append(runs, run)
 	}
 	return runs, nil
+}
+
+func (s *Service) allLive() map[string]*live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.lives)
 }
 
 func (s *Service) rows(ctx context.Context, user string) ([]storage.RunRow, error) {

@@ -70,8 +70,10 @@ func (s *states) keep(ctx context.Context, announced *trainerv1.State) (*os.File
 		kept.StepsDone, kept.EpochsDone = steps, epochs
 	}
 	kept.History = s.withPending(kept.History)
-	if err := s.service.Store.UpdateRun(ctx, kept); err != nil {
+	// PRIVACY: an interruption does not end this halfway: a write that was told to have failed may be on disk, with a loss in it.
+	if err := s.service.Store.UpdateRun(context.WithoutCancel(ctx), kept); err != nil {
 		// Whether the row is written is not known, so both states stay: the next start removes the one that no row names.
+		s.live.stateUnknown = true
 		return nil, err
 	}
 	s.pending = nil

@@ -127,7 +127,7 @@ func (h *house) priced(id string, s shape) (ledger.Price, error) {
 		return ledger.Price{}, err
 	}
 	charge, err := planning.Charge(plan, id, make([]byte, 32))
-	return ledger.Price{Cost: accounting.Cost{Epsilon: plan.Epsilon, Delta: plan.Delta, Renyi: plan.Renyi}, Charge: charge}, err
+	return ledger.Price{Cost: accounting.Cost{Epsilon: plan.Epsilon, Delta: plan.Delta, Renyi: plan.Renyi}, Orders: plan.Orders, Charge: charge}, err
 }
 
 // run charges one.

@@ -13,6 +13,7 @@ type Expected struct {
 	// The position that was last acknowledged before the file was read; zeros where there is none yet.
 	Records, Bytes int64
 	Chain          []byte
+	Forged         bool // the position was not written by whoever has the key
 	// Newest are the records acknowledged after the file's end was known, which are more where a server writes meanwhile.
 	Newest int64
 }
