@@ -28,15 +28,15 @@ MUTANTS: list[Mutant] = [
     mutant(
         "data are given on a frozen account",
         "ledger/movements.go",
-        'case a.Frozen != "":\n\t\terr = a.frozen()',
-        "case false:\n\t\terr = a.frozen()",
+        'case a.Frozen != "":\n\t\terr = a.CheckFrozen()',
+        "case false:\n\t\terr = a.CheckFrozen()",
         "TestALedgerThatWasPutBack",
     ),
     mutant(
         "a frozen account is charged",
         "ledger/charge.go",
-        'case a.Frozen != "":\n\t\treturn a.frozen()',
-        "case false:\n\t\treturn a.frozen()",
+        'case a.Frozen != "":\n\t\treturn a.CheckFrozen()',
+        "case false:\n\t\treturn a.CheckFrozen()",
         "TestALedgerThatWasPutBack",
     ),
     mutant(

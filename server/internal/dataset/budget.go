@@ -70,7 +70,7 @@ func budgetOf(a ledger.Account, dataset, user string) *bastionlabv1.Budget {
 	if a.Limit != 0 {
 		budget.LimitNano = proto.Int64(int64(a.Limit))
 	}
-	for _, e := range a.Entries[max(len(a.Entries)-maxListedEntries, 0):] {
+	for _, e := range toldTo(user, a, dataset) {
 		entry := &bastionlabv1.BudgetEntry{RunId: e.Run, Status: statusOf(e), CreatedUnixMs: e.ReservedUnixMS}
 		if e.Charged() {
 			entry.EpsilonNano, entry.DeltaAtto, entry.Infinite = int64(e.Epsilon), int64(e.Delta), e.Infinite
@@ -88,6 +88,16 @@ func budgetOf(a ledger.Account, dataset, user string) *bastionlabv1.Budget {
 		}
 	}
 	return budget
+}
+
+// toldTo are the entries that somebody is told of: the owner all, others those of this dataset and their own. What is spent, and so that there is more
+// on the account, everybody sees.
+func toldTo(user string, a ledger.Account, dataset string) []ledger.Entry {
+	told := a.Entries
+	if a.Owner != user && len(a.Datasets) > 1 {
+		told = slices.DeleteFunc(slices.Clone(told), func(e ledger.Entry) bool { return e.Dataset != dataset && e.Scientist != user })
+	}
+	return told[max(len(told)-maxListedEntries, 0):]
 }
 
 // maxScientists bounds how many scientists an owner can limit one by one on an account.

@@ -52,6 +52,9 @@ type Catalogue struct {
 	now    func() time.Time
 	insert func(context.Context, storage.DatasetRow) error // of the store
 
+	// comparing serialises uploads from where they are compared with earlier ones to where they are on an account. It bounds how many records are
+	// compared at once, and is never held by who lowers a limit or deletes. It is taken before changing.
+	comparing sync.Mutex
 	// changing serialises what makes datasets visible or takes them away.
 	changing sync.Mutex
 }

@@ -42,6 +42,9 @@ func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *basti
 	if t.declared, err = checkCounts(header, t.recordBytes, c.limits); err != nil {
 		return t, err
 	}
+	if err := c.hasRoomForDigests(owner, header.GetRecords()); err != nil {
+		return t, err
+	}
 	if header.GetTestOf() != "" {
 		err = c.inherit(ctx, owner, &t)
 		return t, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/lineage"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 // knownOf compares the rows of an upload with all accounts of its owner, oldest first; testOf is the training set that it is the test set
@@ -54,4 +55,24 @@ func (c *Catalogue) rowsOf(ctx context.Context, account ledger.Account, but stri
 		all = lineage.Union(all, rows)
 	}
 	return all, nil
+}
+
+// hasRoomForDigests bounds what an owner has ever uploaded: digests stay when datasets are deleted, and each upload is compared with all of them.
+func (c *Catalogue) hasRoomForDigests(owner string, records int64) error {
+	uploads := 0
+	for _, account := range c.ledger.AccountsOf(owner) {
+		uploads += len(account.Datasets)
+		for _, dataset := range account.Datasets {
+			size, err := c.store.BlobBytes(digestKind, dataset)
+			if err != nil {
+				continue // the comparison says so
+			}
+			records += size / lineage.DigestBytes
+		}
+	}
+	if uploads >= c.limits.OwnerUploads || records > c.limits.OwnerRecords {
+		return refusal.New(refusal.InvalidArgument, "ask the server's operator: how many it compares grows with its memory",
+			"you have uploaded as much as this server compares: %d datasets of %d, about %d records with these of %d, deleted ones included", uploads, c.limits.OwnerUploads, records, c.limits.OwnerRecords)
+	}
+	return nil
 }

@@ -18,9 +18,11 @@ type Limits struct {
 	Inputs           int
 	Rank             int
 	TensorNameBytes  int
-	CardBytes        int // what others see of one dataset, encoded
-	OwnerDatasets    int // of one owner, test sets too
-	ListingBytes     int // of all cards that one listing shows
+	CardBytes        int   // what others see of one dataset, encoded
+	OwnerDatasets    int   // of one owner, test sets too
+	OwnerUploads     int   // of one owner ever, deleted ones too: each upload is compared with all of them
+	OwnerRecords     int64 // of all these together
+	ListingBytes     int   // of all cards that one listing shows
 }
 
 // recordsShare lets the digests of a dataset's records take a sixteenth of what its records may: several are uploaded at once.
@@ -40,6 +42,8 @@ func DefaultLimits(datasetBytes int64) Limits {
 		Rank:             8,
 		TensorNameBytes:  128,
 		CardBytes:        48 << 10, // what all the texts, inputs and ranges above come to
+		OwnerUploads:     4096,
+		OwnerRecords:     2 * max(1_000_000, datasetBytes/recordsShare),
 		OwnerDatasets:    256,      // whose cards always fit in a listing
 		ListingBytes:     14 << 20, // less than what a client takes in one message
 	}
@@ -48,7 +52,7 @@ func DefaultLimits(datasetBytes int64) Limits {
 func (l Limits) check() error {
 	if l.RecordBytes <= 0 || l.DatasetBytes <= 0 || l.BatchBytes <= 0 || l.Records <= 0 || l.DeclaredSamples <= 0 || l.NameBytes <= 0 || l.DescriptionBytes <= 0 ||
 		l.Inputs <= 0 || l.Rank <= 0 || l.TensorNameBytes <= 0 ||
-		l.CardBytes <= 0 || l.OwnerDatasets <= 0 || l.ListingBytes <= 0 {
+		l.CardBytes <= 0 || l.OwnerUploads <= 0 || l.OwnerRecords <= 0 || l.OwnerDatasets <= 0 || l.ListingBytes <= 0 {
 		return errors.New("dataset: every limit must be positive")
 	}
 	return nil

@@ -27,20 +27,24 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
+	// PRIVACY: no other upload comes between the comparison and the account that follows from it.
+	c.comparing.Lock()
+	defer c.comparing.Unlock()
+	decision, err := c.decide(ctx, u, rows)
+	if err != nil {
+		return nil, c.unpublished(u.id, err)
+	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	t, err := c.termsNow(ctx, u)
 	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
-	decision, err := c.decide(ctx, u, rows)
-	if err != nil {
-		return nil, c.unpublished(u.id, err)
-	}
 	// From here on the caller's leaving changes nothing: an account without its dataset would serve nobody.
 	ctx = context.WithoutCancel(ctx)
 	err = c.takeAccount(decision, ledger.Dataset{
-		ID: u.id, Owner: u.owner, TestOf: t.header.GetTestOf(), Limit: t.limit, Delta: t.delta, Declared: t.declared, BlobSHA256: digest, RowsSHA256: rowsDigest,
+		ID: u.id, Owner: u.owner, TestOf: t.header.GetTestOf(), Limit: t.limit, Delta: t.delta, Declared: t.declared,
+		BlobHMAC: c.keyedDigest(u.owner, digest), RowsSHA256: rowsDigest,
 	})
 	if err != nil {
 		return nil, c.withoutRecords(u.id, fmt.Errorf("open the dataset's account: %w", err))

@@ -26,7 +26,7 @@ func (a *account) checkReserve(m receipt.Body) error {
 	case m.Infinite && a.Limit != 0:
 		return refusal.New(refusal.InvalidArgument, "give eps", "a dataset with a privacy limit is not trained on without noise")
 	case a.Frozen != "":
-		return a.frozen()
+		return a.CheckFrozen()
 	}
 	if err := a.checkScientist(m); err != nil {
 		return err
@@ -79,8 +79,11 @@ func overBudget(limit, spent, requested, remaining accounting.Epsilon, next, wha
 	return refused
 }
 
-// frozen refuses whatever would draw on a frozen account.
-func (a *account) frozen() error {
+// CheckFrozen refuses whatever would draw on a frozen account.
+func (a Account) CheckFrozen() error {
+	if a.Frozen == "" {
+		return nil
+	}
 	refused := refusal.New(refusal.Attestation, "ask the server's operator to put the newest copy of its data directory back",
 		"the dataset's account is frozen: %s", a.Frozen)
 	refused.Check = &refusal.Check{Name: "ledger", Expected: "every receipt that the server signed", Seen: a.Frozen}

@@ -214,7 +214,7 @@ func openAccount(t testing.TB, l *Ledger, limit float64) {
 }
 
 func opened(l *Ledger, id, owner string, limit accounting.Epsilon, delta accounting.Delta, declared int64) error {
-	return l.OpenAccount(Dataset{ID: id, Owner: owner, Limit: limit, Delta: delta, Declared: declared, BlobSHA256: []byte{1, 2}})
+	return l.OpenAccount(Dataset{ID: id, Owner: owner, Limit: limit, Delta: delta, Declared: declared, BlobHMAC: []byte{1, 2}})
 }
 
 // costOf is a cost that no counting filter admits, so that the sums alone decide.

@@ -32,14 +32,14 @@ type Dataset struct {
 	Limit      accounting.Epsilon // 0: none
 	Delta      accounting.Delta   // below 1/Declared
 	Declared   int64
-	BlobSHA256 []byte
+	BlobHMAC   []byte // of its records as they lie, under a key of the owner's
 	RowsSHA256 []byte // of the digests of its records
 }
 
 func (d Dataset) movement() receipt.Body {
 	return receipt.Body{
 		Dataset: d.ID, Owner: d.Owner, TestOf: d.TestOf, Limit: d.Limit, Delta: d.Delta, Declared: d.Declared,
-		Blob: hex.EncodeToString(d.BlobSHA256), Rows: hex.EncodeToString(d.RowsSHA256),
+		Blob: hex.EncodeToString(d.BlobHMAC), Rows: hex.EncodeToString(d.RowsSHA256),
 	}
 }
 
@@ -172,7 +172,7 @@ func (l *Ledger) DataGiven(dataset, run string) error {
 	switch {
 	case err != nil:
 	case a.Frozen != "":
-		err = a.frozen()
+		err = a.CheckFrozen()
 	case a.OverLimit():
 		err = ErrLimited
 	default:

@@ -13,6 +13,8 @@ type Account struct {
 	SpentDelta   accounting.Delta
 	SpentRenyi   []accounting.Renyi
 	Infinite     bool // training without noise has been charged to it
+	// What the owner leaves to this scientist, of their sum of eps; nil: no less than to all.
+	Left *accounting.Epsilon
 }
 
 func (a Account) filter() accounting.Filter {
@@ -64,6 +66,18 @@ func (a Account) Obtainable(p Plan, by Accountant) accounting.Epsilon {
 	if a.Limit == 0 || a.Infinite || !p.Private {
 		return 0
 	}
+	return a.within(a.obtainable(p, by))
+}
+
+// within holds an eps to what the owner leaves to the scientist.
+func (a Account) within(eps accounting.Epsilon) accounting.Epsilon {
+	if a.Left != nil {
+		return min(eps, *a.Left)
+	}
+	return eps
+}
+
+func (a Account) obtainable(p Plan, by Accountant) accounting.Epsilon {
 	sure := a.remaining()
 	noise, ok := a.filter().NoiseLeft(a.spent(), p.SampleRate, p.Steps, samplerRenyi)
 	if !ok {

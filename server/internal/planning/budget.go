@@ -40,6 +40,10 @@ func (a Account) price(r asked) (price, error) {
 	if epsilon < MinEpsilon {
 		return price{}, refusal.New(refusal.InvalidArgument, "give an eps of at least "+MinEpsilon.String(), "eps %s is below %s", epsilon, MinEpsilon)
 	}
+	if a.Left != nil && epsilon > *a.Left {
+		return price{}, a.overBudget(epsilon, "ask the dataset's owner, or for an eps of at most "+a.Left.String(),
+			fmt.Sprintf("eps %s exceeds the %s that the dataset's owner leaves to you", epsilon, *a.Left))
+	}
 	if a.Limit > 0 && (epsilon > a.Limit || a.Infinite) {
 		return price{}, a.exceeded(epsilon, epsilon.String(), a.wouldFit(0, 0))
 	}
@@ -51,6 +55,9 @@ func (a Account) price(r asked) (price, error) {
 	if a.Limit > 0 {
 		after := a.spent().Plus(accounting.Cost{Epsilon: epsilon, Delta: delta})
 		priced.remainingAfter = accounting.Remaining(a.Limit, after.Epsilon, a.DatasetDelta, after.Delta)
+		if a.Left != nil {
+			priced.remainingAfter = min(priced.remainingAfter, *a.Left-epsilon)
+		}
 	}
 	return priced, nil
 }
@@ -60,7 +67,7 @@ func (a Account) remaining() accounting.Epsilon {
 	if a.Infinite {
 		return 0
 	}
-	return accounting.Remaining(a.Limit, a.Spent, a.DatasetDelta, a.SpentDelta)
+	return a.within(accounting.Remaining(a.Limit, a.Spent, a.DatasetDelta, a.SpentDelta))
 }
 
 // unspent is what the sum of eps leaves of the limit, whatever is left of delta.

@@ -194,6 +194,19 @@ func (s *Store) BlobIDs(kind string) ([]string, error) {
 	return ids, nil
 }
 
+// BlobBytes is the size of a blob as it lies, a little more than what is in it.
+func (s *Store) BlobBytes(kind, id string) (int64, error) {
+	path, err := s.blobPath(kind, id)
+	if err != nil {
+		return 0, fmt.Errorf("look at stored %s: %w", kind, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, fmt.Errorf("look at stored %s: %w", kind, err)
+	}
+	return info.Size(), nil
+}
+
 // SweepBlobs removes the blobs of a kind that are not wanted, those that what they were made for never came to need. Where it is not known
 // of one, that one and those after it stay.
 func (s *Store) SweepBlobs(kind string, wanted func(id string) (bool, error)) error {

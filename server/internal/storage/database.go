@@ -113,7 +113,12 @@ type executor interface {
 }
 
 func execOn(ctx context.Context, db executor, what string, want int64, statement string, args ...any) error {
-	result, err := db.ExecContext(ctx, statement, args...)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	// A statement that began is not given up: the driver says that it was cancelled also where it has written. How long it may wait for a
+	// lock is bounded (busy_timeout).
+	result, err := db.ExecContext(context.WithoutCancel(ctx), statement, args...)
 	if err != nil {
 		return outOfSpace(fmt.Errorf("%s: %w", what, err))
 	}

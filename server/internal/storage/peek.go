@@ -25,6 +25,10 @@ type Peeked struct {
 
 // Peek reads a data directory without holding it: a server may run on it meanwhile. It changes nothing.
 func Peek(ctx context.Context, dir string) (Peeked, error) {
+	dir, err := filepath.Abs(dir) // a relative path would be taken for a host in the database's URL
+	if err != nil {
+		return Peeked{}, fmt.Errorf("look at data directory: %w", err)
+	}
 	path := filepath.Join(dir, databaseFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return Peeked{}, refusal.New(refusal.NotFound, "name the directory that the server was started with, with --data-dir", "%s is no data directory of a server", dir)

@@ -80,9 +80,12 @@ func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote 
 	if err != nil {
 		return err
 	}
+	if err := account.CheckFrozen(); err != nil {
+		return err
+	}
 	o.account = planning.Account{
 		Limit: account.Limit, DatasetDelta: account.Delta, Orders: account.Orders, Infinite: account.Infinite,
-		Spent: account.Spent, SpentDelta: account.SpentDelta, SpentRenyi: account.Renyi,
+		Spent: account.Spent, SpentDelta: account.SpentDelta, SpentRenyi: account.Renyi, Left: account.LeftTo(user),
 	}
 	return quote()
 }

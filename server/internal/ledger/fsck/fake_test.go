@@ -76,7 +76,7 @@ const (
 var owner, alice, bob = strings.Repeat("0", 64), strings.Repeat("a", 64), strings.Repeat("b", 64)
 
 func dataset(id string, limit accounting.Epsilon) ledger.Dataset {
-	return ledger.Dataset{ID: id, Owner: owner, Limit: limit, Delta: testDelta, Declared: declared, BlobSHA256: make([]byte, 32)}
+	return ledger.Dataset{ID: id, Owner: owner, Limit: limit, Delta: testDelta, Declared: declared, BlobHMAC: make([]byte, 32)}
 }
 
 // shape is a run as a scientist asks for it.

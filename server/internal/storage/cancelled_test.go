@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// An update whose caller leaves in that moment may be written although it says that it failed: what a caller concludes from the error must
-// hold in both cases.
-func TestReviewAnUpdateThatWasCancelledMayBeWritten(t *testing.T) {
+// The driver says of a statement that it was cancelled also where it has written; a caller would conclude that it has not.
+func TestAnUpdateThatFailedForItsCallersLeavingIsNotWritten(t *testing.T) {
 	s, err := Open(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
