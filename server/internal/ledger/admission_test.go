@@ -224,6 +224,30 @@ func chargedRenyi(parts []Account) func([]byte, []int64) ([]accounting.Renyi, er
 	return func(charge []byte, _ []int64) ([]accounting.Renyi, error) { return known[string(charge)], nil }
 }
 
+// A joined account has what all of them had, at its own orders too.
+func TestAJoinedAccountDrawsWhatAllOfThemDrew(t *testing.T) {
+	l, disk, mark := newLedger(t)
+	for id, limit := range map[string]accounting.Epsilon{"d": 6e9, "e": 6e9, "f": 0} {
+		must(t, opened(l, id, "owner", limit, testDelta, testDeclared))
+	}
+	must(t, reserveReal(l, "d", "a"), reserveReal(l, "e", "b"), reserve(l, "f", "c", 1e9, 1), reserveWithoutNoise(l, "f", "n"))
+	drawn := realPrice("d").Renyi
+	pricing := func([]byte, []int64) ([]accounting.Renyi, error) { return drawn, nil }
+	must(t, l.JoinAccounts(Dataset{ID: "j", Owner: "owner", Delta: testDelta, Declared: testDeclared}, []string{"d", "e", "f"}, pricing))
+	for _, l := range []*Ledger{l, reopened(t, disk, mark)} {
+		a, err := l.Account("j")
+		must(t, err)
+		if !a.Infinite || a.Spent != 3e9 || a.SpentDelta != 2*tested.Delta+1 || len(a.Entries) != 4 || a.ID != "d" {
+			t.Errorf("account %+v", a)
+		}
+		for i := range drawn {
+			if a.Renyi[i] != 3*drawn[i] {
+				t.Errorf("it draws %d at order %d, one of three runs %d", a.Renyi[i], a.Orders[i], drawn[i])
+			}
+		}
+	}
+}
+
 // Two accounts that charge a run of the same name cannot be told apart afterwards, whichever of the joined ones they are.
 func TestAccountsThatChargeTheSameRunAreNotJoined(t *testing.T) {
 	for _, twice := range [][2]string{{"d", "e"}, {"e", "f"}, {"d", "f"}} {

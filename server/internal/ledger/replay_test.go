@@ -197,7 +197,13 @@ func TestAMovementThatBreaksTheRulesDoesNotOpen(t *testing.T) {
 		m.Outcome, m.Renyi = outcome, slices.Repeat([]accounting.Renyi{part}, len(testOrders()))
 		return m
 	}
+	joined := func(limit accounting.Epsilon, delta accounting.Delta) receipt.Body {
+		return receipt.Body{Type: receipt.Join, Dataset: "j", Limit: limit, Delta: delta, Orders: testOrders(), Declared: testDeclared}
+	}
 	cases := map[string][]receipt.Body{
+		"joined to a higher limit":   begun(joined(7e9, testDelta)),
+		"joined to no limit":         begun(joined(0, testDelta)),
+		"joined to a larger delta":   begun(joined(6e9, testDelta+1)),
 		"over the limit":             begun(taken("b", 2e9, 0)),
 		"over half of delta":         begun(taken("b", 1e9, testDelta/2)),
 		"negative charge":            begun(taken("b", -1, 0)),
