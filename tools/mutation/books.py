@@ -20,16 +20,16 @@ MUTANTS: list[Mutant] = [
     ),
     mutant(
         "data are given past a lowered limit",
-        "ledger/movements.go",
-        "case a.OverLimit():\n\t\terr = ErrLimited",
-        "case false:\n\t\terr = ErrLimited",
+        "ledger/rules.go",
+        "if a.OverLimit() || a.overLimitOf(e.Scientist) {",
+        "if false {",
         "TestALimitThatCameWhileARunWaited",
     ),
     mutant(
         "data are given on a frozen account",
-        "ledger/movements.go",
-        'case a.Frozen != "":\n\t\terr = a.CheckFrozen()',
-        "case false:\n\t\terr = a.CheckFrozen()",
+        "ledger/rules.go",
+        "if err := a.CheckFrozen(); err != nil {",
+        "if err := error(nil); err != nil {",
         "TestALedgerThatWasPutBack",
     ),
     mutant(

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
@@ -64,6 +65,7 @@ type receipts struct {
 	*ledger.Ledger
 	catalogue *dataset.Catalogue
 	runs      *training.Service
+	log       *slog.Logger
 }
 
 func (r receipts) Key() []byte { return r.Ledger.Key() }
@@ -77,8 +79,13 @@ func (r receipts) OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.R
 	return dataset.Receipts(found), err
 }
 
-func (r receipts) Present(_ context.Context, _ string, presented *bastionlabv1.Receipt) (*bastionlabv1.Standing, error) {
+func (r receipts) Present(ctx context.Context, user string, presented *bastionlabv1.Receipt) (*bastionlabv1.Standing, error) {
 	standing, newest, err := r.Ledger.Present(receipt.Receipt{Body: presented.GetBody(), Signature: presented.GetSignature()})
+	if standing == ledger.Forgotten {
+		// Its account is frozen, and who runs the machine has to act.
+		r.log.WarnContext(ctx, "a receipt that this server signed is not in its ledger: this is an older copy of the data directory, put the newest back",
+			"receipt", receipt.HashText(presented.GetBody()), "presented_by", user, "newest_held", newest)
+	}
 	return &bastionlabv1.Standing{State: bastionlabv1.Standing_State(standing), NewestSeq: newest}, err
 }
 

@@ -139,7 +139,7 @@ func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger,
 		return err
 	}
 	d.datasets, d.models = datasets{catalogue, d.runs}, models{taken}
-	d.receipts = receipts{d.ledger, catalogue, d.runs}
+	d.receipts = receipts{d.ledger, catalogue, d.runs, log}
 	return errors.Join(taken.Recover(ctx), d.runs.Recover(ctx))
 }
 

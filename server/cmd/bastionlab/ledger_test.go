@@ -196,6 +196,9 @@ func TestADataDirectoryThatWasPutBackIsNoticed(t *testing.T) {
 	if standing := owner.present(today[0], today[len(today)-1]); standing[0].GetState() != bastionlabv1.Standing_STATE_KNOWN || standing[1].GetState() != bastionlabv1.Standing_STATE_FORGOTTEN {
 		t.Errorf("standings %v", standing)
 	}
+	if !strings.Contains(n.log.String(), "older copy of the data directory") {
+		t.Errorf("the operator is not told:\n%s", n.log)
+	}
 	var trailer metadata.MD
 	_, err := scientist.runs().StartTraining(scientist.ctx(), &bastionlabv1.StartTrainingRequest{Request: request(m, d.GetId(), 1)}, grpc.Trailer(&trailer))
 	if got := refused(trailer); err == nil || got == nil || got.Kind != refusal.Attestation || got.Check == nil || got.Check.Name != "ledger" {

@@ -73,7 +73,7 @@ func (a Account) Admits(cost accounting.Cost) bool {
 
 // OverLimit says whether more is charged than the limit allows, which only lowering it, or joining accounts, can bring about.
 // PRIVACY: what a limit promises holds for every record given from then on. Charges whose runs still wait count too: which of them will
-// get the data is not known yet. This is no rule of replay: earlier releases gave data past it, and their files must open.
+// get the data is not known yet.
 func (a Account) OverLimit() bool {
 	return a.Limit != 0 && (a.Infinite || !a.Filter().Admits(a.Total()))
 }
@@ -104,6 +104,12 @@ func (a Account) SpentBy(scientist string) (spent accounting.Epsilon) {
 		}
 	}
 	return spent
+}
+
+// overLimitOf is OverLimit for the owner's limit of one scientist.
+func (a Account) overLimitOf(scientist string) bool {
+	limit, limited := a.Scientists[scientist]
+	return limited && a.SpentBy(scientist) > limit
 }
 
 // LeftTo is what the owner's limit for a scientist leaves of it; nil where there is none.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,10 @@ func TestAScientistsLimitStopsThatScientistOnly(t *testing.T) {
 	must(t, l.LimitScientist("d", "alice", 1e9)) // below what is spent: nothing more
 	l = reopened(t, disk, mark)
 	wantKind(t, take("d", "alice", 1), refusal.BudgetExceeded)
+	if err := l.DataGiven("d", "c"); !errors.Is(err, ErrLimited) {
+		t.Errorf("a run that waited: %v", err)
+	}
+	must(t, l.DataGiven("d", "b"))
 	must(t, take("e", "bob", 2e9))
 	wantKind(t, l.LimitScientist("nobody's", "alice", 1), refusal.NotFound)
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
-	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
 
 // What a limit promises holds for every record given from then on: also for the runs that were charged under a higher limit and wait.
@@ -81,19 +80,5 @@ func TestOfSeveralThatWaitedTheFirstAreRefusedUntilTheRestFits(t *testing.T) {
 		if err := l.DataGiven("d", run); err == nil || errors.Is(err, ErrLimited) {
 			t.Errorf("%s, which can have no data whatever the limit: %v", run, err)
 		}
-	}
-}
-
-// Data may have been given before the limit was lowered, and accounts may be joined over it. What was written must open, and say what it holds.
-func TestAFileInWhichDataWereGivenPastALoweredLimitOpens(t *testing.T) {
-	content, mark := forged(
-		opening(10e9), taken("a", 9e9, 2), receipt.Body{Type: receipt.Limit, Dataset: "d", Limit: 1e9}, receipt.Body{Type: receipt.Data, Dataset: "d", Run: "a"},
-	)
-	l, err := openOn(&memoryDisk{content: content, exists: true, named: true}, mark)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a := accountOf(t, l); a.Spent != 9e9 || a.Limit != 1e9 || !a.Entries[0].DataGiven || a.Remaining() != 0 {
-		t.Errorf("account %+v", a)
 	}
 }

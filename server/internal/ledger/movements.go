@@ -167,18 +167,7 @@ func (l *Ledger) DataGiven(dataset, run string) error {
 	if a == nil {
 		return wrap("note that data is given", noAccount())
 	}
-	given := l.about(a, receipt.Data, dataset, run)
-	err := l.books.check(given) // first: what can never be given data is told so, whatever the limit
-	switch {
-	case err != nil:
-	case a.Frozen != "":
-		err = a.CheckFrozen()
-	case a.OverLimit():
-		err = ErrLimited
-	default:
-		err = l.append(given)
-	}
-	return wrap("note that data is given", err)
+	return wrap("note that data is given", l.append(l.about(a, receipt.Data, dataset, run)))
 }
 
 // about is a movement of a run that was charged.

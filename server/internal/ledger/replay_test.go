@@ -213,6 +213,8 @@ func TestAMovementThatBreaksTheRulesDoesNotOpen(t *testing.T) {
 		"settled to more":            begun(about(receipt.Data, "a"), settled(OutcomeCancelled, accounting.MaxRenyi+1)),
 		"failed settled to a part":   begun(about(receipt.Data, "a"), settled(OutcomeFailed, 1)),
 		"complete settled to a part": begun(about(receipt.Data, "a"), settled(OutcomeCompleted, 1)),
+		"data past a lowered limit":  begun(receipt.Body{Type: receipt.Limit, Dataset: "d", Limit: 1e9}, about(receipt.Data, "a")),
+		"data on a frozen account":   begun(receipt.Body{Type: receipt.Freeze, Dataset: "d", Reason: "why"}, about(receipt.Data, "a")),
 		"no such run":                {opening(6e9), about(receipt.Release, "a")},
 		"no such account":            {taken("a", 1, 1)},
 		"account twice":              {opening(6e9), opening(6e9)},

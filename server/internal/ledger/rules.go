@@ -47,13 +47,24 @@ func (b *books) check(m receipt.Body) error {
 		if e == nil || e.Dataset != m.Dataset {
 			return errors.New("the run has no charge")
 		}
-		if m.Type == receipt.Data && e.Infinite && a.Limit != 0 {
-			// PRIVACY: the limit came while the run waited. What it promises holds for every record given from then on.
-			return ErrLimited
+		if err := checkEntry(e, m); err != nil || m.Type != receipt.Data {
+			return err
 		}
-		return checkEntry(e, m)
+		return a.checkData(e)
 	}
 	return errors.New("the type is none of this release")
+}
+
+// checkData says whether a run may be given its data.
+// PRIVACY: what a limit promises holds for every record given from then on: also where it came, or the account was frozen or joined, while the run waited.
+func (a *account) checkData(e *Entry) error {
+	if err := a.CheckFrozen(); err != nil {
+		return err
+	}
+	if a.OverLimit() || a.overLimitOf(e.Scientist) {
+		return ErrLimited
+	}
+	return nil
 }
 
 func (b *books) checkOpen(m receipt.Body) error {

@@ -30,5 +30,5 @@ func TestDataWithoutNoiseUnderALimitIsNamed(t *testing.T) {
 	h.must(h.l.OpenAccount(dataset("d", 0)), h.l.Reserve("d", "n", alice, ledger.Price{Infinite: true}), h.l.LowerLimit("d", 5e9))
 	wantNone(t, h.check())
 	ms := movementsOf(t, h.content())
-	wantCheck(t, h.forge(append(ms, about(ms[1], receipt.Data))), "limit", "given data under a limit")
+	wantCheck(t, h.forge(append(ms, about(ms[1], receipt.Data))), "limit", "given data past a limit")
 }

@@ -42,6 +42,16 @@ func (b *book) count(r *run, sign int64) {
 	addTo(b.by[r.m.Scientist], sign, int64(r.m.Epsilon))
 }
 
+// overLimit says whether more is charged than a limit allows, that of the account or that of the scientist.
+func (b *book) overLimit(scientist string) bool {
+	if b.limit != 0 && (b.sums.infinite > 0 || !b.sums.admitted(b)) {
+		return true
+	}
+	limit, limited := b.scientists[scientist]
+	by := b.by[scientist]
+	return limited && by != nil && by.Cmp(big.NewInt(int64(limit))) > 0
+}
+
 // ofScientist holds a scientist's runs to the limit that the owner set for them.
 func (c *checker) ofScientist(b *book, m receipt.Body) {
 	limit, limited := b.scientists[m.Scientist]
@@ -71,8 +81,8 @@ func (c *checker) about(b *book, m receipt.Body) {
 	}
 	switch m.Type {
 	case receipt.Data:
-		if r.m.Infinite && b.limit != 0 {
-			c.finds(m.Account, "limit", "run %s, which has no noise, was given data under a limit", m.Run)
+		if b.frozen || b.overLimit(r.m.Scientist) {
+			c.finds(m.Account, "limit", "run %s was given data past a limit, or on a frozen account", m.Run)
 		}
 		r.data = true
 	case receipt.Release:
