@@ -112,16 +112,6 @@ func (a Account) overLimitOf(scientist string) bool {
 	return limited && a.SpentBy(scientist) > limit
 }
 
-// LeftTo is what the owner's limit for a scientist leaves of it; nil where there is none.
-func (a Account) LeftTo(scientist string) *accounting.Epsilon {
-	limit, limited := a.Scientists[scientist]
-	if !limited {
-		return nil
-	}
-	left := max(limit-a.SpentBy(scientist), 0)
-	return &left
-}
-
 // after is how a receipt tells it.
 func (a Account) after() receipt.After {
 	return receipt.After{

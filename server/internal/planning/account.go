@@ -12,10 +12,14 @@ type Account struct {
 	Spent        accounting.Epsilon // sums over what is charged
 	SpentDelta   accounting.Delta
 	SpentRenyi   []accounting.Renyi
-	Infinite     bool // training without noise has been charged to it
-	// What the owner leaves to this scientist, of their sum of eps; nil: no less than to all.
-	Left *accounting.Epsilon
+	Infinite     bool       // training without noise has been charged to it
+	Own          *Allowance // nil: the scientist may spend what all may
 }
+
+// Allowance is what the owner allows a scientist, of the sum of eps of their runs.
+type Allowance struct{ Limit, Spent accounting.Epsilon }
+
+func (o Allowance) left() accounting.Epsilon { return max(o.Limit-o.Spent, 0) }
 
 func (a Account) filter() accounting.Filter {
 	return accounting.Filter{Limit: a.Limit, Delta: a.DatasetDelta, Orders: a.Orders}
@@ -71,8 +75,8 @@ func (a Account) Obtainable(p Plan, by Accountant) accounting.Epsilon {
 
 // within holds an eps to what the owner leaves to the scientist.
 func (a Account) within(eps accounting.Epsilon) accounting.Epsilon {
-	if a.Left != nil {
-		return min(eps, *a.Left)
+	if a.Own != nil {
+		return min(eps, a.Own.left())
 	}
 	return eps
 }

@@ -161,3 +161,20 @@ func TestAPartOfARunIsDrawnByItsSteps(t *testing.T) {
 		t.Error("rubbish was read")
 	}
 }
+
+// What the owner allows one scientist bounds every figure that this scientist is told.
+func TestAScientistsAllowanceBoundsThePlan(t *testing.T) {
+	r := filtered()
+	r.Own = &planning.Allowance{Limit: 1_500_000_000, Spent: 500_000_000}
+	r.Epsilon = pointer(0.75)
+	plan := mustPrice(t, r)
+	if plan.RemainingAfter != 250_000_000 || r.Account.Obtainable(plan, nil) != 1_000_000_000 {
+		t.Errorf("remaining after it %s, obtainable %s", plan.RemainingAfter, r.Account.Obtainable(plan, nil))
+	}
+	r.Epsilon = pointer(1.001)
+	_, err := planning.Price(r)
+	refused, ok := err.(*refusal.Error)
+	if !ok || refused.Kind != refusal.BudgetExceeded || refused.Budget.LimitNano != 15e8 || refused.Budget.RemainingNano != 1e9 || !strings.Contains(refused.What, "set for you") {
+		t.Errorf("refused: %v", err)
+	}
+}

@@ -40,9 +40,8 @@ func (a Account) price(r asked) (price, error) {
 	if epsilon < MinEpsilon {
 		return price{}, refusal.New(refusal.InvalidArgument, "give an eps of at least "+MinEpsilon.String(), "eps %s is below %s", epsilon, MinEpsilon)
 	}
-	if a.Left != nil && epsilon > *a.Left {
-		return price{}, a.overBudget(epsilon, "ask the dataset's owner, or for an eps of at most "+a.Left.String(),
-			fmt.Sprintf("eps %s exceeds the %s that the dataset's owner leaves to you", epsilon, *a.Left))
+	if a.Own != nil && epsilon > a.Own.left() {
+		return price{}, a.Own.exceeded(epsilon)
 	}
 	if a.Limit > 0 && (epsilon > a.Limit || a.Infinite) {
 		return price{}, a.exceeded(epsilon, epsilon.String(), a.wouldFit(0, 0))
@@ -55,11 +54,19 @@ func (a Account) price(r asked) (price, error) {
 	if a.Limit > 0 {
 		after := a.spent().Plus(accounting.Cost{Epsilon: epsilon, Delta: delta})
 		priced.remainingAfter = accounting.Remaining(a.Limit, after.Epsilon, a.DatasetDelta, after.Delta)
-		if a.Left != nil {
-			priced.remainingAfter = min(priced.remainingAfter, *a.Left-epsilon)
+		if a.Own != nil {
+			priced.remainingAfter = min(priced.remainingAfter, a.Own.left()-epsilon)
 		}
 	}
 	return priced, nil
+}
+
+// exceeded refuses what the owner does not allow this scientist. The ledger refuses it in the same words.
+func (o Allowance) exceeded(requested accounting.Epsilon) error {
+	refused := refusal.New(refusal.BudgetExceeded, "ask the dataset's owner, or for an eps of at most "+o.left().String(),
+		"eps %s is over the limit of %s that the owner set for you: %s are spent, %s remain", requested, o.Limit, o.Spent, o.left())
+	refused.Budget = &refusal.Budget{LimitNano: int64(o.Limit), SpentNano: int64(o.Spent), RequestedNano: int64(requested), RemainingNano: int64(o.left())}
+	return refused
 }
 
 // remaining is what any plan is sure to get of a limited dataset: the ledger says the same.

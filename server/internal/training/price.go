@@ -85,7 +85,10 @@ func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote 
 	}
 	o.account = planning.Account{
 		Limit: account.Limit, DatasetDelta: account.Delta, Orders: account.Orders, Infinite: account.Infinite,
-		Spent: account.Spent, SpentDelta: account.SpentDelta, SpentRenyi: account.Renyi, Left: account.LeftTo(user),
+		Spent: account.Spent, SpentDelta: account.SpentDelta, SpentRenyi: account.Renyi,
+	}
+	if limit, limited := account.Scientists[user]; limited {
+		o.account.Own = &planning.Allowance{Limit: limit, Spent: account.SpentBy(user)}
 	}
 	return quote()
 }
