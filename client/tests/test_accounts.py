@@ -192,6 +192,26 @@ def test_two_stories_are_kept_and_believed_no_more(server: FakeServer, client: T
         connection.client.torch.list_remote_datasets()[0].budget()
 
 
+def test_sums_that_do_not_follow_are_believed_no_more(server: FakeServer, client: TorchClient, dataset: RemoteDataset) -> None:
+    def forgetful(members: dict[str, Any]) -> dict[str, Any]:
+        return members | ({"after": members["after"] | {"spent": 0}} if members["type"] == "settle" else {})
+
+    server.ledger.bend = forgetful
+    learner = client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", 4, progress=False)
+    with pytest.raises(errors.AttestationError) as refused:
+        learner.fit(1, 1.0)
+    assert refused.value.check == "sums"
+    assert "sums are wrong" in refused.value.next
+    with pytest.raises(errors.AttestationError, match="sums"):
+        dataset.budget()
+    with (
+        pytest.warns(errors.PrivacyWarning, match="cannot both be of one ledger"),
+        Connection("localhost", server.port) as connection,
+        pytest.raises(errors.AttestationError),
+    ):
+        connection.client.torch.list_remote_datasets()[0].budget()
+
+
 def test_a_ledger_that_became_shorter_is_noticed_by_its_owner(
     server: FakeServer, client: TorchClient, dataset: RemoteDataset
 ) -> None:

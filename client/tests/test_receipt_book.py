@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from receipt_vectors import KEY, OTHER, chain, receipt
+from receipt_vectors import AFTER, KEY, OTHER, PRICE, chain, receipt, two
 from receipt_writer import public_hex
 
 from bastionlab import Receipt, errors, verify_receipt
@@ -106,12 +106,20 @@ def test_the_newest_of_each_account() -> None:
 
 
 def test_where_two_contradict_each_other_both_are_shown() -> None:
-    fork = verified(receipt("data", seq=3, prev=CHAIN[1].digest, at=5))[0]
+    fork = verified(receipt("data", seq=3, prev=CHAIN[1].digest, at=5, after=PRICE["after"]))[0]
     stray = verified(receipt("data", seq=4, prev="99" * 32, account="7e" * 16))[0]
     before = verified(receipt("data", seq=3, account="7e" * 16))[0]
     book = ReceiptBook(PUBLIC)
     book.add([*CHAIN, fork, before, stray])
     assert {each.digest for each in book.newest()} == {each.digest for each in (CHAIN[4], CHAIN[2], CHAIN[3], fork, before, stray)}
+
+
+def test_where_sums_do_not_follow_both_are_shown() -> None:
+    first, second = verified(*two(PRICE["after"], "data", AFTER))
+    third = verified(receipt("data", seq=4, prev=second.digest))[0]
+    book = ReceiptBook(PUBLIC)
+    book.add([first, second, third])
+    assert book.newest() == [third, first, second]
 
 
 def test_a_freeze_is_kept_and_not_shown() -> None:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
 from bastionlab import errors
-from bastionlab._numbers import LARGEST_INTEGER
 from bastionlab._receipt_form import LARGEST_BYTES, decode_base64, is_hash, read_body, read_file, read_object, refuse
+from bastionlab._receipt_sums import check_sums, impossible
 from bastionlab._receipts import Receipt
 from bastionlab.v1 import ledger_pb2, training_pb2
 
@@ -70,6 +70,7 @@ def from_line(line: bytes, key: str) -> Receipt:
 
 def contradictions(receipts: Iterable[Receipt]) -> Iterator[tuple[str, Receipt, Receipt]]:
     """Pairs that cannot both be of one ledger, each with the check that says so. Gaps are none: a scientist's book has many."""
+    receipts = list(receipts)
     accounts: dict[str, dict[int, dict[str, Receipt]]] = {}
     for receipt in receipts:
         accounts.setdefault(receipt.account, {}).setdefault(receipt.seq, {})[receipt.body] = receipt
@@ -80,17 +81,21 @@ def contradictions(receipts: Iterable[Receipt]) -> Iterator[tuple[str, Receipt, 
             yield from (("fork", first, other) for other in others)
             chains += [(before, after) for before in numbers.get(number - 1, {}).values() for after in same.values()]
     yield from (("chain", before, after) for before, after in chains if after.prev != before.digest)
+    follow = [(before, after) for before, after in chains if after.prev == before.digest]
+    yield from (("sums", before, after) for before, after in impossible(follow, receipts))
 
 
 def contradiction(check: str, before: Receipt, after: Receipt) -> errors.AttestationError:
     where = f"receipt {after.seq} of account {after.account}"
+    proves = "the server has told two stories"
     if check == "fork":
         expected, seen = f"one {where}", "two that differ, both signed"
-    else:
+    elif check == "chain":
         expected, seen = f"{where} to follow on number {before.seq}", "another one before it"
-    return errors.AttestationError(
-        check, expected, seen, next="keep both receipts: together they prove that the server has told two stories"
-    )
+    else:
+        expected, seen = f"{where} to move the account as number {before.seq} left it", "an account that it cannot have made"
+        proves = "the server's sums are wrong"
+    return errors.AttestationError(check, expected, seen, next=f"keep both receipts: together they prove that {proves}")
 
 
 def _lines_of(path: Path) -> list[tuple[int, bytes]]:
@@ -140,7 +145,7 @@ def _checked(encoded: bytes, signature: bytes, signer: bytes, key: str | None) -
     charge = decode_base64(body["charge"]) or b"" if "charge" in body else b""
     if body["type"] == "reserve":
         _check_charge(body, charge)
-    _check_sums(body)
+    check_sums(body)
     return _receipt(body, encoded, signature, signer, charge)
 
 
@@ -169,20 +174,6 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
                 "steps that determine the price",
                 f"{step.count} at rate {step.sample_rate}, noise {step.noise_multiplier}",
             )
-
-
-def _check_sums(body: dict[str, Any]) -> None:
-    """What holds of every account, whatever its limit: a limit may be lowered below what is spent."""
-    after = body["after"]
-    if body["type"] == "reserve":
-        # The sums stop at the largest integer instead of passing it.
-        for name, of_run in (("spent", "epsilon"), ("spent_delta", "run_delta")):
-            if after[name] < min(body.get(of_run, 0), LARGEST_INTEGER):
-                refuse("sums", f"{name} to be at least the run's {body[of_run]}", str(after[name]))
-        if body.get("infinite") and not after.get("infinite"):
-            refuse("sums", "an account that counts as infinite", "a finite one")
-    if body["type"] == "freeze" and not after.get("frozen"):
-        refuse("sums", "an account that is frozen", "one that is not")
 
 
 def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: bytes, charge: bytes) -> Receipt:

@@ -9,6 +9,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ class Receipt:
     def digest(self) -> str:
         """The SHA-256 of the body, by which the account's next receipt names this one."""
         return hashlib.sha256(self.body.encode("ascii")).hexdigest()
+
+    @cached_property
+    def _members(self) -> dict[str, Any]:
+        """All that the body says, with amounts as the integers that were signed; docs/receipts.md has what they are."""
+        members: dict[str, Any] = json.loads(self.body)
+        return members
 
     def to_dict(self) -> dict[str, Any]:
         """What a receipt file holds."""
