@@ -102,7 +102,7 @@ class FakeLedger:
         joined = [self.bodies(account)[-1]["after"] for account in body.get("accounts") or () if account in self.books]
         sign, price = (1, body) if body["type"] == "reserve" else (0, body)
         if body["type"] == "release":
-            sign, price = -1, next(each for each in bodies if (each["type"], each["run"]) == ("reserve", body["run"]))
+            sign, price = -1, next(each for each in bodies if (each["type"], each.get("run")) == ("reserve", body["run"]))
         for name, of_run in (("spent", "epsilon"), ("spent_delta", "run_delta")):
             after[name] += sign * (price.get(of_run) or 0) + sum(each[name] for each in joined)
         after["infinite"] = any(each.get("infinite") for each in (after, body, *joined)) or None
@@ -115,6 +115,12 @@ class FakeLedger:
         elif body["type"] == "limit" and not body.get("scientist"):
             after["limit"] = dataset.privacy_limit_nano = body["limit"]
         return after
+
+    def limit_of(self, dataset: dataset_pb2.Dataset) -> int | None:
+        """Of the account that the dataset draws on."""
+        bodies = self.bodies(self.account_of.get(dataset.id, ""))
+        limit: int | None = bodies[-1]["after"].get("limit") if bodies else dataset.privacy_limit_nano or None
+        return limit
 
     def is_frozen(self, account: str) -> bool:
         return any(body["type"] == "freeze" for body in self.bodies(account))
