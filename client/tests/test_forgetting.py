@@ -21,7 +21,7 @@ from bastionlab import Connection, Identity, Receipt, errors, verify_receipt
 from bastionlab import _ledger_memory as memory_module
 from bastionlab._receipt_book import ReceiptBook, book_directory, pinned
 from bastionlab.torch import RemoteDataset, RemoteLearner, TorchClient
-from bastionlab.v1 import dataset_pb2, error_pb2, ledger_pb2
+from bastionlab.v1 import dataset_pb2, error_pb2, ledger_pb2, training_pb2
 
 FORGOT = "no longer holds receipt"
 
@@ -62,6 +62,7 @@ def calls_on(client: TorchClient, dataset: RemoteDataset) -> dict[str, Callable[
         "plan": lambda: learner.plan(1, 1.0),
         "fit": lambda: learner.fit(1, 1.0),
         "test": lambda: learner.test(dataset, eps=0.5),
+        "delete": dataset.delete,
     }
 
 
@@ -100,6 +101,31 @@ def test_a_server_that_forgot(server: FakeServer, client: TorchClient, dataset: 
     assert later.RemoteLearner(nn.Linear(8, 2), found[dataset.identifier], "cross_entropy", 4, progress=False).check().model
     assert found[other.identifier].budget().limit == 2.0, "other accounts are not concerned"
     assert [body["type"] for body in server.ledger.bodies(dataset.identifier)] == ["open", "reserve", "freeze"]
+
+
+def test_runs_of_a_server_that_forgot(server: FakeServer, client: TorchClient, dataset: RemoteDataset, again: Any) -> None:
+    done = fit(client, dataset)
+    server.interrupt_runs = 2
+    server.before["WatchRun"] = lambda context: context.abort(grpc.StatusCode.INTERNAL, "gone")
+    for _ in range(2):
+        with pytest.raises(errors.BastionLabError):
+            fit(client, dataset)
+    for each in server.runs.values():
+        if each.id != done.id:
+            each.status = training_pb2.RUN_STATUS_WAITING
+    server.ledger.forget(dataset.identifier)
+    with pytest.warns(errors.PrivacyWarning, match=FORGOT):
+        later = again()
+    waiting, second = [each for each in later.runs() if each.id != done.id]
+    for act in (waiting.approve, lambda: waiting.receipts):
+        with pytest.raises(errors.AttestationError) as refused:
+            act()
+        assert refused.value.check == "ledger"
+    assert "ApproveRun" not in server.calls
+    assert sorted(later.run(done.id).get_model(progress=False)) == ["bias", "weight"]
+    waiting.deny("it was put back")
+    second.cancel()
+    assert {waiting.status, second.status} == {"failed", "cancelled"}
 
 
 def test_it_is_noticed_when_the_token_has_to_be_got_anew(

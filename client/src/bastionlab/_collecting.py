@@ -18,11 +18,11 @@ def has_receipts(session: Session) -> bool:
     return session.memory.book is not None
 
 
-def receipts_of_run(session: Session, run: str) -> list[Receipt]:
+def receipts_of_run(session: Session, run: str, dataset: str) -> list[Receipt]:
     """All receipts of a run, in order, after a look whether the server has more."""
     _book(session)
     # All of them, for they are few: whatever the book has lost comes back, and whatever the server tells otherwise now shows.
-    _fetched(session, ledger_pb2.ListReceiptsRequest(run_id=run))
+    _fetched(session, ledger_pb2.ListReceiptsRequest(run_id=run), dataset)
     return known_of_run(session, run)
 
 
@@ -80,11 +80,11 @@ def _chain_to(newest: Receipt, book: ReceiptBook) -> list[Receipt]:
     return chain[::-1]
 
 
-def _fetched(session: Session, request: ledger_pb2.ListReceiptsRequest) -> list[Receipt]:
+def _fetched(session: Session, request: ledger_pb2.ListReceiptsRequest, dataset: str = "") -> list[Receipt]:
     """What the server lists, kept."""
     found: list[Receipt] = []
     while True:
-        answer: ledger_pb2.ListReceiptsResponse = session.call(session.ledger.ListReceipts, request)
+        answer: ledger_pb2.ListReceiptsResponse = session.call(session.ledger.ListReceipts, request, concerns=dataset)
         kept = session.memory.keep(answer.receipts)
         found += kept
         if not kept or not answer.more:

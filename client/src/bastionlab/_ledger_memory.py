@@ -1,7 +1,9 @@
 """What this client remembers of a server's ledger, held against what the server says now.
 
-Invariant: once the server has shown that its ledger is not the one of before, nothing that concerns those accounts is asked of it,
-until it holds them again.
+Invariant: once the server has shown that its ledger is not the one of before, it is asked nothing that charges those accounts,
+changes them or tells what they hold, nor to delete their records or to let a run of theirs try once more, until it holds them
+again. Their datasets and runs are still listed, and a run may be followed, taken home and ended: that charges nothing, and a run
+that is ended draws no more.
 """
 
 from __future__ import annotations
@@ -65,13 +67,15 @@ class LedgerMemory:
         self._distrusted = distrusted
         return warnings
 
-    def require(self, request: Any) -> None:
+    def require(self, request: Any, concerns: str) -> None:
         """Refuses a request about a dataset whose account the server has forgotten.
+
+        :param concerns: the dataset, where the request does not name it as such
 
         Its receipts are not asked for either: what an older copy wrote since would stand in the book against the newest, once that
         is back.
         """
-        self.require_dataset(getattr(getattr(request, "request", request), "dataset_id", ""))
+        self.require_dataset(concerns or getattr(getattr(request, "request", request), "dataset_id", ""))
 
     def require_dataset(self, dataset: str) -> None:
         if dataset in self._distrusted:

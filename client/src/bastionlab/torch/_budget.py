@@ -102,8 +102,8 @@ def _entry(message: dataset_pb2.BudgetEntry) -> BudgetEntry:
 def disagreement(budget: dataset_pb2.Budget, chain: list[Receipt]) -> errors.AttestationError | None:
     """What a budget says otherwise than the receipts of its account, from the first on.
 
-    Its limit, whether it is frozen, and each run that is charged to it. Runs of accounts that were joined are in the budget too, and
-    have their receipts there; and what is spent is not the plain sum that receipts tell: the counting filters make less of it.
+    Its limit, whether it is frozen, and each run that is charged to it. Runs of accounts that were joined are in the budget too,
+    and have their receipts there; and what is spent is not the plain sum that receipts tell: the counting filters make less of it.
     """
     newest = chain[-1]
     where = f"receipt {newest.seq} of account {newest.account}"

@@ -156,7 +156,8 @@ class RemoteDataset:
 
     def delete(self) -> None:
         """Deletes the records. What was spent on them stays in the ledger. For the owner."""
-        self._session.call(self._session.datasets.DeleteDataset, dataset_pb2.DeleteDatasetRequest(id=self.identifier))
+        request = dataset_pb2.DeleteDatasetRequest(id=self.identifier)
+        self._session.call(self._session.datasets.DeleteDataset, request, concerns=self.identifier)
 
     @property
     def _account(self) -> str:
