@@ -20,7 +20,7 @@ from bastionlab import errors
 from bastionlab._identity import identity_directory
 from bastionlab._notices import notice
 from bastionlab._receipt_checks import contradictions, from_line
-from bastionlab._receipt_form import is_hash
+from bastionlab._receipt_form import BLANKS, is_hash
 from bastionlab._receipts import Receipt, to_line
 
 try:
@@ -130,7 +130,7 @@ class ReceiptBook:
         for line in lines:
             self._read_bytes += len(line) + 1
             self._read_lines += 1
-            if line.strip(b" \t\r"):
+            if line.strip(BLANKS):
                 try:
                     self._take(line)
                 except errors.AttestationError as error:

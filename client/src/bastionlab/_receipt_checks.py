@@ -15,7 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
 from bastionlab import errors
-from bastionlab._receipt_form import LARGEST_BYTES, decode_base64, is_hash, read_body, read_file, read_object, refuse
+from bastionlab._receipt_form import (
+    BLANKS,
+    LARGEST_BYTES,
+    WHITE_SPACE,
+    decode_base64,
+    is_hash,
+    read_body,
+    read_file,
+    read_object,
+    refuse,
+)
 from bastionlab._receipt_sums import check_sums, impossible
 from bastionlab._receipts import Receipt
 from bastionlab.v1 import ledger_pb2, training_pb2
@@ -106,9 +116,10 @@ def _lines_of(path: Path) -> list[tuple[int, bytes]]:
         raise errors.NotFound(f"there is no file {path}", next="give a receipt file, or a book of receipts") from None
     except OSError as error:
         raise errors.InvalidArgument(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
-    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip(b" \t\r")]
+    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip(BLANKS)]
     if not lines:
         refuse("form", "a receipt", "an empty file")
+    content = content.strip(WHITE_SPACE)
     if len(lines) > 1 and len(content) <= LARGEST_BYTES:
         try:
             json.loads(content.decode("utf-8"))
@@ -119,6 +130,7 @@ def _lines_of(path: Path) -> list[tuple[int, bytes]]:
 
 
 def _of_text(text: bytes, key: str | None) -> Receipt:
+    text = text.strip(WHITE_SPACE)
     if len(text) > LARGEST_BYTES:
         refuse("form", f"a receipt of at most {LARGEST_BYTES} bytes", f"{len(text)} bytes")
     try:
@@ -154,6 +166,10 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
         charge = training_pb2.Charge.FromString(encoded)
     except DecodeError:
         refuse("charge", "an encoded bastionlab.v1.Charge", "other bytes")
+    # Two verifiers that read other fields, or take one of two values, would agree on other prices.
+    charge.DiscardUnknownFields()
+    if charge.SerializeToString(deterministic=True) != encoded:
+        refuse("charge", "the fields of a bastionlab.v1.Charge in the one way they are written", "others, or another way")
     says = {
         "dataset": (body["dataset"], charge.dataset_id),
         "epsilon": (body.get("epsilon", 0), charge.epsilon_nano),
