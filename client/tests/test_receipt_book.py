@@ -14,7 +14,7 @@ from receipt_vectors import AFTER, KEY, OTHER, PRICE, chain, receipt, two
 from receipt_writer import public_hex
 
 from bastionlab import Receipt, errors, verify_receipt
-from bastionlab._receipt_book import ReceiptBook, book_directory, pin, pinned
+from bastionlab._receipt_book import ReceiptBook, book_directory, pin, pinned, pins_path
 
 PUBLIC = public_hex(KEY)
 
@@ -216,7 +216,7 @@ def test_a_disk_that_fills_up_leaves_a_torn_line_that_is_mended(monkeypatch: pyt
     assert verify_receipt(book.path) == CHAIN
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"localhost:1": 7}', '{"localhost:1": "AB"}', "\ufeff{}"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"localhost:1": 7}', '{"localhost:1": "AB"}', "\ufeff{}", "[" * 50_000])
 def test_pins_that_cannot_be_read_are_none(content: str) -> None:
     book_directory().mkdir(parents=True)
     (book_directory() / "servers.json").write_text(content)
@@ -230,4 +230,9 @@ def test_pins_are_of_addresses() -> None:
     pin("localhost:2", public_hex(OTHER))
     pin("localhost:1", public_hex(OTHER))
     assert (pinned("localhost:1"), pinned("localhost:2"), pinned("localhost:3")) == (public_hex(OTHER), public_hex(OTHER), "")
+    lines = pins_path().read_text().splitlines(keepends=True)
+    for taken in ("localhost:1", "localhost:2"):
+        pins_path().write_text("".join(line for line in lines if f'"{taken}"' not in line))
+        assert (pinned("localhost:1") == "") == (taken == "localhost:1")
+        assert (pinned("localhost:2") == "") == (taken == "localhost:2")
     assert [path.name for path in sorted(Path(book_directory()).iterdir())] == ["servers.json", "servers.lock"]

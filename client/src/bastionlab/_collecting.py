@@ -46,6 +46,7 @@ def receipts_of_dataset(session: Session, dataset: str, account: str) -> list[Re
 
 def chain_of_dataset(session: Session, dataset: str, account: str) -> list[Receipt]:
     """The same, without what older copies of the ledger wrote: as the server holds it now, each the one that the next names."""
+    session.memory.require_dataset(dataset)
     book = _book(session)
     known = book.complete_until(account)
     # From the newest known one on, itself included: an answer that does not begin with it is not of the account as it was.

@@ -157,6 +157,11 @@ class ReceiptBook:
             notice(self._warnings.pop(0), errors.PrivacyWarning)
 
 
+def pins_path() -> Path:
+    """Where it is kept which key answers at which address, one a line, for its user to take a line out."""
+    return book_directory() / _PINS
+
+
 def pinned(address: str) -> str:
     """The key that answered at an address when it was last spoken to; empty where that is not known."""
     try:
@@ -168,22 +173,23 @@ def pinned(address: str) -> str:
 def pin(address: str, key: str) -> None:
     """Remembers which key answers at an address."""
     _make_directory()
-    path = book_directory() / _PINS
+    path = pins_path()
     with _locked(path.with_suffix(".lock")):
         pins = _read_pins() | {address: key}
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with _open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, "wb") as file:
-            file.write(json.dumps(pins, indent=2, sort_keys=True).encode("ascii") + b"\n")
+            # The form's version comes last, after every address: whichever line of these is taken out, the rest is JSON still.
+            file.write(json.dumps(dict(sorted(pins.items())) | {"version": 1}, indent=2).encode("ascii") + b"\n")
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
 
 
 def _read_pins() -> dict[str, str]:
-    path = book_directory() / _PINS
+    path = pins_path()
     try:
         pins: Any = json.loads(path.read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return {str(name): key for name, key in pins.items() if is_hash(key)} if isinstance(pins, dict) else {}
 
