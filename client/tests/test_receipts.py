@@ -114,6 +114,10 @@ TEXTS: dict[str, tuple[Any, list[str]]] = {
     ),
     "without noise": (good_ones()["a run without noise"], ["price     infinite: without noise", "spent inf without a limit"]),
     "end": (receipt("settle", development=True), [f"run       {'c4' * 16} completed", "took any key (development)"]),
+    "limit of one": (
+        receipt("limit", scientist="5c" * 32),
+        [f"limit     3 for the scientist {'5c' * 32}", "account   spent 0 of 6"],
+    ),
     "freeze": (receipt("freeze"), ["spent 0 of 6, frozen", "reason    a receipt was presented"]),
 }
 
@@ -185,3 +189,4 @@ def test_what_a_server_sends_is_verified_too() -> None:
         with pytest.raises(errors.AttestationError) as refused:
             from_message(message, key)
         assert refused.value.check == check
+        assert "ask the operator of the server" in refused.value.next

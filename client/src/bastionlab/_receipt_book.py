@@ -127,6 +127,7 @@ class ReceiptBook:
             self._read_bytes = self._read_lines = 0
         file.seek(self._read_bytes)
         *lines, tail = file.read().split(b"\n")
+        ignored: list[str] = []
         for line in lines:
             self._read_bytes += len(line) + 1
             self._read_lines += 1
@@ -134,7 +135,10 @@ class ReceiptBook:
                 try:
                     self._take(line)
                 except errors.AttestationError as error:
-                    self._warnings.append(f"line {self._read_lines} of {self.path} is ignored: {error.what}")
+                    ignored.append(f"line {self._read_lines} of {self.path} is ignored: {error.what}")
+        if ignored:
+            more = f", and {len(ignored) - 1} more lines of it" if len(ignored) > 1 else ""
+            self._warnings.append(ignored[0] + more)
         if tail:
             self._ends_whole(tail)
         return tail

@@ -27,11 +27,10 @@ from bastionlab._receipt_form import (
     refuse,
 )
 from bastionlab._receipt_sums import check_sums, impossible
-from bastionlab._receipts import Receipt
+from bastionlab._receipts import NANO, Receipt
 from bastionlab.v1 import ledger_pb2, training_pb2
 
 _SIGNED_PREFIX = b"bastionlab receipt 1\n"
-_NANO = 1e9
 _ATTO = 1e18
 
 
@@ -70,7 +69,12 @@ def verify_receipt(receipt: str | os.PathLike[str] | dict[str, Any], key: str | 
 
 def from_message(message: ledger_pb2.Receipt, key: str) -> Receipt:
     """What a server sent as a receipt of its own, verified."""
-    return _checked(message.body, message.signature, message.key, key)
+    try:
+        return _checked(message.body, message.signature, message.key, key)
+    except errors.AttestationError as error:
+        # Another copy would be no better: it is the server itself that says so.
+        error.next = "ask the operator of the server, and rely on nothing that it says of its accounts until it is mended"
+        raise
 
 
 def from_line(line: bytes, key: str) -> Receipt:
@@ -195,7 +199,7 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
 def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: bytes, charge: bytes) -> Receipt:
     after = body["after"]
     priced = body["type"] == "reserve"
-    epsilon = math.inf if body.get("infinite") else body.get("epsilon", 0) / _NANO
+    epsilon = math.inf if body.get("infinite") else body.get("epsilon", 0) / NANO
     return Receipt(
         type=body["type"],
         account=body["account"],
@@ -210,8 +214,8 @@ def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: byt
         charge=charge,
         outcome=body.get("outcome", ""),
         reason=body.get("reason", ""),
-        limit=after["limit"] / _NANO if "limit" in after else None,
-        spent=math.inf if after.get("infinite") else after["spent"] / _NANO,
+        limit=after["limit"] / NANO if "limit" in after else None,
+        spent=math.inf if after.get("infinite") else after["spent"] / NANO,
         frozen=after.get("frozen", False),
         accounts=tuple(body.get("accounts", ())),
         development=body["development"],

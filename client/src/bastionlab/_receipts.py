@@ -15,6 +15,8 @@ from typing import Any
 
 from bastionlab._receipt_form import FORM
 
+NANO = 1e9
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -106,6 +108,8 @@ class Receipt:
                 "infinite: without noise" if math.isinf(self.epsilon) else f"eps {self.epsilon:g} at delta {self.delta or 0:.3g}"
             )
             lines.append(f"price     {price}")
+        if self.type == "limit" and self.scientist:
+            lines.append(f"limit     {self._members['limit'] / NANO:g} for the scientist {self.scientist}")
         lines.append(f"account   spent {self.spent:g} {limit}{', frozen' if self.frozen else ''}")
         if self.reason:
             lines.append(f"reason    {self.reason}")
