@@ -75,7 +75,7 @@ class Receipt:
     """What was signed, as it is."""
     signature: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of the body, by which the account's next receipt names this one."""
         return hashlib.sha256(self.body.encode("ascii")).hexdigest()
