@@ -98,7 +98,8 @@ class FakeLedger:
     def _moved(self, dataset: dataset_pb2.Dataset, body: dict[str, Any]) -> dict[str, Any]:
         """The account after a movement."""
         bodies = self.bodies(body["account"])
-        after: dict[str, Any] = bodies[-1]["after"] if bodies else dict(spent=0, spent_delta=0)
+        none = dict(limit=dataset.privacy_limit_nano or None, delta=dataset.delta_atto, spent=0, spent_delta=0)
+        after: dict[str, Any] = bodies[-1]["after"] if bodies else none
         joined = [self.bodies(account)[-1]["after"] for account in body.get("accounts") or () if account in self.books]
         sign, price = (1, body) if body["type"] == "reserve" else (0, body)
         if body["type"] == "release":
@@ -109,9 +110,7 @@ class FakeLedger:
         after["frozen"] = body["type"] == "freeze" or any(each.get("frozen") for each in (after, *joined)) or None
         if body["type"] in ("open", "join"):
             limits = [each["limit"] for each in (after, body, *joined) if each.get("limit")]
-            after |= dict(
-                limit=min(limits, default=None), delta=min(each["delta"] for each in (after, body, *joined) if "delta" in each)
-            )
+            after |= dict(limit=min(limits, default=None), delta=min(each["delta"] for each in (after, body, *joined)))
         elif body["type"] == "limit" and not body.get("scientist"):
             after["limit"] = dataset.privacy_limit_nano = body["limit"]
         return after
