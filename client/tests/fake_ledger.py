@@ -91,17 +91,35 @@ class FakeLedger:
             prev=digest(book[-1].body.decode()) if book else None,
             boot=self.boot, level="file", development=False, release="1.0.0", dataset=dataset.id, owner=dataset.owner,
         ) | members  # fmt: skip
-        charged = [each for each in (*self.bodies(account), body) if each["type"] == "reserve"]
-        body["after"] = dict(
-            limit=dataset.privacy_limit_nano or None,
-            delta=dataset.delta_atto,
-            spent=sum(each.get("epsilon") or 0 for each in charged),
-            spent_delta=sum(each.get("run_delta") or 0 for each in charged),
-            infinite=any(each.get("infinite") for each in charged) or None,
-            frozen=True if kind == "freeze" or self.is_frozen(account) else None,
-        )
+        body["after"] = self._moved(dataset, body)
         text = write_body(self.bend(body))
         book.append(ledger_pb2.Receipt(body=text.encode(), signature=sign(self.key, text), key=self.public))
+
+    def _moved(self, dataset: dataset_pb2.Dataset, body: dict[str, Any]) -> dict[str, Any]:
+        """The account after a movement."""
+        bodies = self.bodies(body["account"])
+        none = dict(limit=dataset.privacy_limit_nano or None, delta=dataset.delta_atto, spent=0, spent_delta=0)
+        after: dict[str, Any] = bodies[-1]["after"] if bodies else none
+        joined = [self.bodies(account)[-1]["after"] for account in body.get("accounts") or () if account in self.books]
+        sign, price = (1, body) if body["type"] == "reserve" else (0, body)
+        if body["type"] == "release":
+            sign, price = -1, next(each for each in bodies if (each["type"], each.get("run")) == ("reserve", body["run"]))
+        for name, of_run in (("spent", "epsilon"), ("spent_delta", "run_delta")):
+            after[name] += sign * (price.get(of_run) or 0) + sum(each[name] for each in joined)
+        after["infinite"] = any(each.get("infinite") for each in (after, body, *joined)) or None
+        after["frozen"] = body["type"] == "freeze" or any(each.get("frozen") for each in (after, *joined)) or None
+        if body["type"] in ("open", "join"):
+            limits = [each["limit"] for each in (after, body, *joined) if each.get("limit")]
+            after |= dict(limit=min(limits, default=None), delta=min(each["delta"] for each in (after, body, *joined)))
+        elif body["type"] == "limit" and not body.get("scientist"):
+            after["limit"] = dataset.privacy_limit_nano = body["limit"]
+        return after
+
+    def limit_of(self, dataset: dataset_pb2.Dataset) -> int | None:
+        """Of the account that the dataset draws on."""
+        bodies = self.bodies(self.account_of.get(dataset.id, ""))
+        limit: int | None = bodies[-1]["after"].get("limit") if bodies else dataset.privacy_limit_nano or None
+        return limit
 
     def is_frozen(self, account: str) -> bool:
         return any(body["type"] == "freeze" for body in self.bodies(account))

@@ -278,7 +278,7 @@ class _Datasets(_Service, dataset_pb2_grpc.DatasetServiceServicer):
 
     def GetBudget(self, request: dataset_pb2.GetBudgetRequest, context: grpc.ServicerContext) -> dataset_pb2.Budget:
         self._s.enter(context, "GetBudget")
-        return budget_of(self._find(context, self._s.datasets, request.dataset_id, "dataset"))
+        return budget_of(self._find(context, self._s.datasets, request.dataset_id, "dataset"), self._s.ledger)
 
     def LowerLimit(self, request: dataset_pb2.LowerLimitRequest, context: grpc.ServicerContext) -> dataset_pb2.Budget:
         self._s.enter(context, "LowerLimit")
@@ -286,10 +286,10 @@ class _Datasets(_Service, dataset_pb2_grpc.DatasetServiceServicer):
         if request.privacy_limit * NANO > stored.message.privacy_limit_nano:
             raise abort(context, Kind.KIND_INVALID_ARGUMENT, "the limit can only be lowered", "give a smaller one")
         limit = round(request.privacy_limit * NANO)
-        if not request.scientist:
-            stored.message.privacy_limit_nano = limit
-        self._s.ledger.write("limit", stored.message, limit=limit, scientist=request.scientist or None)
-        return budget_of(stored)
+        if limit != self._s.ledger.limit_of(stored.message):
+            stored.message.privacy_limit_nano = stored.message.privacy_limit_nano if request.scientist else limit
+            self._s.ledger.write("limit", stored.message, limit=limit, scientist=request.scientist or None)
+        return budget_of(stored, self._s.ledger)
 
     def DeleteDataset(
         self, request: dataset_pb2.DeleteDatasetRequest, context: grpc.ServicerContext
@@ -300,7 +300,7 @@ class _Datasets(_Service, dataset_pb2_grpc.DatasetServiceServicer):
         return dataset_pb2.DeleteDatasetResponse()
 
 
-def budget_of(stored: StoredDataset) -> dataset_pb2.Budget:
+def budget_of(stored: StoredDataset, ledger: FakeLedger) -> dataset_pb2.Budget:
     spent = sum(entry.epsilon_nano for entry in stored.entries)
     budget = dataset_pb2.Budget(
         dataset_id=stored.message.id,
@@ -309,8 +309,11 @@ def budget_of(stored: StoredDataset) -> dataset_pb2.Budget:
         delta_atto=stored.message.delta_atto,
         runs=stored.entries,
     )
-    if stored.message.HasField("privacy_limit_nano"):
-        budget.limit_nano = stored.message.privacy_limit_nano
+    if ledger.is_frozen(ledger.account_of.get(stored.message.id, "")):
+        budget.frozen = "a receipt was presented that the ledger does not hold"
+    limit = ledger.limit_of(stored.message)
+    if limit is not None:
+        budget.limit_nano = limit
         budget.remaining_nano = max(0, budget.limit_nano - spent)
     return budget
 
@@ -565,7 +568,7 @@ class _Training(_Service, training_pb2_grpc.TrainingServiceServicer):
         context: grpc.ServicerContext,
     ) -> training_pb2.Plan:
         """The part of a plan that is the price."""
-        budget = budget_of(stored)
+        budget = budget_of(stored, self._s.ledger)
         wanted = round(request.epsilon * NANO)
         if budget.HasField("limit_nano") and wanted > budget.remaining_nano:
             figures = error_pb2.BudgetExceeded(

@@ -3,7 +3,7 @@
     PYTHONPATH=src python tests/receipt_vectors.py > ../vectors/receipts/vectors.json
 
 Every verifier, in whatever language, is tested against that file. `file` is what a receipt file holds; or a list: one of these
-a line; or a text: the file as it is.
+a line; or a text: the file as it is. Where there is `fill`, the text has @@ once, in whose place so many of these letters stand.
 """
 
 from __future__ import annotations
@@ -14,60 +14,13 @@ import sys
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from receipt_examples import AFTER, DATASET, KEY, LARGEST, OTHER, PLAIN, PRICE, RUN, charged, members, receipt
+from receipt_steps import sums_that_do_not_follow, sums_that_follow, two
 from receipt_writer import charge_of, digest, public_hex, seal, write_body
 
 from bastionlab.v1 import training_pb2
 
-# The seeds of the first two examples of RFC 8032, 7.1.
-KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"))
-OTHER = Ed25519PrivateKey.from_private_bytes(bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"))
-
-DATASET = "5b" * 16
-RUN = "c4" * 16
-LARGEST = 2**63 - 1
-AFTER: dict[str, Any] = dict(limit=6_000_000_000, delta=10**15, spent=0, spent_delta=0)
-BASE: dict[str, Any] = dict(
-    v=1, at=1_790_000_000_000, account=DATASET, seq=2, prev="ab" * 32,
-    boot="0d" * 16, level="file", development=False, release="1.0.0",
-    dataset=DATASET, owner="0a" * 32, after=AFTER,
-)  # fmt: skip
-OPENING = dict(limit=6_000_000_000, delta=10**15, orders=[2, 4, 8, 16], declared=4459, blob="b1" * 32, rows="e7" * 32)
-PRICE: dict[str, Any] = dict(
-    run=RUN, scientist="5c" * 32, epsilon=2_000_000_000, run_delta=166_666_666_666_666,
-    renyi=[5_000_000_000, 10**10, 2 * 10**10, 4 * 10**10],
-    after=AFTER | dict(spent=2_000_000_000, spent_delta=166_666_666_666_666),
-)  # fmt: skip
-PLAIN: dict[str, Any] = dict(run_delta=None, epsilon=None, renyi=None, infinite=True)
-
 Vector = dict[str, Any]
-
-
-def members(kind: str, **changed: Any) -> dict[str, Any]:
-    of_kind: dict[str, dict[str, Any]] = {
-        "open": dict(seq=1, prev=None, **OPENING),
-        "join": dict(OPENING, limit=5_000_000_000, test_of="7a" * 16, accounts=["7e" * 16], renyi=[1, 2, 3, 4]),
-        "limit": dict(limit=3_000_000_000),
-        "reserve": PRICE,
-        "data": dict(run=RUN, scientist="5c" * 32),
-        "release": dict(run=RUN, scientist="5c" * 32),
-        "settle": dict(run=RUN, scientist="5c" * 32, outcome="completed"),
-        "freeze": dict(
-            reason="a receipt was presented that the ledger does not hold", presented="f0" * 32, after=AFTER | dict(frozen=True)
-        ),
-    }
-    found = BASE | dict(type=kind) | of_kind[kind] | changed
-    if kind == "reserve" and "charge" not in changed:
-        found["charge"] = charge_of(found)
-    return found
-
-
-def receipt(kind: str, key: Ed25519PrivateKey = KEY, **changed: Any) -> dict[str, Any]:
-    return seal(key, write_body(members(kind, **changed)))
-
-
-def charged(**changed: Any) -> dict[str, Any]:
-    """A reserve whose charge says something else."""
-    return receipt("reserve", charge=charge_of(members("reserve"), **changed))
 
 
 def good_ones() -> dict[str, Any]:
@@ -360,6 +313,21 @@ def bad_prices() -> dict[str, Any]:
     bad = {name: charged(**each) for name, each in changed.items()}
     plain = members("reserve", **PLAIN, after=AFTER | dict(infinite=True))
     bad["private, and the body says infinite"] = seal(KEY, write_body(plain | dict(charge=charge_of(plain, private=True))))
+    fine = base64.b64decode(charge_of(members("reserve")))
+    unknown = training_pb2.Charge.FromString(fine)
+    unknown.steps[0].MergeFromString(b"\xf8\x06\x01")  # field 111
+    padded = fine.replace(b"\x18\x01\x20", b"\x18\x81\x00\x20")  # that it is private, in two bytes
+    assert padded != fine
+    odd = {
+        "a field that is not documented": fine + b"\xf8\x06\x01",
+        "a field of steps that is not documented": unknown.SerializeToString(deterministic=True),
+        "a group that is not documented": fine + b"\xfb\x06\xfc\x06",
+        "a field twice": fine + fine[: 2 + len(DATASET)],
+        "a number longer than it need be": padded,
+        "a field at its default": fine + b"\xa1\x01" + bytes(8),  # a loss_bound of 0
+        "fields in another order": fine[2 + len(DATASET) :] + fine[: 2 + len(DATASET)],
+    }
+    bad |= {name: receipt("reserve", charge=base64.b64encode(encoded).decode()) for name, encoded in odd.items()}
     bad["bytes that are no charge"] = receipt("reserve", charge="////")
     return bad
 
@@ -375,10 +343,12 @@ def bad_sums() -> dict[str, Any]:
 
 def chain(key: Ed25519PrivateKey = KEY, **changed: Any) -> list[dict[str, Any]]:
     """An account's first five receipts."""
+    paid = PRICE["after"]
+    afters = dict(open=AFTER, reserve=paid, data=paid, settle=paid, limit=paid | dict(limit=3_000_000_000))
     found: list[dict[str, Any]] = []
-    for seq, kind in enumerate(("open", "reserve", "data", "settle", "limit"), 1):
+    for seq, (kind, after) in enumerate(afters.items(), 1):
         before = digest(found[-1]["body"]) if found else None
-        found.append(receipt(kind, key, **(dict(seq=seq, prev=before) | changed)))
+        found.append(receipt(kind, key, **(dict(seq=seq, prev=before, after=after) | changed)))
     return found
 
 
@@ -386,6 +356,7 @@ def books() -> list[tuple[str, Any, str]]:
     one, other = chain(), chain(account="7e" * 16)
     forked = receipt("reserve", seq=2, prev=digest(one[0]["body"]), at=1)
     strays = [receipt("data", seq=3, prev="99" * 32)]
+    stray = [receipt("data", seq=4, prev="99" * 32)]
     lines = [json.dumps(each, separators=(",", ":")) for each in one]
     return [
         ("book: a chain", one, ""),
@@ -396,6 +367,11 @@ def books() -> list[tuple[str, Any, str]]:
         ("book: two accounts, mixed", [each for pair in zip(one, other, strict=True) for each in pair], ""),
         ("book: no newline at its end", "\n".join(lines), ""),
         ("book: lines that end as on Windows, and a blank one", "\r\n".join([*lines[:2], "", *lines[2:]]), ""),
+        ("book: blank lines of spaces, tabs and carriage returns", " \t\r\n".join([*lines, "\r", "\t\t", " ", ""]), ""),
+        *(
+            (f"book: a line of nothing but {name}", f"{lines[0]}\n{blank}\n{lines[1]}", "form")
+            for name, blank in dict(VT="\v", FF="\f", NEL="\x85", NBSP="\xa0", LS="\u2028", NUL="\0", BOM="\ufeff").items()
+        ),
         ("book: one that names another before it", [*one[:2], *strays], "chain"),
         ("book: the one before comes later in the file", [*strays, *one[:2]], "chain"),
         ("book: a fork", [*one, forked], "fork"),
@@ -406,7 +382,54 @@ def books() -> list[tuple[str, Any, str]]:
         ("book: a receipt that was changed", [*one[:3], changed_byte(one[3], "body", "completed", "cancelled")], "signature"),
         ("book: a fork after a defect", [one[0], receipt("open", at=1), charged(epsilon_nano=1)], "charge"),
         ("book: the sums of one", [*one, *bad_sums().values()][:6], "sums"),
+        ("book: a fork before sums", [*two(AFTER, "data", PRICE["after"]), receipt("data", at=1)], "fork"),
+        ("book: one that names another before it, before sums", [*two(AFTER, "data", PRICE["after"]), *stray], "chain"),
+        *((f"book: sums: {name}", book, "") for name, book in sums_that_follow().items()),
+        *((f"book: sums: {name}", book, "sums") for name, book in sums_that_do_not_follow().items()),
     ]  # fmt: skip
+
+
+def filled() -> list[Vector]:
+    """Sizes at their bounds: of a body, and of a receipt in a file."""
+    mebibyte, body = 1 << 20, 1 << 18
+    data = json.dumps(receipt("data"), separators=(",", ":"))
+
+    def long_body(size: int) -> tuple[str, str, int]:
+        letters = size - len(write_body(members("data", release="")))
+        long = receipt("data", release="x" * letters)
+        assert len(long["body"]) == size
+        return json.dumps(long).replace("x" * letters, "@@"), "x", letters
+
+    def padded(size: int) -> tuple[str, str, int]:
+        return data[:-1] + "@@}", " ", size - len(data)
+
+    def around(before: str, after: str, blank: str) -> tuple[str, str, int]:
+        return before + "@@" + after, blank, mebibyte
+
+    def beside(line: tuple[str, str, int]) -> tuple[str, str, int]:
+        return f"{line[0]}\n{json.dumps(receipt('settle', seq=9))}\n", *line[1:]
+
+    found: dict[str, tuple[tuple[str, str, int], str]] = {
+        "a body of 256 KiB": (long_body(body), ""),
+        "a body of more than 256 KiB": (long_body(body + 1), "form"),
+        "book: a body of 256 KiB": (beside(long_body(body)), ""),
+        "book: a body of more than 256 KiB": (beside(long_body(body + 1)), "form"),
+        "a file of 1 MiB": (padded(mebibyte), ""),
+        "a file of more than 1 MiB": (padded(mebibyte + 1), "form"),
+        "book: a line of 1 MiB": (beside(padded(mebibyte)), ""),
+        "book: a line of more than 1 MiB": (beside(padded(mebibyte + 1)), "form"),
+        "a MiB of spaces before": (around("", data, " "), ""),
+        "a MiB of spaces behind": (around(data, "", " "), ""),
+        "a MiB of tabs behind": (around(data, "\n", "\t"), ""),
+        "a MiB of newlines behind": (around(data, "", "\n"), ""),
+        "a MiB of newlines behind several lines": (around(json.dumps(receipt("data"), indent=1), "", "\n"), ""),
+        "a MiB of newlines within": (around(data[:-1], "}", "\n"), "form"),
+        "book: a MiB of spaces behind a line": (beside(around(data, "", " ")), ""),
+    }
+    return [
+        {"name": name, "file": file, "fill": {"with": letter, "times": times}, "key": None, "ok": not check, "check": check}
+        for name, ((file, letter, times), check) in found.items()
+    ]
 
 
 def vectors() -> list[Vector]:
@@ -435,7 +458,7 @@ def vectors() -> list[Vector]:
         ("two defects: key before charge", charged(epsilon_nano=1), public_hex(OTHER), "key"),
         ("two defects: charge before sums", both, public, "charge"),
     ]
-    return [{"name": name, "file": file, "key": key, "ok": not check, "check": check} for name, file, key, check in made]
+    return [{"name": name, "file": file, "key": key, "ok": not check, "check": check} for name, file, key, check in made] + filled()
 
 
 def text() -> str:

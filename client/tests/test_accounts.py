@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import fake_server
 import grpc
 import pytest
 from conftest import rows
-from fake_ledger import FakeLedger
+from fake_ledger import FakeLedger, LedgerService
 from fake_refusals import Kind, once, refuse
 from fake_server import NANO, FakeServer
 from receipt_writer import charge_of
@@ -19,7 +20,7 @@ from torch import nn
 from bastionlab import Connection, Identity, errors, verify_receipt
 from bastionlab._receipt_book import ReceiptBook
 from bastionlab.torch import Budget, RemoteDataset, RemoteLearner, ScientistLimit, TorchClient
-from bastionlab.v1 import dataset_pb2, ledger_pb2
+from bastionlab.v1 import dataset_pb2, ledger_pb2, training_pb2
 
 
 @pytest.fixture
@@ -192,6 +193,26 @@ def test_two_stories_are_kept_and_believed_no_more(server: FakeServer, client: T
         connection.client.torch.list_remote_datasets()[0].budget()
 
 
+def test_sums_that_do_not_follow_are_believed_no_more(server: FakeServer, client: TorchClient, dataset: RemoteDataset) -> None:
+    def forgetful(members: dict[str, Any]) -> dict[str, Any]:
+        return members | ({"after": members["after"] | {"spent": 0}} if members["type"] == "settle" else {})
+
+    server.ledger.bend = forgetful
+    learner = client.RemoteLearner(nn.Linear(8, 2), dataset, "cross_entropy", 4, progress=False)
+    with pytest.raises(errors.AttestationError) as refused:
+        learner.fit(1, 1.0)
+    assert refused.value.check == "sums"
+    assert "sums are wrong" in refused.value.next
+    with pytest.raises(errors.AttestationError, match="sums"):
+        dataset.budget()
+    with (
+        pytest.warns(errors.PrivacyWarning, match="cannot both be of one ledger"),
+        Connection("localhost", server.port) as connection,
+        pytest.raises(errors.AttestationError),
+    ):
+        connection.client.torch.list_remote_datasets()[0].budget()
+
+
 def test_a_ledger_that_became_shorter_is_noticed_by_its_owner(
     server: FakeServer, client: TorchClient, dataset: RemoteDataset
 ) -> None:
@@ -253,6 +274,94 @@ def test_what_is_missing_in_the_book_is_fetched_again(server: FakeServer, client
         (found,) = connection.client.torch.list_remote_datasets()
         found.budget()
     assert sorted(each.split()[1] for each in book_of(server)) == ["1", "2", "3", "4"]
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *hidden: int) -> None:
+    """The server lists all receipts but those of these numbers."""
+    honest = LedgerService.ListReceipts
+
+    def some(self: LedgerService, request: Any, context: Any) -> ledger_pb2.ListReceiptsResponse:
+        answer = honest(self, request, context)
+        kept = [each for each in answer.receipts if json.loads(each.body)["seq"] not in hidden]
+        return ledger_pb2.ListReceiptsResponse(receipts=kept, more=answer.more)
+
+    monkeypatch.setattr(LedgerService, "ListReceipts", some)
+
+
+@pytest.mark.parametrize(("hidden", "missing"), [((2, 3, 4), 4), ((3,), 3), ((1,), 1), ((1, 2, 3, 4, 5), 1)])
+def test_an_owner_is_told_of_a_hole_in_the_account(
+    hidden: tuple[int, ...], missing: int, server: FakeServer, dataset: RemoteDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Connection("localhost", server.port, identity=Identity.create("scientist")) as connection:
+        (found,) = connection.client.torch.list_remote_datasets()
+        connection.client.torch.RemoteLearner(nn.Linear(8, 2), found, "cross_entropy", 4, progress=False).fit(1, 1.0)
+    server.ledger.write("limit", server.datasets[dataset.identifier].message, limit=5 * NANO)
+    ReceiptBook(server.ledger.public.hex()).path.unlink()
+    with monkeypatch.context() as patch:
+        hide(patch, *hidden)
+        server.restart()
+        for ask in (dataset.receipts, dataset.budget):
+            dataset._session.memory.book = ReceiptBook(server.ledger.public.hex())
+            with pytest.raises(errors.AttestationError) as refused:
+                ask()
+            assert (refused.value.check, refused.value.seen) == ("chain", f"none of number {missing}")
+    server.restart()
+    assert kinds(dataset.receipts()) == ["open", "reserve", "data", "settle", "limit"]
+    assert dataset.budget().limit == 5.0
+
+
+def lies(server: FakeServer, monkeypatch: pytest.MonkeyPatch, lie: Callable[[dataset_pb2.Budget], None], times: int = 99) -> None:
+    honest = fake_server.budget_of
+
+    def told(*given: Any) -> dataset_pb2.Budget:
+        nonlocal times
+        budget, times = honest(*given), times - 1
+        if times >= 0:
+            lie(budget)
+        return budget
+
+    monkeypatch.setattr(fake_server, "budget_of", told)
+
+
+LIES: dict[str, tuple[Callable[[dataset_pb2.Budget], None], str]] = {
+    "a higher limit": (lambda budget: setattr(budget, "limit_nano", 7 * NANO), "7 in the budget"),
+    "no limit": (lambda budget: budget.ClearField("limit_nano"), "none in the budget"),
+    "frozen": (lambda budget: setattr(budget, "frozen", "why"), "a frozen account in the budget"),
+    "no runs": (lambda budget: budget.ClearField("runs"), "no such run in the budget"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_budget_that_says_otherwise_than_the_receipts(
+    lie: str, server: FakeServer, dataset: RemoteDataset, learner: RemoteLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner.fit(1, 1.0)
+    bend, seen = LIES[lie]
+    with monkeypatch.context() as patch:
+        lies(server, patch, bend)
+        with pytest.raises(errors.AttestationError) as refused:
+            dataset.budget()
+    assert (refused.value.check, refused.value.seen) == ("sums", seen)
+    assert dataset.budget().spent == 1.0, "and what is right again is believed again"
+    with monkeypatch.context() as patch:
+        lies(server, patch, bend, times=1)
+        assert dataset.budget().limit == 6.0, "an account that moved between the two answers is looked at again"
+
+
+def test_a_run_that_was_given_back_need_not_be_in_the_budget(server: FakeServer, dataset: RemoteDataset) -> None:
+    stored = server.datasets[dataset.identifier]
+    charge = training_pb2.Charge(
+        dataset_id=dataset.identifier, private=True, epsilon_nano=NANO, delta_atto=1,
+        steps=[training_pb2.ChargedSteps(sample_rate=0.1, noise_multiplier=1.5, count=10)],
+    )  # fmt: skip
+    plan = training_pb2.Plan(charge=charge.SerializeToString(deterministic=True))
+    run = training_pb2.Run(id="r1", scientist="5c" * 32, plan=plan)
+    server.ledger.reserve(stored.message, run)
+    with pytest.raises(errors.AttestationError, match="the run r1, charged in receipt 2"):
+        dataset.budget()
+    server.ledger.of_run("release", stored.message, run)
+    assert dataset.budget().spent == 0
+    assert kinds(dataset.receipts()) == ["open", "reserve", "release"]
 
 
 def test_a_scientist_is_given_their_own_runs_only(server: FakeServer, dataset: RemoteDataset) -> None:

@@ -49,7 +49,8 @@ def test_a_name_for_this_machine_that_resolves_elsewhere_is_not_followed(monkeyp
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_this_machine_is_accepted_with_a_warning(host: str, server: FakeServer) -> None:
     with pytest.warns(errors.BastionLabWarning, match="accepted unseen"), Connection(host, server.port) as connection:
-        assert connection.client.info.version == "1.0.0"
+        info = connection.client.info
+    assert (info.version, info.ledger_key) == ("1.0.0", server.ledger.public.hex())
 
 
 @pytest.mark.parametrize("attestation", ["simulated", {"measurement": "00"}, Path("policy.json")])

@@ -19,9 +19,9 @@ from torch import nn
 
 from bastionlab import Connection, Identity, Receipt, errors, verify_receipt
 from bastionlab import _ledger_memory as memory_module
-from bastionlab._receipt_book import ReceiptBook, book_directory, pinned
+from bastionlab._receipt_book import ReceiptBook, book_directory, pinned, pins_path
 from bastionlab.torch import RemoteDataset, RemoteLearner, TorchClient
-from bastionlab.v1 import dataset_pb2, error_pb2, ledger_pb2
+from bastionlab.v1 import dataset_pb2, error_pb2, ledger_pb2, training_pb2
 
 FORGOT = "no longer holds receipt"
 
@@ -62,6 +62,7 @@ def calls_on(client: TorchClient, dataset: RemoteDataset) -> dict[str, Callable[
         "plan": lambda: learner.plan(1, 1.0),
         "fit": lambda: learner.fit(1, 1.0),
         "test": lambda: learner.test(dataset, eps=0.5),
+        "delete": dataset.delete,
     }
 
 
@@ -100,6 +101,31 @@ def test_a_server_that_forgot(server: FakeServer, client: TorchClient, dataset: 
     assert later.RemoteLearner(nn.Linear(8, 2), found[dataset.identifier], "cross_entropy", 4, progress=False).check().model
     assert found[other.identifier].budget().limit == 2.0, "other accounts are not concerned"
     assert [body["type"] for body in server.ledger.bodies(dataset.identifier)] == ["open", "reserve", "freeze"]
+
+
+def test_runs_of_a_server_that_forgot(server: FakeServer, client: TorchClient, dataset: RemoteDataset, again: Any) -> None:
+    done = fit(client, dataset)
+    server.interrupt_runs = 2
+    server.before["WatchRun"] = lambda context: context.abort(grpc.StatusCode.INTERNAL, "gone")
+    for _ in range(2):
+        with pytest.raises(errors.BastionLabError):
+            fit(client, dataset)
+    for each in server.runs.values():
+        if each.id != done.id:
+            each.status = training_pb2.RUN_STATUS_WAITING
+    server.ledger.forget(dataset.identifier)
+    with pytest.warns(errors.PrivacyWarning, match=FORGOT):
+        later = again()
+    waiting, second = [each for each in later.runs() if each.id != done.id]
+    for act in (waiting.approve, lambda: waiting.receipts):
+        with pytest.raises(errors.AttestationError) as refused:
+            act()
+        assert refused.value.check == "ledger"
+    assert "ApproveRun" not in server.calls
+    assert sorted(later.run(done.id).get_model(progress=False)) == ["bias", "weight"]
+    waiting.deny("it was put back")
+    second.cancel()
+    assert {waiting.status, second.status} == {"failed", "cancelled"}
 
 
 def test_it_is_noticed_when_the_token_has_to_be_got_anew(
@@ -205,11 +231,20 @@ def test_an_answer_that_leaves_some_out(server: FakeServer, client: TorchClient,
         again()
 
 
-def test_a_server_that_does_not_know_the_call_is_served(server: FakeServer, dataset: RemoteDataset, again: Any) -> None:
+def test_a_server_that_signs_and_does_not_know_the_call(server: FakeServer, dataset: RemoteDataset, again: Any) -> None:
     def hook(context: grpc.ServicerContext) -> None:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown method")
 
     server.before["PresentReceipts"] = hook
+    for _ in range(2):
+        with pytest.warns(errors.PrivacyWarning, match="does not say whether it holds receipt 1") as told:
+            later = again()
+        assert dataset.identifier in str(of_privacy(told)[0].message)
+        for call in calls_on(later, later.list_remote_datasets()[0]).values():
+            with pytest.raises(errors.AttestationError) as refused:
+                call()
+            assert (refused.value.check, refused.value.seen) == ("ledger", "a server that does not say what its ledger holds")
+    del server.before["PresentReceipts"]
     assert again().list_remote_datasets()[0].budget().spent == 0
 
 
@@ -247,10 +282,45 @@ def test_another_ledger_at_the_same_address(server: FakeServer, client: TorchCli
     with pytest.warns(errors.PrivacyWarning, match="another one than before") as told:
         later = again()
     text = str(of_privacy(told)[0].message)
+    address = f"localhost:{server.port}"
     assert f"4 receipts of that one are kept in {book_directory() / before}.jsonl" in text
-    assert pinned(f"localhost:{server.port}") == public_hex(KEY)
-    assert again() is not later, "it is said once"
+    assert f'remove the line "{address}" from {pins_path()}' in text
+    server.restart()
+    assert later.runs() != []  # one connection says it once
+    with pytest.warns(errors.PrivacyWarning, match="another one than before"):
+        again()
+    assert pinned(address) == before
+    lines = pins_path().read_text().splitlines(keepends=True)
+    pins_path().write_text("".join(line for line in lines if f'"{address}"' not in line))
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", errors.PrivacyWarning)
+            again()
+    assert pinned(address) == public_hex(KEY)
     assert server.ledger.presented == [], "what another key signed is not shown"
+
+
+def test_another_ledger_where_the_one_before_had_nothing(server: FakeServer, client: TorchClient, again: Any) -> None:
+    server.ledger.key = KEY
+    with pytest.warns(errors.PrivacyWarning, match="0 receipts of that one"):
+        again()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", errors.PrivacyWarning)
+        again()
+
+
+def test_a_server_that_no_longer_signs(server: FakeServer, client: TorchClient, dataset: RemoteDataset, again: Any) -> None:
+    fit(client, dataset)
+    server.ledger.signs = False
+    for _ in range(2):
+        with pytest.warns(errors.PrivacyWarning, match="it signs no receipts"):
+            later = again()
+        for name, call in calls_on(later, later.list_remote_datasets()[0]).items():
+            with pytest.raises(errors.AttestationError) as refused:
+                call()
+            assert refused.value.seen == "a server that signs no receipts any more", name
+    server.ledger.signs = True
+    assert again().list_remote_datasets()[0].budget().spent == 1.0
 
 
 def test_a_server_without_receipts(server: FakeServer, client: TorchClient, again: Any) -> None:

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from receipt_vectors import KEY, OTHER, chain, receipt
+from receipt_vectors import AFTER, KEY, OTHER, PRICE, chain, receipt, two
 from receipt_writer import public_hex
 
 from bastionlab import Receipt, errors, verify_receipt
-from bastionlab._receipt_book import ReceiptBook, book_directory, pin, pinned
+from bastionlab._receipt_book import ReceiptBook, book_directory, pin, pinned, pins_path
 
 PUBLIC = public_hex(KEY)
 
@@ -82,12 +82,16 @@ def test_what_does_not_verify_is_named_and_stays() -> None:
         file.write(b"\n".join([*bad, b"", b""]))
     with pytest.warns(errors.PrivacyWarning) as told:
         assert book.add(CHAIN[1:]) == CHAIN[1:]
-    assert [str(each.message).split(" of ")[0] for each in told] == ["line 2", "line 3", "line 4", "line 5"]
-    assert all("is ignored" in str(each.message) for each in told)
+    (text,) = (str(each.message) for each in told)
+    assert text.startswith(f"line 2 of {book.path} is ignored: check 'form' failed")
+    assert text.endswith(", and 3 more lines of it")
     assert book.all() == CHAIN
     assert all(line in book.path.read_bytes() for line in bad)
     with pytest.warns(errors.PrivacyWarning):
         assert ReceiptBook(PUBLIC).all() == CHAIN
+    book.path.write_bytes(b"not a receipt\n")
+    with pytest.warns(errors.PrivacyWarning, match=r"line 1 of .* is ignored: .*\)$"):
+        assert ReceiptBook(PUBLIC).all() == []
 
 
 def test_a_file_that_was_replaced_is_read_anew() -> None:
@@ -106,12 +110,20 @@ def test_the_newest_of_each_account() -> None:
 
 
 def test_where_two_contradict_each_other_both_are_shown() -> None:
-    fork = verified(receipt("data", seq=3, prev=CHAIN[1].digest, at=5))[0]
+    fork = verified(receipt("data", seq=3, prev=CHAIN[1].digest, at=5, after=PRICE["after"]))[0]
     stray = verified(receipt("data", seq=4, prev="99" * 32, account="7e" * 16))[0]
     before = verified(receipt("data", seq=3, account="7e" * 16))[0]
     book = ReceiptBook(PUBLIC)
     book.add([*CHAIN, fork, before, stray])
     assert {each.digest for each in book.newest()} == {each.digest for each in (CHAIN[4], CHAIN[2], CHAIN[3], fork, before, stray)}
+
+
+def test_where_sums_do_not_follow_both_are_shown() -> None:
+    first, second = verified(*two(PRICE["after"], "data", AFTER))
+    third = verified(receipt("data", seq=4, prev=second.digest))[0]
+    book = ReceiptBook(PUBLIC)
+    book.add([first, second, third])
+    assert book.newest() == [third, first, second]
 
 
 def test_a_freeze_is_kept_and_not_shown() -> None:
@@ -208,7 +220,9 @@ def test_a_disk_that_fills_up_leaves_a_torn_line_that_is_mended(monkeypatch: pyt
     assert verify_receipt(book.path) == CHAIN
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"localhost:1": 7}', '{"localhost:1": "AB"}', "\ufeff{}"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"localhost:1": 7}', '{"localhost:1": "AB"}', "\ufeff{}", pytest.param("[" * 50_000, id="nested")]
+)
 def test_pins_that_cannot_be_read_are_none(content: str) -> None:
     book_directory().mkdir(parents=True)
     (book_directory() / "servers.json").write_text(content)
@@ -222,4 +236,9 @@ def test_pins_are_of_addresses() -> None:
     pin("localhost:2", public_hex(OTHER))
     pin("localhost:1", public_hex(OTHER))
     assert (pinned("localhost:1"), pinned("localhost:2"), pinned("localhost:3")) == (public_hex(OTHER), public_hex(OTHER), "")
+    lines = pins_path().read_text().splitlines(keepends=True)
+    for taken in ("localhost:1", "localhost:2"):
+        pins_path().write_text("".join(line for line in lines if f'"{taken}"' not in line))
+        assert (pinned("localhost:1") == "") == (taken == "localhost:1")
+        assert (pinned("localhost:2") == "") == (taken == "localhost:2")
     assert [path.name for path in sorted(Path(book_directory()).iterdir())] == ["servers.json", "servers.lock"]

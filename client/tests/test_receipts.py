@@ -35,6 +35,8 @@ def test_there_are_vectors_of_every_check() -> None:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_vector(vector: dict[str, Any], tmp_path: Path) -> None:
     file = vector["file"]
+    if "fill" in vector:
+        file = file.replace("@@", vector["fill"]["with"] * vector["fill"]["times"])
     path = tmp_path / "receipt.json"
     if isinstance(file, list):
         path.write_text("".join(json.dumps(each) + "\n" for each in file))
@@ -82,22 +84,6 @@ def test_a_line_of_a_book_names_itself(tmp_path: Path) -> None:
         verify_receipt(book)
 
 
-def test_a_receipt_is_at_most_a_mebibyte(tmp_path: Path) -> None:
-    path = tmp_path / "receipt.json"
-    line = json.dumps(receipt("data"))
-    path.write_text(line.ljust(1 << 20))
-    assert isinstance(verify_receipt(path), Receipt)
-    for text in (
-        line.ljust((1 << 20) + 1),
-        f"{line.ljust((1 << 20) + 1)}\n{line}\n",
-        json.dumps(receipt("data"), indent=1).ljust(1 << 21),
-    ):
-        path.write_text(text)
-        with pytest.raises(errors.AttestationError) as refused:
-            verify_receipt(path)
-        assert refused.value.check == "form"
-
-
 def test_what_a_receipt_says() -> None:
     priced = verify_receipt(receipt("reserve"))
     assert isinstance(priced, Receipt)
@@ -128,6 +114,10 @@ TEXTS: dict[str, tuple[Any, list[str]]] = {
     ),
     "without noise": (good_ones()["a run without noise"], ["price     infinite: without noise", "spent inf without a limit"]),
     "end": (receipt("settle", development=True), [f"run       {'c4' * 16} completed", "took any key (development)"]),
+    "limit of one": (
+        receipt("limit", scientist="5c" * 32),
+        [f"limit     3 for the scientist {'5c' * 32}", "account   spent 0 of 6"],
+    ),
     "freeze": (receipt("freeze"), ["spent 0 of 6, frozen", "reason    a receipt was presented"]),
 }
 
@@ -199,3 +189,4 @@ def test_what_a_server_sends_is_verified_too() -> None:
         with pytest.raises(errors.AttestationError) as refused:
             from_message(message, key)
         assert refused.value.check == check
+        assert "ask the operator of the server" in refused.value.next

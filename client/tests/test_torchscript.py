@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
+import sys
+import threading
 import types
 import warnings
 from pathlib import Path
@@ -454,3 +456,27 @@ def test_made_inputs_come_from_the_schema_alone() -> None:
     first, second = (made_inputs(schema, public, names, variant) for variant in (0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, made_inputs(schema, public, names, 0), strict=True)), "always the same"
     assert not any(torch.equal(a, b) for a, b in zip(first[:3], second[:3], strict=True))
+
+
+def test_threads_that_convert_at_once_leave_the_process_as_it_was(tmp_path: Path) -> None:
+    before = (sys.stdout, sys.stderr, list(warnings.filters), random.getstate())
+    kinds = [models.Encoder, models.Forgetful] * 2 + [models.Encoder]
+    failed: list[BaseException] = []
+    begin = threading.Barrier(len(kinds))
+
+    def work(number: int, kind: type[nn.Module]) -> None:
+        begin.wait(20)
+        try:
+            for _ in range(3):
+                save(convert(kind(), TEXT_BY_NAME).module, tmp_path / f"{number}.pt")
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=each) for each in enumerate(kinds)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert not any(thread.is_alive() for thread in threads)
+    assert (sys.stdout, sys.stderr, list(warnings.filters), random.getstate()) == before

@@ -18,11 +18,11 @@ def has_receipts(session: Session) -> bool:
     return session.memory.book is not None
 
 
-def receipts_of_run(session: Session, run: str) -> list[Receipt]:
+def receipts_of_run(session: Session, run: str, dataset: str) -> list[Receipt]:
     """All receipts of a run, in order, after a look whether the server has more."""
     _book(session)
     # All of them, for they are few: whatever the book has lost comes back, and whatever the server tells otherwise now shows.
-    _fetched(session, ledger_pb2.ListReceiptsRequest(run_id=run))
+    _fetched(session, ledger_pb2.ListReceiptsRequest(run_id=run), dataset)
     return known_of_run(session, run)
 
 
@@ -35,28 +35,57 @@ def known_of_run(session: Session, run: str) -> list[Receipt]:
 def receipts_of_dataset(session: Session, dataset: str, account: str) -> list[Receipt]:
     """All receipts of the account that a dataset draws on, in order, for its owner, after a look whether the server has more.
 
+    AttestationError where one of them is missing: the owner is given all, so what is not there was held back.
+
     :param account: on which the dataset drew when it was last heard of; it may have joined another one since
     """
+    chain = chain_of_dataset(session, dataset, account)
+    # All that the book has, freezes of older copies included.
+    return sorted((each for each in _book(session).all() if each.account == chain[0].account), key=lambda each: each.seq)
+
+
+def chain_of_dataset(session: Session, dataset: str, account: str) -> list[Receipt]:
+    """The same, without what older copies of the ledger wrote: as the server holds it now, each the one that the next names."""
+    session.memory.require_dataset(dataset)
     book = _book(session)
     known = book.complete_until(account)
     # From the newest known one on, itself included: an answer that does not begin with it is not of the account as it was.
     found = _fetched(session, ledger_pb2.ListReceiptsRequest(dataset_id=dataset, after_seq=max(0, known - 1)))
-    if known > 1 and (not found or (found[0].account, found[0].seq) != (account, known)):
+    continues = found and (found[0].account, found[0].seq) == (account, known)
+    if known > 1 and not (continues and _chain_to(found[-1], book)[0].seq == 1):
         found = _fetched(session, ledger_pb2.ListReceiptsRequest(dataset_id=dataset))
     accounts = {each.account for each in found} or {account}
     held = max((each.seq for each in found), default=0)
-    receipts = sorted((each for each in book.all() if each.account in accounts), key=lambda each: each.seq)
-    moved = [each for each in receipts if each.type != "freeze"]
-    if moved and moved[-1].seq > held:
-        raise session.memory.distrust(moved[-1].account, functools.partial(forgotten, moved[-1], held))
-    return receipts
+    moved = [each for each in book.all() if each.account in accounts and each.type != "freeze"]
+    newest = max(moved, key=lambda each: each.seq, default=None)
+    if newest is not None and newest.seq > held:
+        raise session.memory.distrust(newest.account, functools.partial(forgotten, newest, held))
+    chain = _chain_to(found[-1], book) if found else []
+    missing = chain[0].seq - 1 if chain else 1
+    if missing:
+        raise errors.AttestationError(
+            "chain",
+            f"every receipt of account {account if not chain else chain[0].account} from the first on",
+            f"none of number {missing}",
+            next="ask the operator of the server why it is held back, and rely on no sum of this account until it is there",
+        )
+    return chain
 
 
-def _fetched(session: Session, request: ledger_pb2.ListReceiptsRequest) -> list[Receipt]:
+def _chain_to(newest: Receipt, book: ReceiptBook) -> list[Receipt]:
+    """A receipt with those before it in its account, as far as the book has them, in order."""
+    known = {each.digest: each for each in book.all() if each.account == newest.account}
+    chain = [newest]
+    while chain[-1].prev in known:
+        chain.append(known[chain[-1].prev])
+    return chain[::-1]
+
+
+def _fetched(session: Session, request: ledger_pb2.ListReceiptsRequest, dataset: str = "") -> list[Receipt]:
     """What the server lists, kept."""
     found: list[Receipt] = []
     while True:
-        answer: ledger_pb2.ListReceiptsResponse = session.call(session.ledger.ListReceipts, request)
+        answer: ledger_pb2.ListReceiptsResponse = session.call(session.ledger.ListReceipts, request, concerns=dataset)
         kept = session.memory.keep(answer.receipts)
         found += kept
         if not kept or not answer.more:

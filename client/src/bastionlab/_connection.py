@@ -34,6 +34,8 @@ class ServerInfo:
     """How the channel is bound to the server's key."""
     storage_level: str
     """Where the key of what is stored lives."""
+    ledger_key: str
+    """By which its receipts are signed, in hex, for ``verify_receipt(..., key=...)``; empty where it signs none."""
 
 
 class Client:
@@ -65,6 +67,7 @@ class Client:
             measurement=info.measurement,
             binding=info.binding,
             storage_level=info.storage_level,
+            ledger_key=info.ledger_key.hex(),
         )
 
     @property

@@ -1,7 +1,9 @@
 """What this client remembers of a server's ledger, held against what the server says now.
 
-Invariant: once the server has shown that its ledger is not the one of before, nothing that concerns those accounts is asked of it,
-until it holds them again.
+Invariant: once the server has shown that its ledger is not the one of before, it is asked nothing that charges those accounts,
+changes them or tells what they hold, nor to delete their records or to let a run of theirs try once more, until it holds them
+again. Their datasets and runs are still listed, and a run may be followed, taken home and ended: that charges nothing, and a run
+that is ended draws no more.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import grpc
 
 from bastionlab import errors
 from bastionlab._notices import notice
-from bastionlab._receipt_book import ReceiptBook, pin, pinned
+from bastionlab._receipt_book import ReceiptBook, pin, pinned, pins_path
 from bastionlab._receipt_checks import contradiction, contradictions, from_message
 from bastionlab._receipts import Receipt
 from bastionlab.v1 import ledger_pb2
@@ -37,11 +39,11 @@ class LedgerMemory:
         self._address = address
         self._distrusted: dict[str, Callable[[], errors.AttestationError]] = {}  # by dataset: why
         self._cannot_write = False
+        self._warned_of: str | None = None  # the key, of which it was said that it is another one than before
 
     def meet(self, key: bytes, present: Present) -> list[str]:
         """After each sign-in: shows the server what it signed before; what the user should be warned of."""
-        warnings = self._recognise(key)
-        distrusted: dict[str, Callable[[], errors.AttestationError]] = {}
+        warnings, distrusted = self._recognise(key)
         if self.book is not None:
             receipts = self.book.all()
             # SECURITY: whatever the server says of them now: two receipts that cannot both be true are its own word against it.
@@ -57,21 +59,22 @@ class LedgerMemory:
                 datasets = _datasets_of(receipts, receipt.account)
                 if not datasets <= self._distrusted.keys() | distrusted.keys():
                     warnings.append(
-                        f"the server at {self._address} no longer holds receipt {receipt.seq} of account {receipt.account}, "
-                        f"of which it has {held}: its ledger was put back to an older copy, or a second one runs beside it. "
+                        f"the server at {self._address} {_lacks(receipt, held)}. "
                         f"{_refused(datasets)} until the newest copy is put back"
                     )
                 distrusted |= dict.fromkeys(datasets, functools.partial(forgotten, receipt, held))
         self._distrusted = distrusted
         return warnings
 
-    def require(self, request: Any) -> None:
+    def require(self, request: Any, concerns: str) -> None:
         """Refuses a request about a dataset whose account the server has forgotten.
+
+        :param concerns: the dataset, where the request does not name it as such
 
         Its receipts are not asked for either: what an older copy wrote since would stand in the book against the newest, once that
         is back.
         """
-        self.require_dataset(getattr(getattr(request, "request", request), "dataset_id", ""))
+        self.require_dataset(concerns or getattr(getattr(request, "request", request), "dataset_id", ""))
 
     def require_dataset(self, dataset: str) -> None:
         if dataset in self._distrusted:
@@ -109,8 +112,8 @@ class LedgerMemory:
             for check, before, after in contradictions(each for each in self.book.movements() if each.account in accounts):
                 raise self.distrust(after.account, functools.partial(contradiction, check, before, after))
 
-    def _recognise(self, key: bytes) -> list[str]:
-        """Opens the book of the server's key; a warning where another one answered at its address before."""
+    def _recognise(self, key: bytes) -> tuple[list[str], dict[str, Callable[[], errors.AttestationError]]]:
+        """Opens the book of the server's key; what to warn of and to refuse where another one answered at its address before."""
         if key and len(key) != _KEY_BYTES:
             raise errors.AttestationError(
                 "key", f"a ledger key of {_KEY_BYTES} bytes", f"{len(key)} bytes", next="ask the operator"
@@ -121,16 +124,28 @@ class LedgerMemory:
             self.book = ReceiptBook(key.hex())
         before = pinned(self._address)
         if before == key.hex():
-            return []
+            return [], {}
+        earlier = ReceiptBook(before) if before else None
+        known = earlier.all() if earlier is not None else []
         warnings = []
-        if before:
-            earlier = ReceiptBook(before)
+        if earlier is not None and self._warned_of != key.hex():
+            self._warned_of = key.hex()
             warnings.append(
                 f"the ledger of the server at {self._address} is another one than before: "
                 f"{f'it has the key {key.hex()[:16]}' if key else 'it signs no receipts'}, the one before had {before[:16]}. "
-                f"{len(earlier.all())} receipts of that one are kept in {earlier.path}; what they say was spent is not counted here"
+                f"{len(known)} receipts of that one are kept in {earlier.path}; what they say was spent is not counted here. "
+                f'Where that is as it should be, remove the line "{self._address}" from {pins_path()}; until then this is said '
+                "whenever you connect"
             )
-        if key:
+        distrusted: dict[str, Callable[[], errors.AttestationError]] = {}
+        if earlier is not None and not key:
+            # SECURITY: a server that was made anew has other datasets. One that has these still and no longer signs has something
+            # to hide, or was put back to a release without receipts.
+            for receipt in earlier.newest():
+                distrusted |= dict.fromkeys(_datasets_of(known, receipt.account), functools.partial(unsigned, receipt))
+        # The key of before stays the known one for as long as there is something that only it has signed: nobody gets used to
+        # another one by connecting twice.
+        if key and not known:
             try:
                 pin(self._address, key.hex())
             except OSError as error:
@@ -138,19 +153,21 @@ class LedgerMemory:
                     f"the key of the server at {self._address} cannot be remembered ({(error.strerror or str(error)).lower()}): "
                     "nothing will show that another one answers there"
                 )
-        return warnings
+        return warnings, distrusted
 
-    def _forgotten(self, present: Present) -> Iterator[tuple[Receipt, int]]:
-        """Receipts that the server signed and does not hold, each with how many of its account it does."""
+    def _forgotten(self, present: Present) -> Iterator[tuple[Receipt, int | None]]:
+        """Receipts that the server signed and does not hold, each with how many of its account it does; None: it does not say."""
         assert self.book is not None
         for receipts in _chunks(self.book.newest()):
             request = ledger_pb2.PresentReceiptsRequest(receipts=map(_message_of, receipts))
             try:
                 standings = present(request).standings
             except grpc.RpcError as error:
-                if error.code() == grpc.StatusCode.UNIMPLEMENTED:  # a server from before there were receipts to present
-                    return
-                raise
+                if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+                # SECURITY: a server that has a ledger key has signed these, and a release that signs can say what it holds.
+                yield from ((receipt, None) for receipt in receipts)
+                continue
             if len(standings) != len(receipts):
                 raise errors.AttestationError(
                     "ledger",
@@ -164,12 +181,36 @@ class LedgerMemory:
                     yield receipt, standing.newest_seq
 
 
-def forgotten(receipt: Receipt, held: int) -> errors.AttestationError:
+def forgotten(receipt: Receipt, held: int | None) -> errors.AttestationError:
+    if held is None:
+        seen = "a server that does not say what its ledger holds"
+    else:
+        seen = f"a ledger that holds {held}" + (", and another one under that number" if held >= receipt.seq else "")
     return errors.AttestationError(
         "ledger",
         f"receipt {receipt.seq} of account {receipt.account}",
-        f"a ledger that holds {held}" + (", and another one under that number" if held >= receipt.seq else ""),
+        seen,
         next="ask the operator to put the newest copy of the server's data directory back, then connect again",
+    )
+
+
+def unsigned(receipt: Receipt) -> errors.AttestationError:
+    return errors.AttestationError(
+        "ledger",
+        f"receipt {receipt.seq} of account {receipt.account}",
+        "a server that signs no receipts any more",
+        next="ask the operator of the server for the release of before, with the newest copy of its data directory",
+    )
+
+
+def _lacks(receipt: Receipt, held: int | None) -> str:
+    which = f"receipt {receipt.seq} of account {receipt.account}"
+    if held is None:
+        return (
+            f"has the key of before and does not say whether it holds {which}: its release is an older one, or it hides something"
+        )
+    return (
+        f"no longer holds {which}, of which it has {held}: its ledger was put back to an older copy, or a second one runs beside it"
     )
 
 

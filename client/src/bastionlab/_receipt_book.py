@@ -20,7 +20,7 @@ from bastionlab import errors
 from bastionlab._identity import identity_directory
 from bastionlab._notices import notice
 from bastionlab._receipt_checks import contradictions, from_line
-from bastionlab._receipt_form import is_hash
+from bastionlab._receipt_form import BLANKS, is_hash
 from bastionlab._receipts import Receipt, to_line
 
 try:
@@ -127,14 +127,18 @@ class ReceiptBook:
             self._read_bytes = self._read_lines = 0
         file.seek(self._read_bytes)
         *lines, tail = file.read().split(b"\n")
+        ignored: list[str] = []
         for line in lines:
             self._read_bytes += len(line) + 1
             self._read_lines += 1
-            if line.strip(b" \t\r"):
+            if line.strip(BLANKS):
                 try:
                     self._take(line)
                 except errors.AttestationError as error:
-                    self._warnings.append(f"line {self._read_lines} of {self.path} is ignored: {error.what}")
+                    ignored.append(f"line {self._read_lines} of {self.path} is ignored: {error.what}")
+        if ignored:
+            more = f", and {len(ignored) - 1} more lines of it" if len(ignored) > 1 else ""
+            self._warnings.append(ignored[0] + more)
         if tail:
             self._ends_whole(tail)
         return tail
@@ -157,6 +161,11 @@ class ReceiptBook:
             notice(self._warnings.pop(0), errors.PrivacyWarning)
 
 
+def pins_path() -> Path:
+    """Where it is kept which key answers at which address, one a line, for its user to take a line out."""
+    return book_directory() / _PINS
+
+
 def pinned(address: str) -> str:
     """The key that answered at an address when it was last spoken to; empty where that is not known."""
     try:
@@ -168,22 +177,23 @@ def pinned(address: str) -> str:
 def pin(address: str, key: str) -> None:
     """Remembers which key answers at an address."""
     _make_directory()
-    path = book_directory() / _PINS
+    path = pins_path()
     with _locked(path.with_suffix(".lock")):
         pins = _read_pins() | {address: key}
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with _open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, "wb") as file:
-            file.write(json.dumps(pins, indent=2, sort_keys=True).encode("ascii") + b"\n")
+            # The form's version comes last, after every address: whichever line of these is taken out, the rest is JSON still.
+            file.write(json.dumps(dict(sorted(pins.items())) | {"version": 1}, indent=2).encode("ascii") + b"\n")
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
 
 
 def _read_pins() -> dict[str, str]:
-    path = book_directory() / _PINS
+    path = pins_path()
     try:
         pins: Any = json.loads(path.read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return {str(name): key for name, key in pins.items() if is_hash(key)} if isinstance(pins, dict) else {}
 

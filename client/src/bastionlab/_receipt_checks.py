@@ -15,13 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.message import DecodeError
 
 from bastionlab import errors
-from bastionlab._numbers import LARGEST_INTEGER
-from bastionlab._receipt_form import LARGEST_BYTES, decode_base64, is_hash, read_body, read_file, read_object, refuse
-from bastionlab._receipts import Receipt
+from bastionlab._receipt_form import (
+    BLANKS,
+    LARGEST_BYTES,
+    WHITE_SPACE,
+    decode_base64,
+    is_hash,
+    read_body,
+    read_file,
+    read_object,
+    refuse,
+)
+from bastionlab._receipt_sums import check_sums, impossible
+from bastionlab._receipts import NANO, Receipt
 from bastionlab.v1 import ledger_pb2, training_pb2
 
 _SIGNED_PREFIX = b"bastionlab receipt 1\n"
-_NANO = 1e9
 _ATTO = 1e18
 
 
@@ -60,7 +69,12 @@ def verify_receipt(receipt: str | os.PathLike[str] | dict[str, Any], key: str | 
 
 def from_message(message: ledger_pb2.Receipt, key: str) -> Receipt:
     """What a server sent as a receipt of its own, verified."""
-    return _checked(message.body, message.signature, message.key, key)
+    try:
+        return _checked(message.body, message.signature, message.key, key)
+    except errors.AttestationError as error:
+        # Another copy would be no better: it is the server itself that says so.
+        error.next = "ask the operator of the server, and rely on nothing that it says of its accounts until it is mended"
+        raise
 
 
 def from_line(line: bytes, key: str) -> Receipt:
@@ -70,6 +84,7 @@ def from_line(line: bytes, key: str) -> Receipt:
 
 def contradictions(receipts: Iterable[Receipt]) -> Iterator[tuple[str, Receipt, Receipt]]:
     """Pairs that cannot both be of one ledger, each with the check that says so. Gaps are none: a scientist's book has many."""
+    receipts = list(receipts)
     accounts: dict[str, dict[int, dict[str, Receipt]]] = {}
     for receipt in receipts:
         accounts.setdefault(receipt.account, {}).setdefault(receipt.seq, {})[receipt.body] = receipt
@@ -80,17 +95,21 @@ def contradictions(receipts: Iterable[Receipt]) -> Iterator[tuple[str, Receipt, 
             yield from (("fork", first, other) for other in others)
             chains += [(before, after) for before in numbers.get(number - 1, {}).values() for after in same.values()]
     yield from (("chain", before, after) for before, after in chains if after.prev != before.digest)
+    follow = [(before, after) for before, after in chains if after.prev == before.digest]
+    yield from (("sums", before, after) for before, after in impossible(follow, receipts))
 
 
 def contradiction(check: str, before: Receipt, after: Receipt) -> errors.AttestationError:
     where = f"receipt {after.seq} of account {after.account}"
+    proves = "the server has told two stories"
     if check == "fork":
         expected, seen = f"one {where}", "two that differ, both signed"
-    else:
+    elif check == "chain":
         expected, seen = f"{where} to follow on number {before.seq}", "another one before it"
-    return errors.AttestationError(
-        check, expected, seen, next="keep both receipts: together they prove that the server has told two stories"
-    )
+    else:
+        expected, seen = f"{where} to move the account as number {before.seq} left it", "an account that it cannot have made"
+        proves = "the server's sums are wrong"
+    return errors.AttestationError(check, expected, seen, next=f"keep both receipts: together they prove that {proves}")
 
 
 def _lines_of(path: Path) -> list[tuple[int, bytes]]:
@@ -101,9 +120,10 @@ def _lines_of(path: Path) -> list[tuple[int, bytes]]:
         raise errors.NotFound(f"there is no file {path}", next="give a receipt file, or a book of receipts") from None
     except OSError as error:
         raise errors.InvalidArgument(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
-    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip(b" \t\r")]
+    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip(BLANKS)]
     if not lines:
         refuse("form", "a receipt", "an empty file")
+    content = content.strip(WHITE_SPACE)
     if len(lines) > 1 and len(content) <= LARGEST_BYTES:
         try:
             json.loads(content.decode("utf-8"))
@@ -114,6 +134,7 @@ def _lines_of(path: Path) -> list[tuple[int, bytes]]:
 
 
 def _of_text(text: bytes, key: str | None) -> Receipt:
+    text = text.strip(WHITE_SPACE)
     if len(text) > LARGEST_BYTES:
         refuse("form", f"a receipt of at most {LARGEST_BYTES} bytes", f"{len(text)} bytes")
     try:
@@ -140,7 +161,7 @@ def _checked(encoded: bytes, signature: bytes, signer: bytes, key: str | None) -
     charge = decode_base64(body["charge"]) or b"" if "charge" in body else b""
     if body["type"] == "reserve":
         _check_charge(body, charge)
-    _check_sums(body)
+    check_sums(body)
     return _receipt(body, encoded, signature, signer, charge)
 
 
@@ -149,6 +170,10 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
         charge = training_pb2.Charge.FromString(encoded)
     except DecodeError:
         refuse("charge", "an encoded bastionlab.v1.Charge", "other bytes")
+    # Two verifiers that read other fields, or take one of two values, would agree on other prices.
+    charge.DiscardUnknownFields()
+    if charge.SerializeToString(deterministic=True) != encoded:
+        refuse("charge", "the fields of a bastionlab.v1.Charge in the one way they are written", "others, or another way")
     says = {
         "dataset": (body["dataset"], charge.dataset_id),
         "epsilon": (body.get("epsilon", 0), charge.epsilon_nano),
@@ -171,24 +196,10 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
             )
 
 
-def _check_sums(body: dict[str, Any]) -> None:
-    """What holds of every account, whatever its limit: a limit may be lowered below what is spent."""
-    after = body["after"]
-    if body["type"] == "reserve":
-        # The sums stop at the largest integer instead of passing it.
-        for name, of_run in (("spent", "epsilon"), ("spent_delta", "run_delta")):
-            if after[name] < min(body.get(of_run, 0), LARGEST_INTEGER):
-                refuse("sums", f"{name} to be at least the run's {body[of_run]}", str(after[name]))
-        if body.get("infinite") and not after.get("infinite"):
-            refuse("sums", "an account that counts as infinite", "a finite one")
-    if body["type"] == "freeze" and not after.get("frozen"):
-        refuse("sums", "an account that is frozen", "one that is not")
-
-
 def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: bytes, charge: bytes) -> Receipt:
     after = body["after"]
     priced = body["type"] == "reserve"
-    epsilon = math.inf if body.get("infinite") else body.get("epsilon", 0) / _NANO
+    epsilon = math.inf if body.get("infinite") else body.get("epsilon", 0) / NANO
     return Receipt(
         type=body["type"],
         account=body["account"],
@@ -203,8 +214,8 @@ def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: byt
         charge=charge,
         outcome=body.get("outcome", ""),
         reason=body.get("reason", ""),
-        limit=after["limit"] / _NANO if "limit" in after else None,
-        spent=math.inf if after.get("infinite") else after["spent"] / _NANO,
+        limit=after["limit"] / NANO if "limit" in after else None,
+        spent=math.inf if after.get("infinite") else after["spent"] / NANO,
         frozen=after.get("frozen", False),
         accounts=tuple(body.get("accounts", ())),
         development=body["development"],

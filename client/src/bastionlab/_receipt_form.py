@@ -19,6 +19,11 @@ from bastionlab._numbers import LARGEST_INTEGER
 
 FORM = 1
 LARGEST_BYTES = 1 << 20
+# What fits into a message must fit into a line of a book too, whose quotation marks take two bytes.
+_LARGEST_BODY = 256 << 10
+# What may stand around a receipt in a file, and what makes a line blank; to other white space JSON is closed.
+BLANKS = b" \t\r"
+WHITE_SPACE = BLANKS + b"\n"
 _LATEST = 253402300799999  # the last millisecond of the year 9999
 
 _ANY = frozenset({"open", "join", "limit", "reserve", "data", "release", "settle", "freeze"})
@@ -65,8 +70,8 @@ def read_file(value: dict[str, Any]) -> tuple[bytes, bytes, bytes]:
 
 def read_body(encoded: bytes) -> dict[str, Any]:
     """The members of a body."""
-    if len(encoded) > LARGEST_BYTES or not encoded.isascii():
-        refuse("form", f"a body of at most {LARGEST_BYTES} bytes of ASCII", f"{len(encoded)} bytes")
+    if len(encoded) > _LARGEST_BODY or not encoded.isascii():
+        refuse("form", f"a body of at most {_LARGEST_BODY} bytes of ASCII", f"{len(encoded)} bytes")
     text = encoded.decode("ascii")
     body = read_object(text)
     kind = body.get("type")

@@ -9,10 +9,13 @@ import math
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bastionlab._receipt_form import FORM
+
+NANO = 1e9
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,16 @@ class Receipt:
     """What was signed, as it is."""
     signature: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of the body, by which the account's next receipt names this one."""
         return hashlib.sha256(self.body.encode("ascii")).hexdigest()
+
+    @cached_property
+    def _members(self) -> dict[str, Any]:
+        """All that the body says, with amounts as the integers that were signed; docs/receipts.md has what they are."""
+        members: dict[str, Any] = json.loads(self.body)
+        return members
 
     def to_dict(self) -> dict[str, Any]:
         """What a receipt file holds."""
@@ -99,6 +108,8 @@ class Receipt:
                 "infinite: without noise" if math.isinf(self.epsilon) else f"eps {self.epsilon:g} at delta {self.delta or 0:.3g}"
             )
             lines.append(f"price     {price}")
+        if self.type == "limit" and self.scientist:
+            lines.append(f"limit     {self._members['limit'] / NANO:g} for the scientist {self.scientist}")
         lines.append(f"account   spent {self.spent:g} {limit}{', frozen' if self.frozen else ''}")
         if self.reason:
             lines.append(f"reason    {self.reason}")

@@ -71,12 +71,17 @@ class Session:
         self._closed = True
         self._channel.close()
 
-    def call(self, method: Callable[..., Answer], request: Any, timeout: float | None = CALL_TIMEOUT_SECONDS) -> Answer:
-        """One request, one answer."""
+    def call(
+        self, method: Callable[..., Answer], request: Any, timeout: float | None = CALL_TIMEOUT_SECONDS, *, concerns: str = ""
+    ) -> Answer:
+        """One request, one answer.
+
+        :param concerns: the dataset whose account has to be the one of before, where the request has no dataset_id
+        """
 
         def once(metadata: list[tuple[str, str]]) -> Answer:
             # After the sign-in, also after a second one: that is when it shows what the server has forgotten.
-            self.memory.require(request)
+            self.memory.require(request, concerns)
             return method(request, timeout=timeout, metadata=metadata)
 
         return self._signed_in(once)

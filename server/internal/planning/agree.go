@@ -1,15 +1,33 @@
 package planning
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math"
 
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
 
+// decodeStrictly takes a charge that is written in its one way and says nothing that this release does not read: two verifiers that read
+// other fields would agree on other prices.
+func decodeStrictly(charge []byte) (*bastionlabv1.Charge, error) {
+	c := &bastionlabv1.Charge{}
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(charge, c); err != nil {
+		return nil, fmt.Errorf("decode a charge: %w", err)
+	}
+	if again, err := (proto.MarshalOptions{Deterministic: true}).Marshal(c); err != nil || !bytes.Equal(again, charge) {
+		return nil, errors.New("the charge has fields that are not documented, or is written in another way than charges are")
+	}
+	return c, nil
+}
+
 // Agrees says whether the price that a receipt tells is that of the charge that it holds; the check "charge" of docs/receipts.md.
 func Agrees(b receipt.Body) error {
-	c, err := decode(b.Charge)
+	c, err := decodeStrictly(b.Charge)
 	if err != nil {
 		return err
 	}

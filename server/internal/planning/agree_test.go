@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/planning"
@@ -23,6 +24,7 @@ func TestReceiptsAreVerifiedAsTheVectorsSay(t *testing.T) {
 	var vectors []struct {
 		Name  string
 		File  json.RawMessage
+		Fill  fill
 		Key   *string
 		OK    bool
 		Check receipt.Check
@@ -36,7 +38,7 @@ func TestReceiptsAreVerifiedAsTheVectorsSay(t *testing.T) {
 			if v.Key != nil {
 				key, _ = hex.DecodeString(*v.Key)
 			}
-			_, err := receipt.Verify(fileOf(t, v.File), key, planning.Agrees)
+			_, err := receipt.Verify(fileOf(t, v.File, v.Fill), key, planning.Agrees)
 			var failed *receipt.Failure
 			switch {
 			case v.OK && err != nil:
@@ -48,12 +50,18 @@ func TestReceiptsAreVerifiedAsTheVectorsSay(t *testing.T) {
 	}
 }
 
-// fileOf is the file of a vector: as it is where it is a text, a book where it is a list, one receipt otherwise.
-func fileOf(t *testing.T, raw json.RawMessage) []byte {
+// fill is what stands in the place of @@ in a file that is a text.
+type fill struct {
+	With  string
+	Times int
+}
+
+// fileOf is the file of a vector: as it is, but for what fills it, where it is a text, a book where it is a list, one receipt otherwise.
+func fileOf(t *testing.T, raw json.RawMessage, f fill) []byte {
 	t.Helper()
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
-		return []byte(text)
+		return []byte(strings.Replace(text, "@@", strings.Repeat(f.With, f.Times), 1))
 	}
 	var book []json.RawMessage
 	if json.Unmarshal(raw, &book) != nil {

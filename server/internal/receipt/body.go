@@ -93,11 +93,20 @@ type After struct {
 	Frozen     bool               `json:"frozen,omitempty"`
 }
 
+// MaxBodyBytes bounds a body: what fits into a message must fit into a line of a book too, whose quotation marks take two bytes.
+const MaxBodyBytes = 256 << 10
+
+// ErrTooLong is a body beyond MaxBodyBytes, which nobody could check.
+var ErrTooLong = fmt.Errorf("a receipt's body takes at most %d bytes", MaxBodyBytes)
+
 // Encode writes a body in its one way.
 func (b Body) Encode() ([]byte, error) {
 	encoded, err := json.Marshal(b)
 	if err != nil {
 		return nil, fmt.Errorf("encode receipt: %w", err)
+	}
+	if len(encoded) > MaxBodyBytes {
+		return nil, ErrTooLong
 	}
 	return encoded, nil
 }
@@ -107,6 +116,9 @@ var ErrBody = errors.New("it is no receipt of this form, or written in another w
 
 // Decode reads a body, and refuses one that is written in another way than Encode writes it: so each has one reading.
 func Decode(encoded []byte) (Body, error) {
+	if len(encoded) > MaxBodyBytes {
+		return Body{}, ErrTooLong
+	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.DisallowUnknownFields()
 	var b Body

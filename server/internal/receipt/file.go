@@ -11,8 +11,13 @@ import (
 	"io"
 )
 
-// maxFileBytes bounds one receipt in a file.
+// maxFileBytes bounds one receipt in a file, without the white space around it. A body of MaxBodyBytes fits, however it is escaped as text.
 const maxFileBytes = 1 << 20
+
+const (
+	blanks     = " \t\r" // in a line; other white space is none to JSON
+	whiteSpace = blanks + "\n"
+)
 
 // fileForm is the version of the file's form.
 const fileForm = "1"
@@ -25,7 +30,7 @@ func Files(content []byte) ([][]byte, error) {
 	}
 	var files [][]byte
 	for _, line := range bytes.Split(content, []byte("\n")) {
-		if line = bytes.TrimSuffix(line, []byte("\r")); len(bytes.TrimSpace(line)) > 0 {
+		if line = bytes.Trim(line, blanks); len(line) > 0 {
 			files = append(files, line)
 		}
 	}
@@ -37,7 +42,7 @@ func Files(content []byte) ([][]byte, error) {
 
 // ParseFile reads one receipt as it is kept in a file.
 func ParseFile(file []byte) (Receipt, error) {
-	if len(file) > maxFileBytes {
+	if file = bytes.Trim(file, whiteSpace); len(file) > maxFileBytes {
 		return Receipt{}, fmt.Errorf("a receipt takes at most %d bytes", maxFileBytes)
 	}
 	members, err := flatObject(file)

@@ -104,16 +104,23 @@ func verifyBook(bodies []Body, hashes []string) *Failure {
 		seq     int64
 	}
 	known := map[place]string{}
+	after := map[place]After{}
 	for i, b := range bodies {
 		at := place{b.Account, b.Seq}
 		if hash, twice := known[at]; twice && hash != hashes[i] {
 			return &Failure{CheckFork, i, fmt.Sprintf("two receipts of account %s have the number %d and differ: the server ran twice, or its ledger was put back", b.Account, b.Seq)}
 		}
-		known[at] = hashes[i]
+		known[at], after[at] = hashes[i], b.After
 	}
 	for i, b := range bodies {
 		if before, there := known[place{b.Account, b.Seq - 1}]; there && b.Prev != before {
 			return &Failure{CheckChain, i, fmt.Sprintf("it names another receipt before it than number %d of account %s is", b.Seq-1, b.Account)}
+		}
+	}
+	reserves := prices(bodies)
+	for i, b := range bodies {
+		if before, there := after[place{b.Account, b.Seq - 1}]; there && !b.follows(before, reserves[runKey{b.Dataset, b.Run}]) {
+			return &Failure{CheckSums, i, fmt.Sprintf("number %d of account %s left it as %+v, and it cannot have made %+v of that", b.Seq-1, b.Account, before, b.After)}
 		}
 	}
 	return nil

@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from bastionlab import errors
+from bastionlab._receipts import Receipt
 from bastionlab._table import table
 from bastionlab.v1 import dataset_pb2
 
 NANO = 1e9
 ATTO = 1e18
+# So many runs one answer lists, the newest.
+_LISTED_RUNS = 100_000
 
 
 @dataclass(frozen=True)
@@ -92,4 +96,39 @@ def _entry(message: dataset_pb2.BudgetEntry) -> BudgetEntry:
         delta=message.delta_atto / ATTO,
         status=message.status,
         created=datetime.fromtimestamp(message.created_unix_ms / 1000, timezone.utc),
+    )
+
+
+def disagreement(budget: dataset_pb2.Budget, chain: list[Receipt]) -> errors.AttestationError | None:
+    """What a budget says otherwise than the receipts of its account, from the first on.
+
+    Its limit, whether it is frozen, and each run that is charged to it. Runs of accounts that were joined are in the budget too,
+    and have their receipts there; and what is spent is not the plain sum that receipts tell: the counting filters make less of it.
+    """
+    newest = chain[-1]
+    where = f"receipt {newest.seq} of account {newest.account}"
+    limit = newest._members["after"].get("limit")
+    told = budget.limit_nano if budget.HasField("limit_nano") else None
+    if told != limit:
+        return _disagrees(f"the limit of {where}: {_in_eps(limit)}", _in_eps(told))
+    if bool(budget.frozen) != newest.frozen:
+        frozen = {True: "a frozen account", False: "an account that is not frozen"}
+        return _disagrees(f"{frozen[newest.frozen]}, as in {where}", frozen[bool(budget.frozen)])
+    charged = {each.run: each.seq for each in chain if each.type == "reserve"}
+    for each in chain:
+        if each.type == "release":
+            charged.pop(each.run, None)
+    for run in charged.keys() - {entry.run_id for entry in budget.runs}:
+        if len(budget.runs) < _LISTED_RUNS:
+            return _disagrees(f"the run {run}, charged in receipt {charged[run]} of account {newest.account}", "no such run")
+    return None
+
+
+def _in_eps(nano: int | None) -> str:
+    return "none" if nano is None else f"{nano / NANO:.12g}"
+
+
+def _disagrees(expected: str, seen: str) -> errors.AttestationError:
+    return errors.AttestationError(
+        "sums", expected, f"{seen} in the budget", next="ask the operator of the server; what it signed is in the receipts"
     )

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from bastionlab import errors
-from bastionlab._collecting import has_receipts, receipts_of_dataset
+from bastionlab._collecting import chain_of_dataset, has_receipts, receipts_of_dataset
 from bastionlab._notices import notice
 from bastionlab._numbers import as_integer, as_real
 from bastionlab._receipt_form import is_hash
 from bastionlab._receipts import Receipt
 from bastionlab._session import Session
-from bastionlab.torch._budget import ATTO, NANO, Budget
+from bastionlab.torch._budget import ATTO, NANO, Budget, disagreement
 from bastionlab.torch._later import comes_later
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Records
@@ -23,6 +23,9 @@ from bastionlab.torch._upload import Upload
 from bastionlab.v1 import dataset_pb2
 
 _ANYBODY = "until then whoever may use the server may train within the dataset's limit, and take the weights"
+
+# How often budget and receipts are asked for anew where the account moves between the two.
+_LOOKS = 5
 
 
 class RemoteDataset:
@@ -102,15 +105,24 @@ class RemoteDataset:
         return RemoteDataset(self._session, self._session.call(self._session.datasets.GetDataset, request))
 
     def budget(self) -> Budget:
-        """What was spent, by which runs, and what remains.
+        """What was spent, by which runs, and what remains. The owner's is held against the account's receipts.
 
         >>> print(client.torch.list_remote_datasets()[0].budget())
         limit 6   spent 0   remaining 6   delta 0.001
         no runs
         """
-        request = dataset_pb2.GetBudgetRequest(dataset_id=self.identifier)
-        answer = self._session.call(self._session.datasets.GetBudget, request)
-        self._collect()
+        moved = -1
+        for _ in range(_LOOKS):
+            request = dataset_pb2.GetBudgetRequest(dataset_id=self.identifier)
+            answer = self._session.call(self._session.datasets.GetBudget, request)
+            chain = self._collect()
+            wrong = disagreement(answer, chain) if chain else None
+            # Between the two answers the account may have moved: they have to agree when it did not.
+            if wrong is None or len(chain) == moved:
+                break
+            moved = len(chain)
+        if wrong is not None:
+            raise wrong
         return Budget.from_message(answer)
 
     def receipts(self) -> list[Receipt]:
@@ -144,23 +156,25 @@ class RemoteDataset:
 
     def delete(self) -> None:
         """Deletes the records. What was spent on them stays in the ledger. For the owner."""
-        self._session.call(self._session.datasets.DeleteDataset, dataset_pb2.DeleteDatasetRequest(id=self.identifier))
+        request = dataset_pb2.DeleteDatasetRequest(id=self.identifier)
+        self._session.call(self._session.datasets.DeleteDataset, request, concerns=self.identifier)
 
     @property
     def _account(self) -> str:
         return self._message.account or self.identifier
 
-    def _collect(self) -> None:
-        """Looks what the server has signed of the account since; only its owner is told."""
+    def _collect(self) -> list[Receipt]:
+        """Looks what the server has signed of the account since; only its owner is told. Empty where that is not known."""
         mine = self._message.mine or self._message.owner == self._session.user
         if not mine or not has_receipts(self._session):
-            return
+            return []
         try:
-            receipts_of_dataset(self._session, self.identifier, self._account)
+            return chain_of_dataset(self._session, self.identifier, self._account)
         except errors.AttestationError:
             raise
         except errors.BastionLabError as error:
             notice(f"the receipts of {self.name!r} could not be fetched ({error.what})", errors.PrivacyWarning)
+            return []
 
     def __str__(self) -> str:
         return f"{self.name} ({self.identifier}): size={self.nb_samples}, desc={self.description or 'N/A'}"

@@ -32,7 +32,7 @@ def collect(session: Session, run: training_pb2.Run) -> None:
 def checked_receipts(session: Session, run: training_pb2.Run) -> list[Receipt]:
     """All receipts of a run, in order; AttestationError where one is not of the price that the run was started with."""
     session.memory.require_dataset(run.dataset_id)
-    found = receipts_of_run(session, run.id)
+    found = receipts_of_run(session, run.id, run.dataset_id)
     for receipt in found:
         # PRIVACY: what was shown is what is charged, byte for byte, and both are in the book.
         if receipt.type == "reserve" and receipt.charge != run.plan.charge:

@@ -141,7 +141,8 @@ class Run:
         A run waits when attempts at it ended without a result more often than it is repeated unasked. That may be an accident, or a
         model made to end itself until it likes what it got: one attempt more is one choice more.
         """
-        self._message = self._session.call(self._session.training.ApproveRun, training_pb2.ApproveRunRequest(id=self.id))
+        request = training_pb2.ApproveRunRequest(id=self.id)
+        self._message = self._session.call(self._session.training.ApproveRun, request, concerns=self.dataset)
 
     def deny(self, reason: str = "") -> None:
         """Ends a run that waits, without weights and charged in full. For the owner of its dataset; its author reads the reason."""

@@ -11,6 +11,7 @@ import copy
 import inspect
 import io
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._refused_forms import require_plain
 from bastionlab.torch._schema import Schema
 from bastionlab.torch._values_read import ValuesRead
+
+# Standard output, warning filters and generators are the process's, and so is what TorchScript's compiler remembers: two threads
+# that convert at once would each put back what the other had there. Of one thread, not of one call: conversions nest.
+_CONVERTING = threading.RLock()
 
 _VARIANTS = (0, 1)
 # Where values were read while it was traced, more is tried: a decision by a sign goes one way on half of all inputs.
@@ -268,7 +273,12 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """TorchScript's deprecation and what models print or warn of when converted: not for the user."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    """TorchScript's deprecation and what models print or warn of when converted: not for the user. One thread at a time."""
+    with (
+        _CONVERTING,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         yield
