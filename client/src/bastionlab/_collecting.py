@@ -48,6 +48,8 @@ def chain_of_dataset(session: Session, dataset: str, account: str) -> list[Recei
     """The same, without what older copies of the ledger wrote: as the server holds it now, each the one that the next names."""
     session.memory.require_dataset(dataset)
     book = _book(session)
+    # As it was before the server was asked: what others of this home put into the book meanwhile, its answer need not hold.
+    before = book.all()
     known = book.complete_until(account)
     # From the newest known one on, itself included: an answer that does not begin with it is not of the account as it was.
     found = _fetched(session, ledger_pb2.ListReceiptsRequest(dataset_id=dataset, after_seq=max(0, known - 1)))
@@ -56,7 +58,7 @@ def chain_of_dataset(session: Session, dataset: str, account: str) -> list[Recei
         found = _fetched(session, ledger_pb2.ListReceiptsRequest(dataset_id=dataset))
     accounts = {each.account for each in found} or {account}
     held = max((each.seq for each in found), default=0)
-    moved = [each for each in book.all() if each.account in accounts and each.type != "freeze"]
+    moved = [each for each in before if each.account in accounts and each.type != "freeze"]
     newest = max(moved, key=lambda each: each.seq, default=None)
     if newest is not None and newest.seq > held:
         raise session.memory.distrust(newest.account, functools.partial(forgotten, newest, held))

@@ -76,6 +76,12 @@ class Budget:
         limit = "none" if self.limit is None else f"{self.limit:g}"
         remaining = "-" if self.limit is None else f"{self.remaining:g}"
         parts = [f"limit {limit}   spent {self.spent:g}   remaining {remaining}   delta {self.delta:g}"]
+        charged = sum(run.epsilon for run in self.runs)
+        if self.spent < charged < math.inf:
+            parts.append(
+                f"the runs' eps add up to {charged:g}, and together they cost no more than {self.spent:g}: "
+                "plan(...).obtainable is what a run of its shape could still get"
+            )
         if self.frozen:
             parts.append(f"FROZEN: {self.frozen}")
         if len(self.datasets) > 1:
