@@ -49,8 +49,8 @@ MUTANTS: list[Mutant] = [
     mutant(
         "what was forgotten is known",
         "ledger/present.go",
-        "if body.Seq <= newest &&",
-        "if body.Seq > newest ||",
+        "body.Seq <= newest &&",
+        "body.Seq > newest ||",
         "TestAReceiptOfAJoined",
     ),
     mutant(
