@@ -63,7 +63,7 @@ MUTANTS: list[Mutant] = [
     mutant(
         "a receipt's sums are not looked at",
         "ledger/replay.go",
-        "if m.After != l.books.after(m).after() {",
+        "if m.After != next.after() {",
         "if false {",
         "TestABodyWritten",
     ),
@@ -118,7 +118,7 @@ MUTANTS: list[Mutant] = [
     ),
     mutant(
         "the sampler's share is left out of the filters",
-        "planning/account.go",
+        "planning/drawn.go",
         "drawn[i] = min(drawn[i]+samplerRenyi, accounting.MaxRenyi)",
         "drawn[i] = min(drawn[i], accounting.MaxRenyi)",
         "TestTheChargeHolds",

@@ -66,7 +66,7 @@ func showLedger(command *cobra.Command, flags ledgerFlags) error {
 		return err
 	}
 	defer file.Close()
-	rows := [][]string{{"ACCOUNT", "NO", "AT", "MOVEMENT", "RUN", "EPS", "SPENT", "LIMIT", "NOTE"}}
+	rows := [][]string{movementHeader()}
 	movements := []json.RawMessage{}
 	err = fsck.Read(file, func(body []byte, m receipt.Body) {
 		if flags.account != "" && m.Account != flags.account {
@@ -82,6 +82,10 @@ func showLedger(command *cobra.Command, flags ledgerFlags) error {
 		return json.NewEncoder(command.OutOrStdout()).Encode(movements)
 	}
 	return printTable(command, rows)
+}
+
+func movementHeader() []string {
+	return []string{"ACCOUNT", "NO", "AT", "MOVEMENT", "RUN", "EPS", "SPENT", "LIMIT", "NOTE"}
 }
 
 func movementRow(m receipt.Body) []string {

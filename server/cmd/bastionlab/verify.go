@@ -72,7 +72,7 @@ func verifyReceipt(command *cobra.Command, path, keyText string, asJSON bool) er
 }
 
 func verifiedRows(content []byte, bodies []receipt.Body, keyKnown bool) [][]string {
-	rows := [][]string{{"ACCOUNT", "NO", "AT", "MOVEMENT", "RUN", "EPS", "SPENT", "LIMIT", "NOTE"}}
+	rows := [][]string{movementHeader()}
 	for _, b := range bodies {
 		rows = append(rows, movementRow(b))
 	}

@@ -106,12 +106,6 @@ func (a Account) SpentBy(scientist string) (spent accounting.Epsilon) {
 	return spent
 }
 
-// overLimitOf is OverLimit for the owner's limit of one scientist.
-func (a Account) overLimitOf(scientist string) bool {
-	limit, limited := a.Scientists[scientist]
-	return limited && a.SpentBy(scientist) > limit
-}
-
 // after is how a receipt tells it.
 func (a Account) after() receipt.After {
 	return receipt.After{

@@ -148,9 +148,8 @@ func settle(e *Entry, m receipt.Body) {
 	}
 }
 
-// apply makes a movement so. at is where its receipt is.
-func (b *books) apply(m receipt.Body, at place) {
-	next := b.after(m)
+// apply makes a movement so. next is the account after it, at is where its receipt is.
+func (b *books) apply(m receipt.Body, next Account, at place) {
 	if m.Type == receipt.Open {
 		b.accounts[m.Account] = &account{byRun: map[string]int{}, by: map[string]accounting.Epsilon{}}
 	}

@@ -122,7 +122,8 @@ func (l *Ledger) append(m receipt.Body) error {
 		return err
 	}
 	m.Seq, m.Prev = l.books.next(m.Account)
-	m.After = l.books.after(m).after()
+	next := l.books.after(m)
+	m.After = next.after()
 	body, err := m.Encode()
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func (l *Ledger) append(m receipt.Body) error {
 	}
 	l.reading.Lock()
 	defer l.reading.Unlock()
-	l.books.apply(m, placeOf(at, body))
+	l.books.apply(m, next, placeOf(at, body))
 	return nil
 }
 

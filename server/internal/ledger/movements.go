@@ -69,10 +69,7 @@ func (l *Ledger) JoinAccounts(d Dataset, accounts []string, price func(charge []
 			m.Orders = a.Orders
 		} else {
 			m.Accounts = append(m.Accounts, id)
-			drawn, err := a.recomputed(m.Orders, price)
-			if err != nil {
-				return wrap("join accounts", err)
-			}
+			drawn := a.recomputed(m.Orders, price)
 			m.Renyi = sum(m.Renyi, drawn)
 		}
 		m.Delta = min(m.Delta, a.Delta)
@@ -84,7 +81,7 @@ func (l *Ledger) JoinAccounts(d Dataset, accounts []string, price func(charge []
 }
 
 // recomputed is what an account's charges draw at other orders. A cancelled run that was settled to a part counts in full.
-func (a *account) recomputed(orders []int64, price func([]byte, []int64) ([]accounting.Renyi, error)) ([]accounting.Renyi, error) {
+func (a *account) recomputed(orders []int64, price func([]byte, []int64) ([]accounting.Renyi, error)) []accounting.Renyi {
 	drawn := make([]accounting.Renyi, len(orders))
 	for _, e := range a.Entries {
 		if !e.Charged() || e.Infinite {
@@ -93,14 +90,11 @@ func (a *account) recomputed(orders []int64, price func([]byte, []int64) ([]acco
 		cost, err := price(e.Charge, orders)
 		if err != nil || len(cost) != len(orders) {
 			// PRIVACY: a charge that cannot be read counts as more than any filter admits.
-			cost = nil
-			for range orders {
-				cost = append(cost, accounting.MaxRenyi)
-			}
+			cost = slices.Repeat([]accounting.Renyi{accounting.MaxRenyi}, len(orders))
 		}
 		drawn = sum(drawn, cost)
 	}
-	return drawn, nil
+	return drawn
 }
 
 func sum(a, b []accounting.Renyi) []accounting.Renyi {

@@ -161,10 +161,11 @@ func (l *Ledger) replayBody(read line, offset int64) error {
 	if seq, prev := l.books.next(m.Account); m.Seq != seq || m.Prev != prev {
 		return errors.New("it does not follow from those before it: its number or the hash of the one before it in its account is another")
 	}
-	if m.After != l.books.after(m).after() {
+	next := l.books.after(m)
+	if m.After != next.after() {
 		return errors.New("it does not follow from those before it: the sums that it tells are others")
 	}
-	l.books.apply(m, placeOf(offset, read.body))
+	l.books.apply(m, next, placeOf(offset, read.body))
 	l.last[m.Account] = signedLine{l.journal.at.records, read}
 	return nil
 }

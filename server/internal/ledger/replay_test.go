@@ -359,7 +359,7 @@ func afterOrNothing(b *books, m receipt.Body) (after receipt.After) {
 
 func applyIfPossible(b *books, m receipt.Body, at place) {
 	defer func() { _ = recover() }()
-	b.apply(m, at)
+	b.apply(m, b.after(m), at)
 }
 
 func bodiesOf(content []byte) (bodies []string) {

@@ -55,6 +55,12 @@ func (b *books) check(m receipt.Body) error {
 	return errors.New("the type is none of this release")
 }
 
+// overLimitOf is OverLimit for the owner's limit of one scientist.
+func (a *account) overLimitOf(scientist string) bool {
+	limit, limited := a.Scientists[scientist]
+	return limited && a.by[scientist] > limit
+}
+
 // checkData says whether a run may be given its data.
 // PRIVACY: what a limit promises holds for every record given from then on: also where it came, or the account was frozen or joined, while the run waited.
 func (a *account) checkData(e *Entry) error {

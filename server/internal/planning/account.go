@@ -39,12 +39,9 @@ const samplerRenyi = accounting.Renyi(samplerShare * 1e12)
 // admit prices the plan at the account's orders, and refuses it where no filter takes it. docs/composition.md has the proof that what one of
 // them takes stays within the limit.
 func (p *Plan) admit(a Account, by Accountant) error {
-	drawn, err := accounting.RenyiOf(p.charged(), a.Orders)
+	drawn, err := drawnBy(p.charged(), a.Orders)
 	if err != nil {
 		return err
-	}
-	for i := range drawn {
-		drawn[i] = min(drawn[i]+samplerRenyi, accounting.MaxRenyi)
 	}
 	p.Orders, p.Renyi = a.Orders, drawn
 	if a.Limit == 0 || (!a.Infinite && a.filter().Admits(a.spent().Plus(p.cost()))) {

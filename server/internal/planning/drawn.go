@@ -40,7 +40,12 @@ func Recomputed(charge []byte, orders []int64) ([]accounting.Renyi, error) {
 	if err != nil {
 		return nil, err
 	}
-	drawn, err := accounting.RenyiOf(stepsOf(c), orders)
+	return drawnBy(stepsOf(c), orders)
+}
+
+// drawnBy is what a run of these steps draws at the orders, with what its noise's sampler may add.
+func drawnBy(plan []accounting.Steps, orders []int64) ([]accounting.Renyi, error) {
+	drawn, err := accounting.RenyiOf(plan, orders)
 	for i := range drawn {
 		drawn[i] = min(drawn[i]+samplerRenyi, accounting.MaxRenyi)
 	}

@@ -103,29 +103,11 @@ func (s *Service) outcomeOf(row storage.RunRow) (string, error) {
 
 // sweepWeights removes weights that no completed run has.
 func (s *Service) sweepWeights(ctx context.Context) error {
-	return s.sweep(weightsKind, func(id string) (bool, error) {
+	return s.Store.SweepBlobs(weightsKind, func(id string) (bool, error) {
 		row, err := s.Store.Run(ctx, id)
 		if errors.Is(err, storage.ErrNoRow) {
 			return false, nil
 		}
 		return err == nil && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_COMPLETED && len(row.WeightsSHA256) > 0, err
 	})
-}
-
-// sweep removes the blobs of a kind that are not wanted.
-func (s *Service) sweep(kind string, wanted func(id string) (bool, error)) error {
-	ids, err := s.Store.BlobIDs(kind)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		keep, err := wanted(id)
-		if err == nil && !keep {
-			err = s.Store.DeleteBlob(kind, id)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

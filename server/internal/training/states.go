@@ -137,7 +137,7 @@ func (s *Service) sweepStates(ctx context.Context) error {
 	for _, row := range rows {
 		wanted[row.StateID] = true
 	}
-	return s.sweep(stateKind, func(id string) (bool, error) { return wanted[id], nil })
+	return s.Store.SweepBlobs(stateKind, func(id string) (bool, error) { return wanted[id], nil })
 }
 
 // nameOf binds a run's states to it and to all that its trainers are told.
