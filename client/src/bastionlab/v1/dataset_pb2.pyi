@@ -82,7 +82,7 @@ class UploadDatasetRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadDatasetHeader, _Mapping]] = ..., batch: _Optional[_Union[RecordBatch, _Mapping]] = ..., trailer: _Optional[_Union[UploadDatasetTrailer, _Mapping]] = ...) -> None: ...
 
 class UploadDatasetHeader(_message.Message):
-    __slots__ = ("name", "description", "schema", "records", "declared_samples", "privacy_limit", "delta", "public", "test_of")
+    __slots__ = ("name", "description", "schema", "records", "declared_samples", "privacy_limit", "delta", "public", "test_of", "permissions", "upload_id", "after_batches")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,9 @@ class UploadDatasetHeader(_message.Message):
     DELTA_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     TEST_OF_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_BATCHES_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     schema: Schema
@@ -101,7 +104,62 @@ class UploadDatasetHeader(_message.Message):
     delta: float
     public: PublicFacts
     test_of: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., records: _Optional[int] = ..., declared_samples: _Optional[int] = ..., privacy_limit: _Optional[float] = ..., delta: _Optional[float] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., test_of: _Optional[str] = ...) -> None: ...
+    permissions: Permissions
+    upload_id: str
+    after_batches: int
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., records: _Optional[int] = ..., declared_samples: _Optional[int] = ..., privacy_limit: _Optional[float] = ..., delta: _Optional[float] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., test_of: _Optional[str] = ..., permissions: _Optional[_Union[Permissions, _Mapping]] = ..., upload_id: _Optional[str] = ..., after_batches: _Optional[int] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("upload_id",)
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    def __init__(self, upload_id: _Optional[str] = ...) -> None: ...
+
+class UploadStanding(_message.Message):
+    __slots__ = ("batches", "records")
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    batches: int
+    records: int
+    def __init__(self, batches: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
+
+class Permissions(_message.Message):
+    __slots__ = ("grants", "constant_time")
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
+    CONSTANT_TIME_FIELD_NUMBER: _ClassVar[int]
+    grants: _containers.RepeatedCompositeFieldContainer[Grant]
+    constant_time: bool
+    def __init__(self, grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., constant_time: _Optional[bool] = ...) -> None: ...
+
+class Grant(_message.Message):
+    __slots__ = ("user", "train", "test", "take_home", "epsilon_nano")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_FIELD_NUMBER: _ClassVar[int]
+    TEST_FIELD_NUMBER: _ClassVar[int]
+    TAKE_HOME_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_NANO_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    train: bool
+    test: bool
+    take_home: bool
+    epsilon_nano: int
+    def __init__(self, user: _Optional[str] = ..., train: _Optional[bool] = ..., test: _Optional[bool] = ..., take_home: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ...) -> None: ...
+
+class GrantAccessRequest(_message.Message):
+    __slots__ = ("dataset_id", "grant")
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    grant: Grant
+    def __init__(self, dataset_id: _Optional[str] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ...) -> None: ...
+
+class RevokeAccessRequest(_message.Message):
+    __slots__ = ("dataset_id", "user")
+    DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    dataset_id: str
+    user: str
+    def __init__(self, dataset_id: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
 
 class RecordBatch(_message.Message):
     __slots__ = ("count", "safetensors", "sha256")
@@ -150,7 +208,7 @@ class SharedRecords(_message.Message):
     def __init__(self, dataset_id: _Optional[str] = ..., records: _Optional[int] = ..., training_set: _Optional[bool] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("id", "name", "description", "schema", "declared_samples", "privacy_limit_nano", "delta_atto", "public", "owner", "created_unix_ms", "test_id", "mine", "account")
+    __slots__ = ("id", "name", "description", "schema", "declared_samples", "privacy_limit_nano", "delta_atto", "public", "owner", "created_unix_ms", "test_id", "mine", "permissions", "may", "account")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +221,8 @@ class Dataset(_message.Message):
     CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     TEST_ID_FIELD_NUMBER: _ClassVar[int]
     MINE_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    MAY_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
@@ -176,8 +236,10 @@ class Dataset(_message.Message):
     created_unix_ms: int
     test_id: str
     mine: bool
+    permissions: Permissions
+    may: Grant
     account: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., declared_samples: _Optional[int] = ..., privacy_limit_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., owner: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., test_id: _Optional[str] = ..., mine: _Optional[bool] = ..., account: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., declared_samples: _Optional[int] = ..., privacy_limit_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., public: _Optional[_Union[PublicFacts, _Mapping]] = ..., owner: _Optional[str] = ..., created_unix_ms: _Optional[int] = ..., test_id: _Optional[str] = ..., mine: _Optional[bool] = ..., permissions: _Optional[_Union[Permissions, _Mapping]] = ..., may: _Optional[_Union[Grant, _Mapping]] = ..., account: _Optional[str] = ...) -> None: ...
 
 class ListDatasetsRequest(_message.Message):
     __slots__ = ()

@@ -64,6 +64,21 @@ class DatasetServiceStub:
                 request_serializer=bastionlab_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
                 response_deserializer=bastionlab_dot_v1_dot_dataset__pb2.DeleteDatasetResponse.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/bastionlab.v1.DatasetService/GetUpload',
+                request_serializer=bastionlab_dot_v1_dot_dataset__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_dataset__pb2.UploadStanding.FromString,
+                _registered_method=True)
+        self.GrantAccess = channel.unary_unary(
+                '/bastionlab.v1.DatasetService/GrantAccess',
+                request_serializer=bastionlab_dot_v1_dot_dataset__pb2.GrantAccessRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.RevokeAccess = channel.unary_unary(
+                '/bastionlab.v1.DatasetService/RevokeAccess',
+                request_serializer=bastionlab_dot_v1_dot_dataset__pb2.RevokeAccessRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
 
 
 class DatasetServiceServicer:
@@ -106,6 +121,27 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUpload(self, request, context):
+        """GetUpload says how much of an upload that was cut the server still holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantAccess(self, request, context):
+        """Grant says what one user may do with a dataset, or all may; it replaces what was granted to them before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAccess(self, request, context):
+        """RevokeAccess takes it back: unfinished runs of theirs end, and they take no weights home any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatasetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +174,21 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.DeleteDataset,
                     request_deserializer=bastionlab_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.FromString,
                     response_serializer=bastionlab_dot_v1_dot_dataset__pb2.DeleteDatasetResponse.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=bastionlab_dot_v1_dot_dataset__pb2.GetUploadRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_dataset__pb2.UploadStanding.SerializeToString,
+            ),
+            'GrantAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantAccess,
+                    request_deserializer=bastionlab_dot_v1_dot_dataset__pb2.GrantAccessRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'RevokeAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAccess,
+                    request_deserializer=bastionlab_dot_v1_dot_dataset__pb2.RevokeAccessRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -302,6 +353,87 @@ class DatasetService:
             '/bastionlab.v1.DatasetService/DeleteDataset',
             bastionlab_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
             bastionlab_dot_v1_dot_dataset__pb2.DeleteDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.DatasetService/GetUpload',
+            bastionlab_dot_v1_dot_dataset__pb2.GetUploadRequest.SerializeToString,
+            bastionlab_dot_v1_dot_dataset__pb2.UploadStanding.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.DatasetService/GrantAccess',
+            bastionlab_dot_v1_dot_dataset__pb2.GrantAccessRequest.SerializeToString,
+            bastionlab_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.DatasetService/RevokeAccess',
+            bastionlab_dot_v1_dot_dataset__pb2.RevokeAccessRequest.SerializeToString,
+            bastionlab_dot_v1_dot_dataset__pb2.Dataset.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x61stionlab/v1/ledger.proto\x12\rbastionlab.v1\"7\n\x07Receipt\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0b\n\x03key\x18\x03 \x01(\x0c\"V\n\x13ListReceiptsRequest\x12\x14\n\ndataset_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x02 \x01(\tH\x00\x12\x11\n\tafter_seq\x18\x03 \x01(\x03\x42\x04\n\x02of\"N\n\x14ListReceiptsResponse\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.bastionlab.v1.Receipt\x12\x0c\n\x04more\x18\x02 \x01(\x08\"B\n\x16PresentReceiptsRequest\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.bastionlab.v1.Receipt\"E\n\x17PresentReceiptsResponse\x12*\n\tstandings\x18\x01 \x03(\x0b\x32\x17.bastionlab.v1.Standing\"\xa5\x01\n\x08Standing\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.bastionlab.v1.Standing.State\x12\x12\n\nnewest_seq\x18\x02 \x01(\x03\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_KNOWN\x10\x01\x12\x13\n\x0fSTATE_FORGOTTEN\x10\x02\x12\x11\n\rSTATE_FOREIGN\x10\x03\x32\xca\x01\n\rLedgerService\x12W\n\x0cListReceipts\x12\".bastionlab.v1.ListReceiptsRequest\x1a#.bastionlab.v1.ListReceiptsResponse\x12`\n\x0fPresentReceipts\x12%.bastionlab.v1.PresentReceiptsRequest\x1a&.bastionlab.v1.PresentReceiptsResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x61stionlab/v1/ledger.proto\x12\rbastionlab.v1\"\x15\n\x13ListClosingsRequest\"7\n\x07Receipt\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0b\n\x03key\x18\x03 \x01(\x0c\"V\n\x13ListReceiptsRequest\x12\x14\n\ndataset_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x02 \x01(\tH\x00\x12\x11\n\tafter_seq\x18\x03 \x01(\x03\x42\x04\n\x02of\"N\n\x14ListReceiptsResponse\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.bastionlab.v1.Receipt\x12\x0c\n\x04more\x18\x02 \x01(\x08\"B\n\x16PresentReceiptsRequest\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.bastionlab.v1.Receipt\"E\n\x17PresentReceiptsResponse\x12*\n\tstandings\x18\x01 \x03(\x0b\x32\x17.bastionlab.v1.Standing\"\xa5\x01\n\x08Standing\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.bastionlab.v1.Standing.State\x12\x12\n\nnewest_seq\x18\x02 \x01(\x03\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_KNOWN\x10\x01\x12\x13\n\x0fSTATE_FORGOTTEN\x10\x02\x12\x11\n\rSTATE_FOREIGN\x10\x03\x32\xa3\x02\n\rLedgerService\x12W\n\x0cListReceipts\x12\".bastionlab.v1.ListReceiptsRequest\x1a#.bastionlab.v1.ListReceiptsResponse\x12`\n\x0fPresentReceipts\x12%.bastionlab.v1.PresentReceiptsRequest\x1a&.bastionlab.v1.PresentReceiptsResponse\x12W\n\x0cListClosings\x12\".bastionlab.v1.ListClosingsRequest\x1a#.bastionlab.v1.ListReceiptsResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,20 +32,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bastionlab.v1.ledger_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1'
-  _globals['_RECEIPT']._serialized_start=45
-  _globals['_RECEIPT']._serialized_end=100
-  _globals['_LISTRECEIPTSREQUEST']._serialized_start=102
-  _globals['_LISTRECEIPTSREQUEST']._serialized_end=188
-  _globals['_LISTRECEIPTSRESPONSE']._serialized_start=190
-  _globals['_LISTRECEIPTSRESPONSE']._serialized_end=268
-  _globals['_PRESENTRECEIPTSREQUEST']._serialized_start=270
-  _globals['_PRESENTRECEIPTSREQUEST']._serialized_end=336
-  _globals['_PRESENTRECEIPTSRESPONSE']._serialized_start=338
-  _globals['_PRESENTRECEIPTSRESPONSE']._serialized_end=407
-  _globals['_STANDING']._serialized_start=410
-  _globals['_STANDING']._serialized_end=575
-  _globals['_STANDING_STATE']._serialized_start=488
-  _globals['_STANDING_STATE']._serialized_end=575
-  _globals['_LEDGERSERVICE']._serialized_start=578
-  _globals['_LEDGERSERVICE']._serialized_end=780
+  _globals['_LISTCLOSINGSREQUEST']._serialized_start=45
+  _globals['_LISTCLOSINGSREQUEST']._serialized_end=66
+  _globals['_RECEIPT']._serialized_start=68
+  _globals['_RECEIPT']._serialized_end=123
+  _globals['_LISTRECEIPTSREQUEST']._serialized_start=125
+  _globals['_LISTRECEIPTSREQUEST']._serialized_end=211
+  _globals['_LISTRECEIPTSRESPONSE']._serialized_start=213
+  _globals['_LISTRECEIPTSRESPONSE']._serialized_end=291
+  _globals['_PRESENTRECEIPTSREQUEST']._serialized_start=293
+  _globals['_PRESENTRECEIPTSREQUEST']._serialized_end=359
+  _globals['_PRESENTRECEIPTSRESPONSE']._serialized_start=361
+  _globals['_PRESENTRECEIPTSRESPONSE']._serialized_end=430
+  _globals['_STANDING']._serialized_start=433
+  _globals['_STANDING']._serialized_end=598
+  _globals['_STANDING_STATE']._serialized_start=511
+  _globals['_STANDING_STATE']._serialized_end=598
+  _globals['_LEDGERSERVICE']._serialized_start=601
+  _globals['_LEDGERSERVICE']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

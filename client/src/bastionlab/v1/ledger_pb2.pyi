@@ -7,6 +7,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ListClosingsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Receipt(_message.Message):
     __slots__ = ("body", "signature", "key")
     BODY_FIELD_NUMBER: _ClassVar[int]

@@ -45,6 +45,11 @@ class LedgerServiceStub:
                 request_serializer=bastionlab_dot_v1_dot_ledger__pb2.PresentReceiptsRequest.SerializeToString,
                 response_deserializer=bastionlab_dot_v1_dot_ledger__pb2.PresentReceiptsResponse.FromString,
                 _registered_method=True)
+        self.ListClosings = channel.unary_unary(
+                '/bastionlab.v1.LedgerService/ListClosings',
+                request_serializer=bastionlab_dot_v1_dot_ledger__pb2.ListClosingsRequest.SerializeToString,
+                response_deserializer=bastionlab_dot_v1_dot_ledger__pb2.ListReceiptsResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -66,6 +71,13 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListClosings(self, request, context):
+        """ListClosings returns the receipts with which earlier starts of a server without durable keys closed the caller's accounts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +90,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.PresentReceipts,
                     request_deserializer=bastionlab_dot_v1_dot_ledger__pb2.PresentReceiptsRequest.FromString,
                     response_serializer=bastionlab_dot_v1_dot_ledger__pb2.PresentReceiptsResponse.SerializeToString,
+            ),
+            'ListClosings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClosings,
+                    request_deserializer=bastionlab_dot_v1_dot_ledger__pb2.ListClosingsRequest.FromString,
+                    response_serializer=bastionlab_dot_v1_dot_ledger__pb2.ListReceiptsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +152,33 @@ class LedgerService:
             '/bastionlab.v1.LedgerService/PresentReceipts',
             bastionlab_dot_v1_dot_ledger__pb2.PresentReceiptsRequest.SerializeToString,
             bastionlab_dot_v1_dot_ledger__pb2.PresentReceiptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClosings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bastionlab.v1.LedgerService/ListClosings',
+            bastionlab_dot_v1_dot_ledger__pb2.ListClosingsRequest.SerializeToString,
+            bastionlab_dot_v1_dot_ledger__pb2.ListReceiptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

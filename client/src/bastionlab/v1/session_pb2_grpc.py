@@ -29,7 +29,7 @@ class SessionServiceStub:
     """Every call of every service carries the metadata
     bastionlab-protocol: the number of the protocol the client speaks ("1"); another one, or none, is VERSION_MISMATCH
     bastionlab-client:   the client's version, for the log
-    and every call but Hello and SignIn
+    and every call but GetEvidence, Hello and SignIn
     authorization: "Bearer " and the token of SignIn.
     """
 
@@ -55,7 +55,7 @@ class SessionServiceServicer:
     """Every call of every service carries the metadata
     bastionlab-protocol: the number of the protocol the client speaks ("1"); another one, or none, is VERSION_MISMATCH
     bastionlab-client:   the client's version, for the log
-    and every call but Hello and SignIn
+    and every call but GetEvidence, Hello and SignIn
     authorization: "Bearer " and the token of SignIn.
     """
 
@@ -67,7 +67,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignIn(self, request, context):
-        """SignIn proves possession of a key. In development mode every key is accepted, and recorded.
+        """SignIn proves possession of a key. In development mode every key is accepted, and recorded; else registered ones are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +98,7 @@ class SessionService:
     """Every call of every service carries the metadata
     bastionlab-protocol: the number of the protocol the client speaks ("1"); another one, or none, is VERSION_MISMATCH
     bastionlab-client:   the client's version, for the log
-    and every call but Hello and SignIn
+    and every call but GetEvidence, Hello and SignIn
     authorization: "Bearer " and the token of SignIn.
     """
 

@@ -437,9 +437,14 @@ type UploadDatasetHeader struct {
 	PrivacyLimit    *float64               `protobuf:"fixed64,6,opt,name=privacy_limit,json=privacyLimit,proto3,oneof" json:"privacy_limit,omitempty"`   // absent: no limit
 	Delta           *float64               `protobuf:"fixed64,7,opt,name=delta,proto3,oneof" json:"delta,omitempty"`                                     // absent: the largest power of ten <= 1/(10 * declared)
 	Public          *PublicFacts           `protobuf:"bytes,8,opt,name=public,proto3" json:"public,omitempty"`
-	TestOf          string                 `protobuf:"bytes,9,opt,name=test_of,json=testOf,proto3" json:"test_of,omitempty"` // the identifier of the training set that this is the test set of
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	TestOf          string                 `protobuf:"bytes,9,opt,name=test_of,json=testOf,proto3" json:"test_of,omitempty"` // the identifier of the training set that this is the test set of, and whose permissions it has
+	// Absent: in development mode everybody may do everything with it, else its owner only.
+	Permissions *Permissions `protobuf:"bytes,10,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	// 32 hex digits, drawn by the client: under this name an upload that was cut goes on. Empty: it cannot.
+	UploadId      string `protobuf:"bytes,11,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	AfterBatches  int64  `protobuf:"varint,12,opt,name=after_batches,json=afterBatches,proto3" json:"after_batches,omitempty"` // of UploadStanding: the first batch of this stream is the one after so many
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UploadDatasetHeader) Reset() {
@@ -535,6 +540,357 @@ func (x *UploadDatasetHeader) GetTestOf() string {
 	return ""
 }
 
+func (x *UploadDatasetHeader) GetPermissions() *Permissions {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *UploadDatasetHeader) GetUploadId() string {
+	if x != nil {
+		return x.UploadId
+	}
+	return ""
+}
+
+func (x *UploadDatasetHeader) GetAfterBatches() int64 {
+	if x != nil {
+		return x.AfterBatches
+	}
+	return 0
+}
+
+type GetUploadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UploadId      string                 `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUploadRequest) Reset() {
+	*x = GetUploadRequest{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUploadRequest) ProtoMessage() {}
+
+func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
+func (*GetUploadRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetUploadRequest) GetUploadId() string {
+	if x != nil {
+		return x.UploadId
+	}
+	return ""
+}
+
+type UploadStanding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batches       int64                  `protobuf:"varint,1,opt,name=batches,proto3" json:"batches,omitempty"` // that the server holds; 0 also where it does not know the upload
+	Records       int64                  `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"` // in them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadStanding) Reset() {
+	*x = UploadStanding{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadStanding) ProtoMessage() {}
+
+func (x *UploadStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadStanding.ProtoReflect.Descriptor instead.
+func (*UploadStanding) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UploadStanding) GetBatches() int64 {
+	if x != nil {
+		return x.Batches
+	}
+	return 0
+}
+
+func (x *UploadStanding) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+// Permissions are the owner's word. The owner may do everything but download records, which nobody may.
+type Permissions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grants        []*Grant               `protobuf:"bytes,1,rep,name=grants,proto3" json:"grants,omitempty"`
+	ConstantTime  bool                   `protobuf:"varint,2,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"` // runs of others must take constant time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permissions) Reset() {
+	*x = Permissions{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permissions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permissions) ProtoMessage() {}
+
+func (x *Permissions) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permissions.ProtoReflect.Descriptor instead.
+func (*Permissions) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Permissions) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *Permissions) GetConstantTime() bool {
+	if x != nil {
+		return x.ConstantTime
+	}
+	return false
+}
+
+// Grant is what somebody may do. To be granted anything at all is to see the dataset.
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // hex SHA-256 of a public key; empty: everybody who may sign in
+	Train         bool                   `protobuf:"varint,2,opt,name=train,proto3" json:"train,omitempty"`
+	Test          bool                   `protobuf:"varint,3,opt,name=test,proto3" json:"test,omitempty"`
+	TakeHome      bool                   `protobuf:"varint,4,opt,name=take_home,json=takeHome,proto3" json:"take_home,omitempty"`                // the weights of completed runs
+	EpsilonNano   *int64                 `protobuf:"varint,5,opt,name=epsilon_nano,json=epsilonNano,proto3,oneof" json:"epsilon_nano,omitempty"` // up to which eps, in all; absent: as far as the dataset's limit goes. Never with everybody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Grant) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Grant) GetTrain() bool {
+	if x != nil {
+		return x.Train
+	}
+	return false
+}
+
+func (x *Grant) GetTest() bool {
+	if x != nil {
+		return x.Test
+	}
+	return false
+}
+
+func (x *Grant) GetTakeHome() bool {
+	if x != nil {
+		return x.TakeHome
+	}
+	return false
+}
+
+func (x *Grant) GetEpsilonNano() int64 {
+	if x != nil && x.EpsilonNano != nil {
+		return *x.EpsilonNano
+	}
+	return 0
+}
+
+type GrantAccessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DatasetId     string                 `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	Grant         *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantAccessRequest) Reset() {
+	*x = GrantAccessRequest{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantAccessRequest) ProtoMessage() {}
+
+func (x *GrantAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantAccessRequest.ProtoReflect.Descriptor instead.
+func (*GrantAccessRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GrantAccessRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *GrantAccessRequest) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+type RevokeAccessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DatasetId     string                 `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"` // empty: what everybody may
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAccessRequest) Reset() {
+	*x = RevokeAccessRequest{}
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAccessRequest) ProtoMessage() {}
+
+func (x *RevokeAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAccessRequest.ProtoReflect.Descriptor instead.
+func (*RevokeAccessRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RevokeAccessRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *RevokeAccessRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
 type RecordBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Count int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
@@ -547,7 +903,7 @@ type RecordBatch struct {
 
 func (x *RecordBatch) Reset() {
 	*x = RecordBatch{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[6]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +915,7 @@ func (x *RecordBatch) String() string {
 func (*RecordBatch) ProtoMessage() {}
 
 func (x *RecordBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[6]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +928,7 @@ func (x *RecordBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordBatch.ProtoReflect.Descriptor instead.
 func (*RecordBatch) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{6}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordBatch) GetCount() int64 {
@@ -606,7 +962,7 @@ type UploadDatasetTrailer struct {
 
 func (x *UploadDatasetTrailer) Reset() {
 	*x = UploadDatasetTrailer{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[7]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +974,7 @@ func (x *UploadDatasetTrailer) String() string {
 func (*UploadDatasetTrailer) ProtoMessage() {}
 
 func (x *UploadDatasetTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[7]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +987,7 @@ func (x *UploadDatasetTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadDatasetTrailer.ProtoReflect.Descriptor instead.
 func (*UploadDatasetTrailer) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{7}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UploadDatasetTrailer) GetRecords() int64 {
@@ -659,7 +1015,7 @@ type UploadDatasetResponse struct {
 
 func (x *UploadDatasetResponse) Reset() {
 	*x = UploadDatasetResponse{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[8]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1027,7 @@ func (x *UploadDatasetResponse) String() string {
 func (*UploadDatasetResponse) ProtoMessage() {}
 
 func (x *UploadDatasetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[8]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1040,7 @@ func (x *UploadDatasetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadDatasetResponse.ProtoReflect.Descriptor instead.
 func (*UploadDatasetResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{8}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UploadDatasetResponse) GetDataset() *Dataset {
@@ -719,7 +1075,7 @@ type Lineage struct {
 
 func (x *Lineage) Reset() {
 	*x = Lineage{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +1087,7 @@ func (x *Lineage) String() string {
 func (*Lineage) ProtoMessage() {}
 
 func (x *Lineage) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[9]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +1100,7 @@ func (x *Lineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
 func (*Lineage) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{9}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Lineage) GetJoined() []string {
@@ -773,7 +1129,7 @@ type SharedRecords struct {
 
 func (x *SharedRecords) Reset() {
 	*x = SharedRecords{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +1141,7 @@ func (x *SharedRecords) String() string {
 func (*SharedRecords) ProtoMessage() {}
 
 func (x *SharedRecords) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[10]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +1154,7 @@ func (x *SharedRecords) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedRecords.ProtoReflect.Descriptor instead.
 func (*SharedRecords) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{10}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SharedRecords) GetDatasetId() string {
@@ -836,14 +1192,16 @@ type Dataset struct {
 	CreatedUnixMs    int64                  `protobuf:"varint,10,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	TestId           string                 `protobuf:"bytes,11,opt,name=test_id,json=testId,proto3" json:"test_id,omitempty"` // its test set, an account of its own
 	Mine             bool                   `protobuf:"varint,12,opt,name=mine,proto3" json:"mine,omitempty"`
-	Account          string                 `protobuf:"bytes,13,opt,name=account,proto3" json:"account,omitempty"` // the dataset whose account it draws on: itself, or an earlier upload of the same records. Its owner is told only
+	Permissions      *Permissions           `protobuf:"bytes,14,opt,name=permissions,proto3" json:"permissions,omitempty"` // its owner is told only
+	May              *Grant                 `protobuf:"bytes,15,opt,name=may,proto3" json:"may,omitempty"`                 // what the caller may
+	Account          string                 `protobuf:"bytes,13,opt,name=account,proto3" json:"account,omitempty"`         // the dataset whose account it draws on: itself, or an earlier upload of the same records. Its owner is told only
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Dataset) Reset() {
 	*x = Dataset{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +1213,7 @@ func (x *Dataset) String() string {
 func (*Dataset) ProtoMessage() {}
 
 func (x *Dataset) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[11]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +1226,7 @@ func (x *Dataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dataset.ProtoReflect.Descriptor instead.
 func (*Dataset) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{11}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Dataset) GetId() string {
@@ -955,6 +1313,20 @@ func (x *Dataset) GetMine() bool {
 	return false
 }
 
+func (x *Dataset) GetPermissions() *Permissions {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *Dataset) GetMay() *Grant {
+	if x != nil {
+		return x.May
+	}
+	return nil
+}
+
 func (x *Dataset) GetAccount() string {
 	if x != nil {
 		return x.Account
@@ -970,7 +1342,7 @@ type ListDatasetsRequest struct {
 
 func (x *ListDatasetsRequest) Reset() {
 	*x = ListDatasetsRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1354,7 @@ func (x *ListDatasetsRequest) String() string {
 func (*ListDatasetsRequest) ProtoMessage() {}
 
 func (x *ListDatasetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[12]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1367,7 @@ func (x *ListDatasetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatasetsRequest.ProtoReflect.Descriptor instead.
 func (*ListDatasetsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{12}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{18}
 }
 
 type ListDatasetsResponse struct {
@@ -1007,7 +1379,7 @@ type ListDatasetsResponse struct {
 
 func (x *ListDatasetsResponse) Reset() {
 	*x = ListDatasetsResponse{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1391,7 @@ func (x *ListDatasetsResponse) String() string {
 func (*ListDatasetsResponse) ProtoMessage() {}
 
 func (x *ListDatasetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[13]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1404,7 @@ func (x *ListDatasetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatasetsResponse.ProtoReflect.Descriptor instead.
 func (*ListDatasetsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{13}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListDatasetsResponse) GetDatasets() []*Dataset {
@@ -1051,7 +1423,7 @@ type GetDatasetRequest struct {
 
 func (x *GetDatasetRequest) Reset() {
 	*x = GetDatasetRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1435,7 @@ func (x *GetDatasetRequest) String() string {
 func (*GetDatasetRequest) ProtoMessage() {}
 
 func (x *GetDatasetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[14]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1448,7 @@ func (x *GetDatasetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatasetRequest.ProtoReflect.Descriptor instead.
 func (*GetDatasetRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{14}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetDatasetRequest) GetId() string {
@@ -1095,7 +1467,7 @@ type GetBudgetRequest struct {
 
 func (x *GetBudgetRequest) Reset() {
 	*x = GetBudgetRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1479,7 @@ func (x *GetBudgetRequest) String() string {
 func (*GetBudgetRequest) ProtoMessage() {}
 
 func (x *GetBudgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[15]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1492,7 @@ func (x *GetBudgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBudgetRequest.ProtoReflect.Descriptor instead.
 func (*GetBudgetRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{15}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetBudgetRequest) GetDatasetId() string {
@@ -1148,7 +1520,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1532,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[16]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1545,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{16}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Budget) GetDatasetId() string {
@@ -1258,7 +1630,7 @@ type ScientistLimit struct {
 
 func (x *ScientistLimit) Reset() {
 	*x = ScientistLimit{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1642,7 @@ func (x *ScientistLimit) String() string {
 func (*ScientistLimit) ProtoMessage() {}
 
 func (x *ScientistLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[17]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1655,7 @@ func (x *ScientistLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScientistLimit.ProtoReflect.Descriptor instead.
 func (*ScientistLimit) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{17}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ScientistLimit) GetScientist() string {
@@ -1321,7 +1693,7 @@ type BudgetEntry struct {
 
 func (x *BudgetEntry) Reset() {
 	*x = BudgetEntry{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1705,7 @@ func (x *BudgetEntry) String() string {
 func (*BudgetEntry) ProtoMessage() {}
 
 func (x *BudgetEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[18]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1718,7 @@ func (x *BudgetEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetEntry.ProtoReflect.Descriptor instead.
 func (*BudgetEntry) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{18}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BudgetEntry) GetRunId() string {
@@ -1402,7 +1774,7 @@ type LowerLimitRequest struct {
 
 func (x *LowerLimitRequest) Reset() {
 	*x = LowerLimitRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[19]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1786,7 @@ func (x *LowerLimitRequest) String() string {
 func (*LowerLimitRequest) ProtoMessage() {}
 
 func (x *LowerLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[19]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1799,7 @@ func (x *LowerLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LowerLimitRequest.ProtoReflect.Descriptor instead.
 func (*LowerLimitRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{19}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LowerLimitRequest) GetDatasetId() string {
@@ -1460,7 +1832,7 @@ type DeleteDatasetRequest struct {
 
 func (x *DeleteDatasetRequest) Reset() {
 	*x = DeleteDatasetRequest{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[20]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1844,7 @@ func (x *DeleteDatasetRequest) String() string {
 func (*DeleteDatasetRequest) ProtoMessage() {}
 
 func (x *DeleteDatasetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[20]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1857,7 @@ func (x *DeleteDatasetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDatasetRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDatasetRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{20}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteDatasetRequest) GetId() string {
@@ -1503,7 +1875,7 @@ type DeleteDatasetResponse struct {
 
 func (x *DeleteDatasetResponse) Reset() {
 	*x = DeleteDatasetResponse{}
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[21]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1887,7 @@ func (x *DeleteDatasetResponse) String() string {
 func (*DeleteDatasetResponse) ProtoMessage() {}
 
 func (x *DeleteDatasetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_dataset_proto_msgTypes[21]
+	mi := &file_bastionlab_v1_dataset_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1900,7 @@ func (x *DeleteDatasetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDatasetResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDatasetResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{21}
+	return file_bastionlab_v1_dataset_proto_rawDescGZIP(), []int{27}
 }
 
 var File_bastionlab_v1_dataset_proto protoreflect.FileDescriptor
@@ -1556,7 +1928,7 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2\".bastionlab.v1.UploadDatasetHeaderH\x00R\x06header\x122\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1a.bastionlab.v1.RecordBatchH\x00R\x05batch\x12?\n" +
 	"\atrailer\x18\x03 \x01(\v2#.bastionlab.v1.UploadDatasetTrailerH\x00R\atrailerB\x06\n" +
-	"\x04part\"\xed\x02\n" +
+	"\x04part\"\xed\x03\n" +
 	"\x13UploadDatasetHeader\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12-\n" +
@@ -1566,9 +1938,36 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\rprivacy_limit\x18\x06 \x01(\x01H\x00R\fprivacyLimit\x88\x01\x01\x12\x19\n" +
 	"\x05delta\x18\a \x01(\x01H\x01R\x05delta\x88\x01\x01\x122\n" +
 	"\x06public\x18\b \x01(\v2\x1a.bastionlab.v1.PublicFactsR\x06public\x12\x17\n" +
-	"\atest_of\x18\t \x01(\tR\x06testOfB\x10\n" +
+	"\atest_of\x18\t \x01(\tR\x06testOf\x12<\n" +
+	"\vpermissions\x18\n" +
+	" \x01(\v2\x1a.bastionlab.v1.PermissionsR\vpermissions\x12\x1b\n" +
+	"\tupload_id\x18\v \x01(\tR\buploadId\x12#\n" +
+	"\rafter_batches\x18\f \x01(\x03R\fafterBatchesB\x10\n" +
 	"\x0e_privacy_limitB\b\n" +
-	"\x06_delta\"]\n" +
+	"\x06_delta\"/\n" +
+	"\x10GetUploadRequest\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\tR\buploadId\"D\n" +
+	"\x0eUploadStanding\x12\x18\n" +
+	"\abatches\x18\x01 \x01(\x03R\abatches\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x03R\arecords\"`\n" +
+	"\vPermissions\x12,\n" +
+	"\x06grants\x18\x01 \x03(\v2\x14.bastionlab.v1.GrantR\x06grants\x12#\n" +
+	"\rconstant_time\x18\x02 \x01(\bR\fconstantTime\"\x9b\x01\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
+	"\x05train\x18\x02 \x01(\bR\x05train\x12\x12\n" +
+	"\x04test\x18\x03 \x01(\bR\x04test\x12\x1b\n" +
+	"\ttake_home\x18\x04 \x01(\bR\btakeHome\x12&\n" +
+	"\fepsilon_nano\x18\x05 \x01(\x03H\x00R\vepsilonNano\x88\x01\x01B\x0f\n" +
+	"\r_epsilon_nano\"_\n" +
+	"\x12GrantAccessRequest\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12*\n" +
+	"\x05grant\x18\x02 \x01(\v2\x14.bastionlab.v1.GrantR\x05grant\"H\n" +
+	"\x13RevokeAccessRequest\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\"]\n" +
 	"\vRecordBatch\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x03R\x05count\x12 \n" +
 	"\vsafetensors\x18\x02 \x01(\fR\vsafetensors\x12\x16\n" +
@@ -1587,7 +1986,7 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12!\n" +
-	"\ftraining_set\x18\x03 \x01(\bR\vtrainingSet\"\xcb\x03\n" +
+	"\ftraining_set\x18\x03 \x01(\bR\vtrainingSet\"\xb1\x04\n" +
 	"\aDataset\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -1602,7 +2001,9 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\x0fcreated_unix_ms\x18\n" +
 	" \x01(\x03R\rcreatedUnixMs\x12\x17\n" +
 	"\atest_id\x18\v \x01(\tR\x06testId\x12\x12\n" +
-	"\x04mine\x18\f \x01(\bR\x04mine\x12\x18\n" +
+	"\x04mine\x18\f \x01(\bR\x04mine\x12<\n" +
+	"\vpermissions\x18\x0e \x01(\v2\x1a.bastionlab.v1.PermissionsR\vpermissions\x12&\n" +
+	"\x03may\x18\x0f \x01(\v2\x14.bastionlab.v1.GrantR\x03may\x12\x18\n" +
 	"\aaccount\x18\r \x01(\tR\aaccountB\x15\n" +
 	"\x13_privacy_limit_nano\"\x15\n" +
 	"\x13ListDatasetsRequest\"J\n" +
@@ -1668,7 +2069,7 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"DTYPE_BF16\x10\b\x12\r\n" +
 	"\tDTYPE_F32\x10\t\x12\r\n" +
 	"\tDTYPE_F64\x10\n" +
-	"2\xf7\x03\n" +
+	"2\xda\x05\n" +
 	"\x0eDatasetService\x12\\\n" +
 	"\rUploadDataset\x12#.bastionlab.v1.UploadDatasetRequest\x1a$.bastionlab.v1.UploadDatasetResponse(\x01\x12W\n" +
 	"\fListDatasets\x12\".bastionlab.v1.ListDatasetsRequest\x1a#.bastionlab.v1.ListDatasetsResponse\x12F\n" +
@@ -1677,7 +2078,10 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\tGetBudget\x12\x1f.bastionlab.v1.GetBudgetRequest\x1a\x15.bastionlab.v1.Budget\x12E\n" +
 	"\n" +
 	"LowerLimit\x12 .bastionlab.v1.LowerLimitRequest\x1a\x15.bastionlab.v1.Budget\x12Z\n" +
-	"\rDeleteDataset\x12#.bastionlab.v1.DeleteDatasetRequest\x1a$.bastionlab.v1.DeleteDatasetResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
+	"\rDeleteDataset\x12#.bastionlab.v1.DeleteDatasetRequest\x1a$.bastionlab.v1.DeleteDatasetResponse\x12K\n" +
+	"\tGetUpload\x12\x1f.bastionlab.v1.GetUploadRequest\x1a\x1d.bastionlab.v1.UploadStanding\x12H\n" +
+	"\vGrantAccess\x12!.bastionlab.v1.GrantAccessRequest\x1a\x16.bastionlab.v1.Dataset\x12J\n" +
+	"\fRevokeAccess\x12\".bastionlab.v1.RevokeAccessRequest\x1a\x16.bastionlab.v1.DatasetBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
 
 var (
 	file_bastionlab_v1_dataset_proto_rawDescOnce sync.Once
@@ -1692,7 +2096,7 @@ func file_bastionlab_v1_dataset_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_dataset_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_dataset_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_bastionlab_v1_dataset_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_bastionlab_v1_dataset_proto_goTypes = []any{
 	(DType)(0),                    // 0: bastionlab.v1.DType
 	(*TensorSpec)(nil),            // 1: bastionlab.v1.TensorSpec
@@ -1701,23 +2105,29 @@ var file_bastionlab_v1_dataset_proto_goTypes = []any{
 	(*PublicRange)(nil),           // 4: bastionlab.v1.PublicRange
 	(*UploadDatasetRequest)(nil),  // 5: bastionlab.v1.UploadDatasetRequest
 	(*UploadDatasetHeader)(nil),   // 6: bastionlab.v1.UploadDatasetHeader
-	(*RecordBatch)(nil),           // 7: bastionlab.v1.RecordBatch
-	(*UploadDatasetTrailer)(nil),  // 8: bastionlab.v1.UploadDatasetTrailer
-	(*UploadDatasetResponse)(nil), // 9: bastionlab.v1.UploadDatasetResponse
-	(*Lineage)(nil),               // 10: bastionlab.v1.Lineage
-	(*SharedRecords)(nil),         // 11: bastionlab.v1.SharedRecords
-	(*Dataset)(nil),               // 12: bastionlab.v1.Dataset
-	(*ListDatasetsRequest)(nil),   // 13: bastionlab.v1.ListDatasetsRequest
-	(*ListDatasetsResponse)(nil),  // 14: bastionlab.v1.ListDatasetsResponse
-	(*GetDatasetRequest)(nil),     // 15: bastionlab.v1.GetDatasetRequest
-	(*GetBudgetRequest)(nil),      // 16: bastionlab.v1.GetBudgetRequest
-	(*Budget)(nil),                // 17: bastionlab.v1.Budget
-	(*ScientistLimit)(nil),        // 18: bastionlab.v1.ScientistLimit
-	(*BudgetEntry)(nil),           // 19: bastionlab.v1.BudgetEntry
-	(*LowerLimitRequest)(nil),     // 20: bastionlab.v1.LowerLimitRequest
-	(*DeleteDatasetRequest)(nil),  // 21: bastionlab.v1.DeleteDatasetRequest
-	(*DeleteDatasetResponse)(nil), // 22: bastionlab.v1.DeleteDatasetResponse
-	(*Receipt)(nil),               // 23: bastionlab.v1.Receipt
+	(*GetUploadRequest)(nil),      // 7: bastionlab.v1.GetUploadRequest
+	(*UploadStanding)(nil),        // 8: bastionlab.v1.UploadStanding
+	(*Permissions)(nil),           // 9: bastionlab.v1.Permissions
+	(*Grant)(nil),                 // 10: bastionlab.v1.Grant
+	(*GrantAccessRequest)(nil),    // 11: bastionlab.v1.GrantAccessRequest
+	(*RevokeAccessRequest)(nil),   // 12: bastionlab.v1.RevokeAccessRequest
+	(*RecordBatch)(nil),           // 13: bastionlab.v1.RecordBatch
+	(*UploadDatasetTrailer)(nil),  // 14: bastionlab.v1.UploadDatasetTrailer
+	(*UploadDatasetResponse)(nil), // 15: bastionlab.v1.UploadDatasetResponse
+	(*Lineage)(nil),               // 16: bastionlab.v1.Lineage
+	(*SharedRecords)(nil),         // 17: bastionlab.v1.SharedRecords
+	(*Dataset)(nil),               // 18: bastionlab.v1.Dataset
+	(*ListDatasetsRequest)(nil),   // 19: bastionlab.v1.ListDatasetsRequest
+	(*ListDatasetsResponse)(nil),  // 20: bastionlab.v1.ListDatasetsResponse
+	(*GetDatasetRequest)(nil),     // 21: bastionlab.v1.GetDatasetRequest
+	(*GetBudgetRequest)(nil),      // 22: bastionlab.v1.GetBudgetRequest
+	(*Budget)(nil),                // 23: bastionlab.v1.Budget
+	(*ScientistLimit)(nil),        // 24: bastionlab.v1.ScientistLimit
+	(*BudgetEntry)(nil),           // 25: bastionlab.v1.BudgetEntry
+	(*LowerLimitRequest)(nil),     // 26: bastionlab.v1.LowerLimitRequest
+	(*DeleteDatasetRequest)(nil),  // 27: bastionlab.v1.DeleteDatasetRequest
+	(*DeleteDatasetResponse)(nil), // 28: bastionlab.v1.DeleteDatasetResponse
+	(*Receipt)(nil),               // 29: bastionlab.v1.Receipt
 }
 var file_bastionlab_v1_dataset_proto_depIdxs = []int32{
 	0,  // 0: bastionlab.v1.TensorSpec.dtype:type_name -> bastionlab.v1.DType
@@ -1725,36 +2135,47 @@ var file_bastionlab_v1_dataset_proto_depIdxs = []int32{
 	1,  // 2: bastionlab.v1.Schema.label:type_name -> bastionlab.v1.TensorSpec
 	4,  // 3: bastionlab.v1.PublicFacts.ranges:type_name -> bastionlab.v1.PublicRange
 	6,  // 4: bastionlab.v1.UploadDatasetRequest.header:type_name -> bastionlab.v1.UploadDatasetHeader
-	7,  // 5: bastionlab.v1.UploadDatasetRequest.batch:type_name -> bastionlab.v1.RecordBatch
-	8,  // 6: bastionlab.v1.UploadDatasetRequest.trailer:type_name -> bastionlab.v1.UploadDatasetTrailer
+	13, // 5: bastionlab.v1.UploadDatasetRequest.batch:type_name -> bastionlab.v1.RecordBatch
+	14, // 6: bastionlab.v1.UploadDatasetRequest.trailer:type_name -> bastionlab.v1.UploadDatasetTrailer
 	2,  // 7: bastionlab.v1.UploadDatasetHeader.schema:type_name -> bastionlab.v1.Schema
 	3,  // 8: bastionlab.v1.UploadDatasetHeader.public:type_name -> bastionlab.v1.PublicFacts
-	12, // 9: bastionlab.v1.UploadDatasetResponse.dataset:type_name -> bastionlab.v1.Dataset
-	10, // 10: bastionlab.v1.UploadDatasetResponse.lineage:type_name -> bastionlab.v1.Lineage
-	23, // 11: bastionlab.v1.UploadDatasetResponse.receipts:type_name -> bastionlab.v1.Receipt
-	11, // 12: bastionlab.v1.Lineage.apart:type_name -> bastionlab.v1.SharedRecords
-	2,  // 13: bastionlab.v1.Dataset.schema:type_name -> bastionlab.v1.Schema
-	3,  // 14: bastionlab.v1.Dataset.public:type_name -> bastionlab.v1.PublicFacts
-	12, // 15: bastionlab.v1.ListDatasetsResponse.datasets:type_name -> bastionlab.v1.Dataset
-	19, // 16: bastionlab.v1.Budget.runs:type_name -> bastionlab.v1.BudgetEntry
-	18, // 17: bastionlab.v1.Budget.scientists:type_name -> bastionlab.v1.ScientistLimit
-	5,  // 18: bastionlab.v1.DatasetService.UploadDataset:input_type -> bastionlab.v1.UploadDatasetRequest
-	13, // 19: bastionlab.v1.DatasetService.ListDatasets:input_type -> bastionlab.v1.ListDatasetsRequest
-	15, // 20: bastionlab.v1.DatasetService.GetDataset:input_type -> bastionlab.v1.GetDatasetRequest
-	16, // 21: bastionlab.v1.DatasetService.GetBudget:input_type -> bastionlab.v1.GetBudgetRequest
-	20, // 22: bastionlab.v1.DatasetService.LowerLimit:input_type -> bastionlab.v1.LowerLimitRequest
-	21, // 23: bastionlab.v1.DatasetService.DeleteDataset:input_type -> bastionlab.v1.DeleteDatasetRequest
-	9,  // 24: bastionlab.v1.DatasetService.UploadDataset:output_type -> bastionlab.v1.UploadDatasetResponse
-	14, // 25: bastionlab.v1.DatasetService.ListDatasets:output_type -> bastionlab.v1.ListDatasetsResponse
-	12, // 26: bastionlab.v1.DatasetService.GetDataset:output_type -> bastionlab.v1.Dataset
-	17, // 27: bastionlab.v1.DatasetService.GetBudget:output_type -> bastionlab.v1.Budget
-	17, // 28: bastionlab.v1.DatasetService.LowerLimit:output_type -> bastionlab.v1.Budget
-	22, // 29: bastionlab.v1.DatasetService.DeleteDataset:output_type -> bastionlab.v1.DeleteDatasetResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	9,  // 9: bastionlab.v1.UploadDatasetHeader.permissions:type_name -> bastionlab.v1.Permissions
+	10, // 10: bastionlab.v1.Permissions.grants:type_name -> bastionlab.v1.Grant
+	10, // 11: bastionlab.v1.GrantAccessRequest.grant:type_name -> bastionlab.v1.Grant
+	18, // 12: bastionlab.v1.UploadDatasetResponse.dataset:type_name -> bastionlab.v1.Dataset
+	16, // 13: bastionlab.v1.UploadDatasetResponse.lineage:type_name -> bastionlab.v1.Lineage
+	29, // 14: bastionlab.v1.UploadDatasetResponse.receipts:type_name -> bastionlab.v1.Receipt
+	17, // 15: bastionlab.v1.Lineage.apart:type_name -> bastionlab.v1.SharedRecords
+	2,  // 16: bastionlab.v1.Dataset.schema:type_name -> bastionlab.v1.Schema
+	3,  // 17: bastionlab.v1.Dataset.public:type_name -> bastionlab.v1.PublicFacts
+	9,  // 18: bastionlab.v1.Dataset.permissions:type_name -> bastionlab.v1.Permissions
+	10, // 19: bastionlab.v1.Dataset.may:type_name -> bastionlab.v1.Grant
+	18, // 20: bastionlab.v1.ListDatasetsResponse.datasets:type_name -> bastionlab.v1.Dataset
+	25, // 21: bastionlab.v1.Budget.runs:type_name -> bastionlab.v1.BudgetEntry
+	24, // 22: bastionlab.v1.Budget.scientists:type_name -> bastionlab.v1.ScientistLimit
+	5,  // 23: bastionlab.v1.DatasetService.UploadDataset:input_type -> bastionlab.v1.UploadDatasetRequest
+	19, // 24: bastionlab.v1.DatasetService.ListDatasets:input_type -> bastionlab.v1.ListDatasetsRequest
+	21, // 25: bastionlab.v1.DatasetService.GetDataset:input_type -> bastionlab.v1.GetDatasetRequest
+	22, // 26: bastionlab.v1.DatasetService.GetBudget:input_type -> bastionlab.v1.GetBudgetRequest
+	26, // 27: bastionlab.v1.DatasetService.LowerLimit:input_type -> bastionlab.v1.LowerLimitRequest
+	27, // 28: bastionlab.v1.DatasetService.DeleteDataset:input_type -> bastionlab.v1.DeleteDatasetRequest
+	7,  // 29: bastionlab.v1.DatasetService.GetUpload:input_type -> bastionlab.v1.GetUploadRequest
+	11, // 30: bastionlab.v1.DatasetService.GrantAccess:input_type -> bastionlab.v1.GrantAccessRequest
+	12, // 31: bastionlab.v1.DatasetService.RevokeAccess:input_type -> bastionlab.v1.RevokeAccessRequest
+	15, // 32: bastionlab.v1.DatasetService.UploadDataset:output_type -> bastionlab.v1.UploadDatasetResponse
+	20, // 33: bastionlab.v1.DatasetService.ListDatasets:output_type -> bastionlab.v1.ListDatasetsResponse
+	18, // 34: bastionlab.v1.DatasetService.GetDataset:output_type -> bastionlab.v1.Dataset
+	23, // 35: bastionlab.v1.DatasetService.GetBudget:output_type -> bastionlab.v1.Budget
+	23, // 36: bastionlab.v1.DatasetService.LowerLimit:output_type -> bastionlab.v1.Budget
+	28, // 37: bastionlab.v1.DatasetService.DeleteDataset:output_type -> bastionlab.v1.DeleteDatasetResponse
+	8,  // 38: bastionlab.v1.DatasetService.GetUpload:output_type -> bastionlab.v1.UploadStanding
+	18, // 39: bastionlab.v1.DatasetService.GrantAccess:output_type -> bastionlab.v1.Dataset
+	18, // 40: bastionlab.v1.DatasetService.RevokeAccess:output_type -> bastionlab.v1.Dataset
+	32, // [32:41] is the sub-list for method output_type
+	23, // [23:32] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_dataset_proto_init() }
@@ -1769,15 +2190,16 @@ func file_bastionlab_v1_dataset_proto_init() {
 		(*UploadDatasetRequest_Trailer)(nil),
 	}
 	file_bastionlab_v1_dataset_proto_msgTypes[5].OneofWrappers = []any{}
-	file_bastionlab_v1_dataset_proto_msgTypes[11].OneofWrappers = []any{}
-	file_bastionlab_v1_dataset_proto_msgTypes[16].OneofWrappers = []any{}
+	file_bastionlab_v1_dataset_proto_msgTypes[9].OneofWrappers = []any{}
+	file_bastionlab_v1_dataset_proto_msgTypes[17].OneofWrappers = []any{}
+	file_bastionlab_v1_dataset_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_dataset_proto_rawDesc), len(file_bastionlab_v1_dataset_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,9 @@ const (
 	DatasetService_GetBudget_FullMethodName     = "/bastionlab.v1.DatasetService/GetBudget"
 	DatasetService_LowerLimit_FullMethodName    = "/bastionlab.v1.DatasetService/LowerLimit"
 	DatasetService_DeleteDataset_FullMethodName = "/bastionlab.v1.DatasetService/DeleteDataset"
+	DatasetService_GetUpload_FullMethodName     = "/bastionlab.v1.DatasetService/GetUpload"
+	DatasetService_GrantAccess_FullMethodName   = "/bastionlab.v1.DatasetService/GrantAccess"
+	DatasetService_RevokeAccess_FullMethodName  = "/bastionlab.v1.DatasetService/RevokeAccess"
 )
 
 // DatasetServiceClient is the client API for DatasetService service.
@@ -38,6 +41,12 @@ type DatasetServiceClient interface {
 	GetBudget(ctx context.Context, in *GetBudgetRequest, opts ...grpc.CallOption) (*Budget, error)
 	LowerLimit(ctx context.Context, in *LowerLimitRequest, opts ...grpc.CallOption) (*Budget, error)
 	DeleteDataset(ctx context.Context, in *DeleteDatasetRequest, opts ...grpc.CallOption) (*DeleteDatasetResponse, error)
+	// GetUpload says how much of an upload that was cut the server still holds.
+	GetUpload(ctx context.Context, in *GetUploadRequest, opts ...grpc.CallOption) (*UploadStanding, error)
+	// Grant says what one user may do with a dataset, or all may; it replaces what was granted to them before.
+	GrantAccess(ctx context.Context, in *GrantAccessRequest, opts ...grpc.CallOption) (*Dataset, error)
+	// RevokeAccess takes it back: unfinished runs of theirs end, and they take no weights home any more.
+	RevokeAccess(ctx context.Context, in *RevokeAccessRequest, opts ...grpc.CallOption) (*Dataset, error)
 }
 
 type datasetServiceClient struct {
@@ -111,6 +120,36 @@ func (c *datasetServiceClient) DeleteDataset(ctx context.Context, in *DeleteData
 	return out, nil
 }
 
+func (c *datasetServiceClient) GetUpload(ctx context.Context, in *GetUploadRequest, opts ...grpc.CallOption) (*UploadStanding, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UploadStanding)
+	err := c.cc.Invoke(ctx, DatasetService_GetUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *datasetServiceClient) GrantAccess(ctx context.Context, in *GrantAccessRequest, opts ...grpc.CallOption) (*Dataset, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Dataset)
+	err := c.cc.Invoke(ctx, DatasetService_GrantAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *datasetServiceClient) RevokeAccess(ctx context.Context, in *RevokeAccessRequest, opts ...grpc.CallOption) (*Dataset, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Dataset)
+	err := c.cc.Invoke(ctx, DatasetService_RevokeAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DatasetServiceServer is the server API for DatasetService service.
 // All implementations must embed UnimplementedDatasetServiceServer
 // for forward compatibility.
@@ -122,6 +161,12 @@ type DatasetServiceServer interface {
 	GetBudget(context.Context, *GetBudgetRequest) (*Budget, error)
 	LowerLimit(context.Context, *LowerLimitRequest) (*Budget, error)
 	DeleteDataset(context.Context, *DeleteDatasetRequest) (*DeleteDatasetResponse, error)
+	// GetUpload says how much of an upload that was cut the server still holds.
+	GetUpload(context.Context, *GetUploadRequest) (*UploadStanding, error)
+	// Grant says what one user may do with a dataset, or all may; it replaces what was granted to them before.
+	GrantAccess(context.Context, *GrantAccessRequest) (*Dataset, error)
+	// RevokeAccess takes it back: unfinished runs of theirs end, and they take no weights home any more.
+	RevokeAccess(context.Context, *RevokeAccessRequest) (*Dataset, error)
 	mustEmbedUnimplementedDatasetServiceServer()
 }
 
@@ -149,6 +194,15 @@ func (UnimplementedDatasetServiceServer) LowerLimit(context.Context, *LowerLimit
 }
 func (UnimplementedDatasetServiceServer) DeleteDataset(context.Context, *DeleteDatasetRequest) (*DeleteDatasetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteDataset not implemented")
+}
+func (UnimplementedDatasetServiceServer) GetUpload(context.Context, *GetUploadRequest) (*UploadStanding, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetUpload not implemented")
+}
+func (UnimplementedDatasetServiceServer) GrantAccess(context.Context, *GrantAccessRequest) (*Dataset, error) {
+	return nil, status.Error(codes.Unimplemented, "method GrantAccess not implemented")
+}
+func (UnimplementedDatasetServiceServer) RevokeAccess(context.Context, *RevokeAccessRequest) (*Dataset, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeAccess not implemented")
 }
 func (UnimplementedDatasetServiceServer) mustEmbedUnimplementedDatasetServiceServer() {}
 func (UnimplementedDatasetServiceServer) testEmbeddedByValue()                        {}
@@ -268,6 +322,60 @@ func _DatasetService_DeleteDataset_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DatasetService_GetUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetUploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DatasetServiceServer).GetUpload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DatasetService_GetUpload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DatasetServiceServer).GetUpload(ctx, req.(*GetUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DatasetService_GrantAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GrantAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DatasetServiceServer).GrantAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DatasetService_GrantAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DatasetServiceServer).GrantAccess(ctx, req.(*GrantAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DatasetService_RevokeAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DatasetServiceServer).RevokeAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DatasetService_RevokeAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DatasetServiceServer).RevokeAccess(ctx, req.(*RevokeAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DatasetService_ServiceDesc is the grpc.ServiceDesc for DatasetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -294,6 +402,18 @@ var DatasetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteDataset",
 			Handler:    _DatasetService_DeleteDataset_Handler,
+		},
+		{
+			MethodName: "GetUpload",
+			Handler:    _DatasetService_GetUpload_Handler,
+		},
+		{
+			MethodName: "GrantAccess",
+			Handler:    _DatasetService_GrantAccess_Handler,
+		},
+		{
+			MethodName: "RevokeAccess",
+			Handler:    _DatasetService_RevokeAccess_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -70,7 +70,43 @@ func (x Standing_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Standing_State.Descriptor instead.
 func (Standing_State) EnumDescriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{5, 0}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{6, 0}
+}
+
+type ListClosingsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClosingsRequest) Reset() {
+	*x = ListClosingsRequest{}
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClosingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClosingsRequest) ProtoMessage() {}
+
+func (x *ListClosingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClosingsRequest.ProtoReflect.Descriptor instead.
+func (*ListClosingsRequest) Descriptor() ([]byte, []int) {
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{0}
 }
 
 type Receipt struct {
@@ -84,7 +120,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[0]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -96,7 +132,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[0]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -109,7 +145,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{0}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Receipt) GetBody() []byte {
@@ -147,7 +183,7 @@ type ListReceiptsRequest struct {
 
 func (x *ListReceiptsRequest) Reset() {
 	*x = ListReceiptsRequest{}
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[1]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -159,7 +195,7 @@ func (x *ListReceiptsRequest) String() string {
 func (*ListReceiptsRequest) ProtoMessage() {}
 
 func (x *ListReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[1]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -172,7 +208,7 @@ func (x *ListReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*ListReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{1}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListReceiptsRequest) GetOf() isListReceiptsRequest_Of {
@@ -233,7 +269,7 @@ type ListReceiptsResponse struct {
 
 func (x *ListReceiptsResponse) Reset() {
 	*x = ListReceiptsResponse{}
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[2]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +281,7 @@ func (x *ListReceiptsResponse) String() string {
 func (*ListReceiptsResponse) ProtoMessage() {}
 
 func (x *ListReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[2]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +294,7 @@ func (x *ListReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*ListReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{2}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListReceiptsResponse) GetReceipts() []*Receipt {
@@ -284,7 +320,7 @@ type PresentReceiptsRequest struct {
 
 func (x *PresentReceiptsRequest) Reset() {
 	*x = PresentReceiptsRequest{}
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[3]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +332,7 @@ func (x *PresentReceiptsRequest) String() string {
 func (*PresentReceiptsRequest) ProtoMessage() {}
 
 func (x *PresentReceiptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[3]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +345,7 @@ func (x *PresentReceiptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresentReceiptsRequest.ProtoReflect.Descriptor instead.
 func (*PresentReceiptsRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PresentReceiptsRequest) GetReceipts() []*Receipt {
@@ -328,7 +364,7 @@ type PresentReceiptsResponse struct {
 
 func (x *PresentReceiptsResponse) Reset() {
 	*x = PresentReceiptsResponse{}
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[4]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +376,7 @@ func (x *PresentReceiptsResponse) String() string {
 func (*PresentReceiptsResponse) ProtoMessage() {}
 
 func (x *PresentReceiptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[4]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +389,7 @@ func (x *PresentReceiptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresentReceiptsResponse.ProtoReflect.Descriptor instead.
 func (*PresentReceiptsResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PresentReceiptsResponse) GetStandings() []*Standing {
@@ -373,7 +409,7 @@ type Standing struct {
 
 func (x *Standing) Reset() {
 	*x = Standing{}
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[5]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +421,7 @@ func (x *Standing) String() string {
 func (*Standing) ProtoMessage() {}
 
 func (x *Standing) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_ledger_proto_msgTypes[5]
+	mi := &file_bastionlab_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +434,7 @@ func (x *Standing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standing.ProtoReflect.Descriptor instead.
 func (*Standing) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_bastionlab_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Standing) GetState() Standing_State {
@@ -419,7 +455,8 @@ var File_bastionlab_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_bastionlab_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x1abastionlab/v1/ledger.proto\x12\rbastionlab.v1\"M\n" +
+	"\x1abastionlab/v1/ledger.proto\x12\rbastionlab.v1\"\x15\n" +
+	"\x13ListClosingsRequest\"M\n" +
 	"\aReceipt\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x10\n" +
@@ -445,10 +482,11 @@ const file_bastionlab_v1_ledger_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSTATE_KNOWN\x10\x01\x12\x13\n" +
 	"\x0fSTATE_FORGOTTEN\x10\x02\x12\x11\n" +
-	"\rSTATE_FOREIGN\x10\x032\xca\x01\n" +
+	"\rSTATE_FOREIGN\x10\x032\xa3\x02\n" +
 	"\rLedgerService\x12W\n" +
 	"\fListReceipts\x12\".bastionlab.v1.ListReceiptsRequest\x1a#.bastionlab.v1.ListReceiptsResponse\x12`\n" +
-	"\x0fPresentReceipts\x12%.bastionlab.v1.PresentReceiptsRequest\x1a&.bastionlab.v1.PresentReceiptsResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
+	"\x0fPresentReceipts\x12%.bastionlab.v1.PresentReceiptsRequest\x1a&.bastionlab.v1.PresentReceiptsResponse\x12W\n" +
+	"\fListClosings\x12\".bastionlab.v1.ListClosingsRequest\x1a#.bastionlab.v1.ListReceiptsResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
 
 var (
 	file_bastionlab_v1_ledger_proto_rawDescOnce sync.Once
@@ -463,27 +501,30 @@ func file_bastionlab_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_bastionlab_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bastionlab_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_bastionlab_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_bastionlab_v1_ledger_proto_goTypes = []any{
 	(Standing_State)(0),             // 0: bastionlab.v1.Standing.State
-	(*Receipt)(nil),                 // 1: bastionlab.v1.Receipt
-	(*ListReceiptsRequest)(nil),     // 2: bastionlab.v1.ListReceiptsRequest
-	(*ListReceiptsResponse)(nil),    // 3: bastionlab.v1.ListReceiptsResponse
-	(*PresentReceiptsRequest)(nil),  // 4: bastionlab.v1.PresentReceiptsRequest
-	(*PresentReceiptsResponse)(nil), // 5: bastionlab.v1.PresentReceiptsResponse
-	(*Standing)(nil),                // 6: bastionlab.v1.Standing
+	(*ListClosingsRequest)(nil),     // 1: bastionlab.v1.ListClosingsRequest
+	(*Receipt)(nil),                 // 2: bastionlab.v1.Receipt
+	(*ListReceiptsRequest)(nil),     // 3: bastionlab.v1.ListReceiptsRequest
+	(*ListReceiptsResponse)(nil),    // 4: bastionlab.v1.ListReceiptsResponse
+	(*PresentReceiptsRequest)(nil),  // 5: bastionlab.v1.PresentReceiptsRequest
+	(*PresentReceiptsResponse)(nil), // 6: bastionlab.v1.PresentReceiptsResponse
+	(*Standing)(nil),                // 7: bastionlab.v1.Standing
 }
 var file_bastionlab_v1_ledger_proto_depIdxs = []int32{
-	1, // 0: bastionlab.v1.ListReceiptsResponse.receipts:type_name -> bastionlab.v1.Receipt
-	1, // 1: bastionlab.v1.PresentReceiptsRequest.receipts:type_name -> bastionlab.v1.Receipt
-	6, // 2: bastionlab.v1.PresentReceiptsResponse.standings:type_name -> bastionlab.v1.Standing
+	2, // 0: bastionlab.v1.ListReceiptsResponse.receipts:type_name -> bastionlab.v1.Receipt
+	2, // 1: bastionlab.v1.PresentReceiptsRequest.receipts:type_name -> bastionlab.v1.Receipt
+	7, // 2: bastionlab.v1.PresentReceiptsResponse.standings:type_name -> bastionlab.v1.Standing
 	0, // 3: bastionlab.v1.Standing.state:type_name -> bastionlab.v1.Standing.State
-	2, // 4: bastionlab.v1.LedgerService.ListReceipts:input_type -> bastionlab.v1.ListReceiptsRequest
-	4, // 5: bastionlab.v1.LedgerService.PresentReceipts:input_type -> bastionlab.v1.PresentReceiptsRequest
-	3, // 6: bastionlab.v1.LedgerService.ListReceipts:output_type -> bastionlab.v1.ListReceiptsResponse
-	5, // 7: bastionlab.v1.LedgerService.PresentReceipts:output_type -> bastionlab.v1.PresentReceiptsResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
+	3, // 4: bastionlab.v1.LedgerService.ListReceipts:input_type -> bastionlab.v1.ListReceiptsRequest
+	5, // 5: bastionlab.v1.LedgerService.PresentReceipts:input_type -> bastionlab.v1.PresentReceiptsRequest
+	1, // 6: bastionlab.v1.LedgerService.ListClosings:input_type -> bastionlab.v1.ListClosingsRequest
+	4, // 7: bastionlab.v1.LedgerService.ListReceipts:output_type -> bastionlab.v1.ListReceiptsResponse
+	6, // 8: bastionlab.v1.LedgerService.PresentReceipts:output_type -> bastionlab.v1.PresentReceiptsResponse
+	4, // 9: bastionlab.v1.LedgerService.ListClosings:output_type -> bastionlab.v1.ListReceiptsResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name
 	4, // [4:4] is the sub-list for extension extendee
 	0, // [0:4] is the sub-list for field type_name
@@ -494,7 +535,7 @@ func file_bastionlab_v1_ledger_proto_init() {
 	if File_bastionlab_v1_ledger_proto != nil {
 		return
 	}
-	file_bastionlab_v1_ledger_proto_msgTypes[1].OneofWrappers = []any{
+	file_bastionlab_v1_ledger_proto_msgTypes[2].OneofWrappers = []any{
 		(*ListReceiptsRequest_DatasetId)(nil),
 		(*ListReceiptsRequest_RunId)(nil),
 	}
@@ -504,7 +545,7 @@ func file_bastionlab_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_ledger_proto_rawDesc), len(file_bastionlab_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	LedgerService_ListReceipts_FullMethodName    = "/bastionlab.v1.LedgerService/ListReceipts"
 	LedgerService_PresentReceipts_FullMethodName = "/bastionlab.v1.LedgerService/PresentReceipts"
+	LedgerService_ListClosings_FullMethodName    = "/bastionlab.v1.LedgerService/ListClosings"
 )
 
 // LedgerServiceClient is the client API for LedgerService service.
@@ -34,6 +35,8 @@ type LedgerServiceClient interface {
 	// PresentReceipts says which of the caller's receipts the ledger still holds. One that the server signed and does not hold proves
 	// that its ledger was put back: the account is frozen.
 	PresentReceipts(ctx context.Context, in *PresentReceiptsRequest, opts ...grpc.CallOption) (*PresentReceiptsResponse, error)
+	// ListClosings returns the receipts with which earlier starts of a server without durable keys closed the caller's accounts.
+	ListClosings(ctx context.Context, in *ListClosingsRequest, opts ...grpc.CallOption) (*ListReceiptsResponse, error)
 }
 
 type ledgerServiceClient struct {
@@ -64,6 +67,16 @@ func (c *ledgerServiceClient) PresentReceipts(ctx context.Context, in *PresentRe
 	return out, nil
 }
 
+func (c *ledgerServiceClient) ListClosings(ctx context.Context, in *ListClosingsRequest, opts ...grpc.CallOption) (*ListReceiptsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReceiptsResponse)
+	err := c.cc.Invoke(ctx, LedgerService_ListClosings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LedgerServiceServer is the server API for LedgerService service.
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
@@ -75,6 +88,8 @@ type LedgerServiceServer interface {
 	// PresentReceipts says which of the caller's receipts the ledger still holds. One that the server signed and does not hold proves
 	// that its ledger was put back: the account is frozen.
 	PresentReceipts(context.Context, *PresentReceiptsRequest) (*PresentReceiptsResponse, error)
+	// ListClosings returns the receipts with which earlier starts of a server without durable keys closed the caller's accounts.
+	ListClosings(context.Context, *ListClosingsRequest) (*ListReceiptsResponse, error)
 	mustEmbedUnimplementedLedgerServiceServer()
 }
 
@@ -90,6 +105,9 @@ func (UnimplementedLedgerServiceServer) ListReceipts(context.Context, *ListRecei
 }
 func (UnimplementedLedgerServiceServer) PresentReceipts(context.Context, *PresentReceiptsRequest) (*PresentReceiptsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PresentReceipts not implemented")
+}
+func (UnimplementedLedgerServiceServer) ListClosings(context.Context, *ListClosingsRequest) (*ListReceiptsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListClosings not implemented")
 }
 func (UnimplementedLedgerServiceServer) mustEmbedUnimplementedLedgerServiceServer() {}
 func (UnimplementedLedgerServiceServer) testEmbeddedByValue()                       {}
@@ -148,6 +166,24 @@ func _LedgerService_PresentReceipts_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_ListClosings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListClosingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).ListClosings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_ListClosings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).ListClosings(ctx, req.(*ListClosingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LedgerService_ServiceDesc is the grpc.ServiceDesc for LedgerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +198,10 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PresentReceipts",
 			Handler:    _LedgerService_PresentReceipts_Handler,
+		},
+		{
+			MethodName: "ListClosings",
+			Handler:    _LedgerService_ListClosings_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

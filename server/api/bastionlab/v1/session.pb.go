@@ -244,10 +244,11 @@ func (x *ServerInfo) GetBootId() string {
 type SignInRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PublicKey []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // SubjectPublicKeyInfo, DER; Ed25519 or ECDSA P-256
-	// Over "bastionlab.v1 sign-in" NUL challenge SHA-256(DER of the server's leaf certificate as the client saw it), so that a
-	// relay with another certificate cannot reuse it. Ed25519 pure; ECDSA with SHA-256, ASN.1.
-	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
-	Challenge     []byte `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	// Over "bastionlab.v1 sign-in 2" NUL, challenge, binding as one byte, SHA-256(the server's public key as SubjectPublicKeyInfo), exporter
+	// (32 zeros with BINDING_KEY), so that a relay cannot reuse it. Ed25519 pure; ECDSA with SHA-256, ASN.1.
+	Signature     []byte  `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	Challenge     []byte  `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	Binding       Binding `protobuf:"varint,4,opt,name=binding,proto3,enum=bastionlab.v1.Binding" json:"binding,omitempty"` // with BINDING_EXPORTER the token is good on this connection only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,11 +304,19 @@ func (x *SignInRequest) GetChallenge() []byte {
 	return nil
 }
 
+func (x *SignInRequest) GetBinding() Binding {
+	if x != nil {
+		return x.Binding
+	}
+	return Binding_BINDING_UNSPECIFIED
+}
+
 type SignInResponse struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Token            string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	ExpiresInSeconds int64                  `protobuf:"varint,2,opt,name=expires_in_seconds,json=expiresInSeconds,proto3" json:"expires_in_seconds,omitempty"`
 	User             string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"` // hex SHA-256 of the public key: how this user is named everywhere
+	Roles            []Role                 `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=bastionlab.v1.Role" json:"roles,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -363,11 +372,18 @@ func (x *SignInResponse) GetUser() string {
 	return ""
 }
 
+func (x *SignInResponse) GetRoles() []Role {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 var File_bastionlab_v1_session_proto protoreflect.FileDescriptor
 
 const file_bastionlab_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbastionlab/v1/session.proto\x12\rbastionlab.v1\"5\n" +
+	"\x1bbastionlab/v1/session.proto\x12\rbastionlab.v1\x1a\x1fbastionlab/v1/attestation.proto\x1a\x18bastionlab/v1/user.proto\"5\n" +
 	"\fHelloRequest\x12%\n" +
 	"\x0eclient_version\x18\x01 \x01(\tR\rclientVersion\"\x9f\x01\n" +
 	"\rHelloResponse\x12%\n" +
@@ -386,16 +402,18 @@ const file_bastionlab_v1_session_proto_rawDesc = "" +
 	"\rstorage_level\x18\a \x01(\tR\fstorageLevel\x12\x1d\n" +
 	"\n" +
 	"ledger_key\x18\b \x01(\fR\tledgerKey\x12\x17\n" +
-	"\aboot_id\x18\t \x01(\tR\x06bootId\"j\n" +
+	"\aboot_id\x18\t \x01(\tR\x06bootId\"\x9c\x01\n" +
 	"\rSignInRequest\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1c\n" +
-	"\tchallenge\x18\x03 \x01(\fR\tchallenge\"h\n" +
+	"\tchallenge\x18\x03 \x01(\fR\tchallenge\x120\n" +
+	"\abinding\x18\x04 \x01(\x0e2\x16.bastionlab.v1.BindingR\abinding\"\x93\x01\n" +
 	"\x0eSignInResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12,\n" +
 	"\x12expires_in_seconds\x18\x02 \x01(\x03R\x10expiresInSeconds\x12\x12\n" +
-	"\x04user\x18\x03 \x01(\tR\x04user2\x9b\x01\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12)\n" +
+	"\x05roles\x18\x04 \x03(\x0e2\x13.bastionlab.v1.RoleR\x05roles2\x9b\x01\n" +
 	"\x0eSessionService\x12B\n" +
 	"\x05Hello\x12\x1b.bastionlab.v1.HelloRequest\x1a\x1c.bastionlab.v1.HelloResponse\x12E\n" +
 	"\x06SignIn\x12\x1c.bastionlab.v1.SignInRequest\x1a\x1d.bastionlab.v1.SignInResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3"
@@ -419,18 +437,22 @@ var file_bastionlab_v1_session_proto_goTypes = []any{
 	(*ServerInfo)(nil),     // 2: bastionlab.v1.ServerInfo
 	(*SignInRequest)(nil),  // 3: bastionlab.v1.SignInRequest
 	(*SignInResponse)(nil), // 4: bastionlab.v1.SignInResponse
+	(Binding)(0),           // 5: bastionlab.v1.Binding
+	(Role)(0),              // 6: bastionlab.v1.Role
 }
 var file_bastionlab_v1_session_proto_depIdxs = []int32{
 	2, // 0: bastionlab.v1.HelloResponse.info:type_name -> bastionlab.v1.ServerInfo
-	0, // 1: bastionlab.v1.SessionService.Hello:input_type -> bastionlab.v1.HelloRequest
-	3, // 2: bastionlab.v1.SessionService.SignIn:input_type -> bastionlab.v1.SignInRequest
-	1, // 3: bastionlab.v1.SessionService.Hello:output_type -> bastionlab.v1.HelloResponse
-	4, // 4: bastionlab.v1.SessionService.SignIn:output_type -> bastionlab.v1.SignInResponse
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	5, // 1: bastionlab.v1.SignInRequest.binding:type_name -> bastionlab.v1.Binding
+	6, // 2: bastionlab.v1.SignInResponse.roles:type_name -> bastionlab.v1.Role
+	0, // 3: bastionlab.v1.SessionService.Hello:input_type -> bastionlab.v1.HelloRequest
+	3, // 4: bastionlab.v1.SessionService.SignIn:input_type -> bastionlab.v1.SignInRequest
+	1, // 5: bastionlab.v1.SessionService.Hello:output_type -> bastionlab.v1.HelloResponse
+	4, // 6: bastionlab.v1.SessionService.SignIn:output_type -> bastionlab.v1.SignInResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_session_proto_init() }
@@ -438,6 +460,8 @@ func file_bastionlab_v1_session_proto_init() {
 	if File_bastionlab_v1_session_proto != nil {
 		return
 	}
+	file_bastionlab_v1_attestation_proto_init()
+	file_bastionlab_v1_user_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -32,13 +32,13 @@ const (
 //	bastionlab-protocol: the number of the protocol the client speaks ("1"); another one, or none, is VERSION_MISMATCH
 //	bastionlab-client:   the client's version, for the log
 //
-// and every call but Hello and SignIn
+// and every call but GetEvidence, Hello and SignIn
 //
 //	authorization: "Bearer " and the token of SignIn.
 type SessionServiceClient interface {
 	// Hello says what the server is and hands out a single-use challenge.
 	Hello(ctx context.Context, in *HelloRequest, opts ...grpc.CallOption) (*HelloResponse, error)
-	// SignIn proves possession of a key. In development mode every key is accepted, and recorded.
+	// SignIn proves possession of a key. In development mode every key is accepted, and recorded; else registered ones are.
 	SignIn(ctx context.Context, in *SignInRequest, opts ...grpc.CallOption) (*SignInResponse, error)
 }
 
@@ -79,13 +79,13 @@ func (c *sessionServiceClient) SignIn(ctx context.Context, in *SignInRequest, op
 //	bastionlab-protocol: the number of the protocol the client speaks ("1"); another one, or none, is VERSION_MISMATCH
 //	bastionlab-client:   the client's version, for the log
 //
-// and every call but Hello and SignIn
+// and every call but GetEvidence, Hello and SignIn
 //
 //	authorization: "Bearer " and the token of SignIn.
 type SessionServiceServer interface {
 	// Hello says what the server is and hands out a single-use challenge.
 	Hello(context.Context, *HelloRequest) (*HelloResponse, error)
-	// SignIn proves possession of a key. In development mode every key is accepted, and recorded.
+	// SignIn proves possession of a key. In development mode every key is accepted, and recorded; else registered ones are.
 	SignIn(context.Context, *SignInRequest) (*SignInResponse, error)
 	mustEmbedUnimplementedSessionServiceServer()
 }
