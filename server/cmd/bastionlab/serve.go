@@ -46,7 +46,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
-	list, host, beyondLoopback, err := addresses(s.listen)
+	list, beyondLoopback, err := addresses(s.listen)
 	if err != nil {
 		return err
 	}
@@ -59,28 +59,24 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err := checkReach(d.development, s.development, beyondLoopback); err != nil {
 		return err
 	}
-	certificate, err := server.LoadCertificate(d.store.KeyDir(), host, time.Now())
+	certificate, err := server.NewCertificate(time.Now())
 	if err != nil {
-		return withFix(err, "remove the file to have a new certificate made")
+		return err
+	}
+	proof, err := openProof(ctx, s, d, certificate.Leaf.RawSubjectPublicKeyInfo, log)
+	if err != nil {
+		return err
 	}
 	front, err := server.New(server.Config{
-		Certificate: certificate, Development: d.development, Log: log,
+		Certificate: certificate, Development: d.development, Log: log, Evidence: proof,
 		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Boot: d.boot,
 	})
 	if err != nil {
 		return err
 	}
-	// Training runs under a context of its own: it ends after the calls under way.
-	trainingCtx, stopTraining := context.WithCancel(context.WithoutCancel(ctx))
-	trained := make(chan struct{})
-	go func() {
-		defer close(trained)
-		d.runs.Serve(trainingCtx)
-	}()
-	defer func() {
-		stopTraining()
-		<-trained
-	}()
+	// Both under contexts of their own: they end after the calls under way.
+	defer alongside(ctx, proof.Serve)()
+	defer alongside(ctx, d.runs.Serve)()
 	network, err := listen(ctx, list)
 	if err != nil {
 		return err
@@ -95,6 +91,20 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	}
 	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
 	return answer(ctx, front, network, local, log)
+}
+
+// alongside runs work until the function that it returns is called, which waits for its end.
+func alongside(ctx context.Context, work func(context.Context)) (end func()) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		work(ctx)
+	}()
+	return func() {
+		stop()
+		<-ended
+	}
 }
 
 // answer serves until ctx is done or a listener fails, and returns when no call is under way any more.

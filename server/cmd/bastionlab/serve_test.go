@@ -58,7 +58,7 @@ func (l *lines) String() string {
 }
 
 func testSettings(dir string) settings {
-	return settings{listen: "127.0.0.1:0", dataDir: dir, logLevel: "debug", memoryLimit: 1 << 30, threads: 1}
+	return settings{listen: "127.0.0.1:0", dataDir: dir, trainer: os.DevNull, logLevel: "debug", memoryLimit: 1 << 30, threads: 1}
 }
 
 // serveOn starts a server on a directory and waits until it is ready.
@@ -267,7 +267,7 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		return dir
 	}
 	noLedger, otherLedger := broken("ledger.log", ""), broken("ledger.log", "{}\n")
-	noKey, spoiltCertificate := broken("keys/blobs.agekey", ""), broken("keys/server.pem", "rubbish")
+	noKey := broken("keys/blobs.agekey", "")
 	// The one that goes on is started last: what it starts behind its first word would look like something that the others left.
 	taken := serveOn(t, t.TempDir(), &fakeTrainers{})
 	for name, test := range map[string]struct {
@@ -284,7 +284,7 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		"the ledger is gone":          {func(s *settings) { s.dataDir = noLedger }, refusal.Unavailable, []string{"ledger", "put back"}},
 		"the ledger is another":       {func(s *settings) { s.dataDir = otherLedger }, refusal.Unavailable, []string{"ledger", "put back"}},
 		"the key is gone":             {func(s *settings) { s.dataDir = noKey }, refusal.Unavailable, []string{"key", "backup"}},
-		"the certificate is spoilt":   {func(s *settings) { s.dataDir = spoiltCertificate }, refusal.Unavailable, []string{"server.pem", "remove the file"}},
+		"an endorsement that is none": {func(s *settings) { s.endorsement = "/nowhere/vcek.der" }, refusal.Unavailable, []string{"/nowhere/vcek.der", "--endorsement"}},
 		"a directory that is none":    {func(s *settings) { s.dataDir = "/dev/null/here" }, refusal.Unavailable, []string{"/dev/null", "--data-dir"}},
 	} {
 		t.Run(name, func(t *testing.T) {

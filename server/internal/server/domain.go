@@ -4,6 +4,7 @@ import (
 	"context"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
@@ -16,6 +17,11 @@ type Sessions interface {
 	// SignIn checks the request's signature over the challenge and the digest of the certificate that the caller saw.
 	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (identity.Session, error)
 	Authenticate(ctx context.Context, token string) (identity.User, error)
+}
+
+// Evidence proves what the server is, to one connection.
+type Evidence interface {
+	Evidence(ctx context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error)
 }
 
 // Datasets is the catalogue.

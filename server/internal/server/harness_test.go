@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
@@ -39,6 +40,13 @@ type fakes struct {
 	upload   *fakeUpload
 	watch    func(ctx context.Context, user string, send func(*bastionlabv1.Run) error) error
 	weights  func(user string) (training.Weights, error)
+}
+
+// fakeEvidence says what it was asked for.
+type fakeEvidence struct{}
+
+func (fakeEvidence) Evidence(_ context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error) {
+	return &bastionlabv1.Evidence{Report: nonce[:], Endorsements: [][]byte{channel.PublicKey, channel.Exporter[:]}, Binding: channel.Binding}, nil
 }
 
 type fakeSessions struct{}
@@ -170,7 +178,7 @@ func (b *lockedBuffer) String() string {
 func start(t *testing.T, domain *fakes) *running {
 	t.Helper()
 	dir := t.TempDir()
-	certificate, err := LoadCertificate(dir, "", time.Now())
+	certificate, err := NewCertificate(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +186,7 @@ func start(t *testing.T, domain *fakes) *running {
 	server, err := New(Config{
 		Certificate: certificate,
 		Development: true,
+		Evidence:    fakeEvidence{},
 		Sessions:    fakeSessions{},
 		Datasets:    fakeDatasets{fakes: domain},
 		Models:      fakeModels{domain},

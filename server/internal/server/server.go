@@ -28,6 +28,7 @@ import (
 type Config struct {
 	Certificate tls.Certificate
 	Development bool // every key is accepted, and clients are told so
+	Evidence    Evidence
 	Sessions    Sessions
 	Datasets    Datasets
 	Models      Models
@@ -49,7 +50,7 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Evidence == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
@@ -63,8 +64,11 @@ func New(config Config) (*Server, error) {
 	s.network = newTransport(meteredTLS{credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{config.Certificate},
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
+		// SECURITY: every connection agrees on keys of its own, so that its exporter is its own too.
+		SessionTicketsDisabled: true,
 	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
 	network := asStreams{s.network}
+	bastionlabv1.RegisterAttestationServiceServer(network, &attestationService{evidence: config.Evidence, key: config.Certificate.Leaf.RawSubjectPublicKeyInfo})
 	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
 	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
