@@ -81,17 +81,15 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 		return err
 	}
 	if openMethods[this.method] {
-		err := handle(ctx)
-		if err == nil && this.method == bastionlabv1.SessionService_SignIn_FullMethodName {
-			know(ctx)
-		}
-		return err
+		return handle(ctx)
 	}
 	user, err := g.identify(ctx, md)
 	if err != nil {
 		return err
 	}
-	know(ctx)
+	if err := know(ctx, user); err != nil {
+		return err
+	}
 	this.user = user
 	return handle(withUser(ctx, user))
 }

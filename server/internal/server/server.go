@@ -120,11 +120,12 @@ func newTransport(credentials credentials.TransportCredentials, gate *gate) *grp
 // Serve answers on all listeners until Stop; local may be nil. It owns the listeners. Ready is said here, when nothing is left to start.
 func (s *Server) Serve(network []net.Listener, local net.Listener) error {
 	var serving errgroup.Group
+	crowd := newCrowd(maxStrangers, maxKnown, maxKnownOfUser)
 	for _, listener := range network {
-		serving.Go(func() error { return serve(s.network, netutil.LimitListener(listener, maxConnections)) })
+		serving.Go(func() error { return serve(s.network, crowdedListener{listener, crowd}) })
 	}
 	if local != nil {
-		serving.Go(func() error { return serve(s.local, netutil.LimitListener(local, maxConnections)) })
+		serving.Go(func() error { return serve(s.local, netutil.LimitListener(local, maxLocal)) })
 	}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
 	return serving.Wait()

@@ -32,6 +32,9 @@ func (s *sessionService) SignIn(ctx context.Context, request *bastionlabv1.SignI
 	if err != nil {
 		return nil, err
 	}
+	if err := know(ctx, session.User.ID); err != nil {
+		return nil, err
+	}
 	return &bastionlabv1.SignInResponse{
 		Token:            session.Token,
 		ExpiresInSeconds: int64(session.Lifetime.Seconds()),
