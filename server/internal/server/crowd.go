@@ -6,19 +6,21 @@ import (
 	"sync"
 )
 
-// crowd is all connections of the network: those of callers who signed in, and of strangers.
-// SECURITY: strangers must not keep others out. However many come, the newest is taken and the oldest stranger's is closed: an honest
-// caller signs in within a round trip or two, while who opens connections only to hold them loses them to themselves. Callers who signed in keep theirs,
-// each so many.
+// crowd is all connections of the network: those that have not agreed on keys yet, those of strangers, and of callers who signed in.
+// SECURITY: strangers must not keep others out. However many come, the newest is taken and the oldest of its kind is closed: an honest
+// caller agrees on keys and signs in within a few round trips, while who opens connections only to hold them loses them to themselves, and
+// cannot crowd out who has come further. Callers who signed in keep theirs, each so many.
 type crowd struct {
 	maxStrangers, maxKnown, maxOfUser int
 
 	mu        sync.Mutex
-	strangers list.List // of *crowdedConn, oldest first
+	arriving  list.List // of *crowdedConn, oldest first: no keys yet
+	strangers list.List // likewise: nobody has signed in
 	known     int
 	ofUser    map[string]int
 }
 
+// newCrowd takes so many strangers, and as many that arrive.
 func newCrowd(strangers, known, ofUser int) *crowd {
 	return &crowd{maxStrangers: strangers, maxKnown: known, maxOfUser: ofUser, ofUser: map[string]int{}}
 }
@@ -29,25 +31,41 @@ type crowdedConn struct {
 	crowd *crowd
 
 	// Guarded by the crowd's lock.
-	place  *list.Element // while a stranger's
-	user   string        // once known
+	among  *list.List // those who wait; nil once known
+	place  *list.Element
+	user   string // once known
 	closed bool
 }
 
-// admit gives a connection its place, at the expense of the oldest stranger where there is none left.
+// admit gives a connection its place, at the expense of the oldest that arrives where there is none left.
 func (c *crowd) admit(conn net.Conn) *crowdedConn {
 	admitted := &crowdedConn{Conn: conn, crowd: c}
+	c.put(admitted, &c.arriving)
+	return admitted
+}
+
+// agreed says that the connection has keys: it is a stranger's from now on.
+func (conn *crowdedConn) agreed() { conn.crowd.put(conn, &conn.crowd.strangers) }
+
+// put moves a connection to the end of a list, and closes the first of it where that is one too many.
+func (c *crowd) put(conn *crowdedConn, among *list.List) {
 	c.mu.Lock()
-	admitted.place = c.strangers.PushBack(admitted)
+	if conn.closed {
+		c.mu.Unlock()
+		return
+	}
+	if conn.among != nil {
+		conn.among.Remove(conn.place)
+	}
+	conn.among, conn.place = among, among.PushBack(conn)
 	var oldest *crowdedConn
-	if c.strangers.Len() > c.maxStrangers {
-		oldest = c.strangers.Front().Value.(*crowdedConn)
+	if among.Len() > c.maxStrangers {
+		oldest = among.Front().Value.(*crowdedConn)
 	}
 	c.mu.Unlock()
 	if oldest != nil {
 		oldest.Close()
 	}
-	return admitted
 }
 
 // know says whose the connection is; false where there is no place for another one of that user.
@@ -58,13 +76,13 @@ func (conn *crowdedConn) know(user string) bool {
 	switch {
 	case conn.closed:
 		return false
-	case conn.place == nil:
+	case conn.among == nil:
 		return true // whoever was first; another user on the same connection is one more call on it
 	case c.known >= c.maxKnown || c.ofUser[user] >= c.maxOfUser:
 		return false
 	}
-	c.strangers.Remove(conn.place)
-	conn.place, conn.user = nil, user
+	conn.among.Remove(conn.place)
+	conn.among, conn.place, conn.user = nil, nil, user
 	c.known++
 	c.ofUser[user]++
 	return true
@@ -82,15 +100,15 @@ func (c *crowd) leave(conn *crowdedConn) {
 	switch {
 	case conn.closed:
 		return
-	case conn.place != nil:
-		c.strangers.Remove(conn.place)
+	case conn.among != nil:
+		conn.among.Remove(conn.place)
 	default:
 		c.known--
 		if c.ofUser[conn.user]--; c.ofUser[conn.user] == 0 {
 			delete(c.ofUser, conn.user)
 		}
 	}
-	conn.closed, conn.place = true, nil
+	conn.closed = true
 }
 
 // crowdedListener gives every connection its place.

@@ -34,6 +34,25 @@ func TestTheOldestStrangerGivesWay(t *testing.T) {
 	}
 }
 
+func TestWhoArrivesCannotCrowdOutWhoHasComeFurther(t *testing.T) {
+	c := newCrowd(2, 2, 2)
+	conn, far := inCrowd(t, c)
+	conn.agreed()
+	for range 5 {
+		inCrowd(t, c)
+	}
+	if !isOpen(t, far) || c.arriving.Len() != 2 || c.strangers.Len() != 1 {
+		t.Errorf("open %t; %d arrive, %d are strangers", isOpen(t, far), c.arriving.Len(), c.strangers.Len())
+	}
+	for range 2 {
+		other, _ := inCrowd(t, c)
+		other.agreed()
+	}
+	if isOpen(t, far) || c.strangers.Len() != 2 {
+		t.Errorf("open %t; %d are strangers", isOpen(t, far), c.strangers.Len())
+	}
+}
+
 func TestWhoSignedInStays(t *testing.T) {
 	c := newCrowd(1, 2, 2)
 	conn, far := inCrowd(t, c)

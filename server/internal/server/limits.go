@@ -15,7 +15,7 @@ const (
 
 	maxHeaderBytes       = 16 << 10
 	maxStreams           = 32   // of one connection
-	maxStrangers         = 1024 // connections on which nobody has signed in
+	maxStrangers         = 1024 // connections on which nobody has signed in, and as many that have no keys yet
 	maxKnown             = 1024 // connections of callers who signed in, in all
 	maxKnownOfUser       = 256
 	maxLocal             = 1024 // connections of the operator

@@ -97,6 +97,7 @@ func (m meteredTLS) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		conn.Close()
 		return nil, nil, fmt.Errorf("a connection without a place: %T", raw)
 	}
+	place.agreed()
 	metered := newMeteredConn(conn, place, strangerTime)
 	return metered, meteredInfo{info, metered}, nil
 }
