@@ -1,6 +1,7 @@
 package verification
 
 import (
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,12 @@ func Propose(evidence *bastionlabv1.Evidence) ([]byte, error) {
 	claims := &bastionlabv1.Claims{}
 	if err := proto.Unmarshal(evidence.GetClaims(), claims); err != nil {
 		return nil, refuse("format", "claims that can be read", "%d bytes that cannot", len(evidence.GetClaims()))
+	}
+	if length := len(claims.GetConfigDigest()); length != sha512.Size384 {
+		return nil, refuse("config", "a SHA-384", "%d bytes", length)
+	}
+	if level := claims.GetStorageLevel(); !slices.Contains(storageLevels, level) {
+		return nil, refuse("storage", "one of "+list(storageLevels), "%.40q", level)
 	}
 	p := proposal{
 		Platforms: []string{evidence.GetFormat()}, ConfigDigests: []string{hex.EncodeToString(claims.GetConfigDigest())},

@@ -22,6 +22,9 @@ func (t *trail) pass(check, format string, args ...any) {
 // refuse makes the one kind of error that this package has.
 func refuse(check, expected, format string, args ...any) error {
 	seen := fmt.Sprintf(format, args...)
+	if seen == "" {
+		seen = "nothing"
+	}
 	refused := refusal.New(refusal.Attestation, advice(check), "the evidence fails the check %s: expected %s, got %s", check, expected, seen)
 	refused.Check = &refusal.Check{Name: check, Expected: expected, Seen: seen}
 	return refused
