@@ -11,8 +11,8 @@ tool (
 require (
 	filippo.io/age v1.3.2 // blobs at rest: a streaming AEAD with a key per file, wrapped for the server's key
 	github.com/elastic/go-seccomp-bpf v1.6.0 // assembles the trainer's system call filter, on all threads at once
-	github.com/google/go-sev-guest v0.15.0 // asks the SEV-SNP device for reports, carries AMD's certificates; 0.14.0 verifies forged chains
-	github.com/google/go-tdx-guest v0.3.1 // asks the TDX device for quotes
+	github.com/google/go-sev-guest v0.15.0 // asks the SEV-SNP device for reports, carries AMD's certificates, a second opinion in tests; 0.14.0 verifies forged chains
+	github.com/google/go-tdx-guest v0.3.1 // asks the TDX device for quotes, and verifies their chains and TCB levels
 	github.com/rogpeppe/go-internal v1.16.0 // tests: the command line as scripts
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.9 // cobra's flags, read together with environment and file
