@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
+	"github.com/bastionlab/bastionlab/server/internal/attestation/verification"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/version"
@@ -38,6 +40,31 @@ func openProof(ctx context.Context, s settings, d *domain, publicKey []byte, log
 	}
 	log.InfoContext(ctx, "evidence", "format", provider.Format(), "configuration_sha384", fmt.Sprintf("%x", configuration))
 	return attestation.NewBatcher(provider, say), nil
+}
+
+// checkProof has the server judge its own evidence as a client would that pins exactly it: what cannot be proved to anybody is better noticed
+// here than by everybody.
+// SECURITY: a guest that the host may read, or move, does not serve.
+func checkProof(ctx context.Context, proof *attestation.Batcher, publicKey []byte) error {
+	nonce := make([]byte, attestation.NonceBytes)
+	rand.Read(nonce) // never fails
+	channel := attestation.Channel{PublicKey: publicKey, Binding: bastionlabv1.Binding_BINDING_KEY}
+	evidence, err := proof.Evidence(ctx, [attestation.NonceBytes]byte(nonce), channel)
+	if err != nil {
+		return withFix(err, "see `bastionlab doctor`")
+	}
+	document, err := verification.Propose(evidence)
+	if err != nil {
+		return fmt.Errorf("look at the server's own evidence: %w", err)
+	}
+	policy, err := verification.ParsePolicy(document)
+	if err == nil {
+		_, err = verification.Verify(evidence, nonce, channel, policy, time.Now(), verification.AMDRoots())
+	}
+	if err != nil {
+		return fmt.Errorf("no client would take this server's evidence: %w", err)
+	}
+	return nil
 }
 
 // claims are what the server says of itself at this moment, in one encoding.

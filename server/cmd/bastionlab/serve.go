@@ -67,6 +67,11 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
+	// Under a context of its own, as the runs below: they end after the calls under way.
+	defer alongside(ctx, proof.Serve)()
+	if err := checkProof(ctx, proof, certificate.Leaf.RawSubjectPublicKeyInfo); err != nil {
+		return err
+	}
 	front, err := server.New(server.Config{
 		Certificate: certificate, Development: d.development, Log: log, Evidence: proof,
 		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Boot: d.boot,
@@ -74,8 +79,6 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
-	// Both under contexts of their own: they end after the calls under way.
-	defer alongside(ctx, proof.Serve)()
 	defer alongside(ctx, d.runs.Serve)()
 	network, err := listen(ctx, list)
 	if err != nil {
