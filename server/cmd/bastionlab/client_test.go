@@ -71,11 +71,11 @@ func connect(t *testing.T, address string, key ed25519.PrivateKey) *person {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.conn.Close() })
-	p.signIn(leaf)
+	p.signIn(certificate)
 	return p
 }
 
-func (p *person) signIn(leaf []byte) {
+func (p *person) signIn(certificate *x509.Certificate) {
 	p.t.Helper()
 	sessions := bastionlabv1.NewSessionServiceClient(p.conn)
 	hello, err := sessions.Hello(p.ctx(), &bastionlabv1.HelloRequest{ClientVersion: "1.0.0"})
@@ -86,10 +86,10 @@ func (p *person) signIn(leaf []byte) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	digest := sha256.Sum256(leaf)
-	message := append([]byte("bastionlab.v1 sign-in\x00"), hello.GetChallenge()...)
+	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	message := bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), hello.GetChallenge(), {1}, digest[:], make([]byte, 32)}, nil)
 	signed, err := sessions.SignIn(p.ctx(), &bastionlabv1.SignInRequest{
-		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, append(message, digest[:]...)),
+		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, message), Binding: bastionlabv1.Binding_BINDING_KEY,
 	})
 	if err != nil {
 		p.t.Fatal(err)

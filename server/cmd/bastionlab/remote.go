@@ -105,19 +105,21 @@ func signIn(ctx context.Context, conn *grpc.ClientConn, key crypto.Signer, seen 
 	if err != nil {
 		return "", err
 	}
-	// SECURITY: the signature binds the certificate that was seen here, so that a relay that shows another one cannot pass it on.
-	publicKey, signature, err := identity.Sign(key, hello.GetChallenge(), seen.sha256())
+	// SECURITY: the signature binds the server's key that was seen here, so that a relay that shows another one cannot pass it on.
+	publicKey, signature, err := identity.Sign(key, hello.GetChallenge(), bastionlabv1.Binding_BINDING_KEY, seen.sha256(), [32]byte{})
 	if err != nil {
 		return "", err
 	}
-	answer, err := sessions.SignIn(ctx, &bastionlabv1.SignInRequest{PublicKey: publicKey, Signature: signature, Challenge: hello.GetChallenge()}, trailer)
+	answer, err := sessions.SignIn(ctx, &bastionlabv1.SignInRequest{
+		PublicKey: publicKey, Signature: signature, Challenge: hello.GetChallenge(), Binding: bastionlabv1.Binding_BINDING_KEY,
+	}, trailer)
 	return answer.GetToken(), err
 }
 
-// shown is the certificate that the server showed first, and the only one that is taken then.
+// shown is the key that the server showed first, and the only one that is taken then.
 type shown struct {
-	mu   sync.Mutex
-	leaf []byte
+	mu        sync.Mutex
+	publicKey []byte // SubjectPublicKeyInfo, DER
 }
 
 func (s *shown) config() *tls.Config {
@@ -129,21 +131,20 @@ func (s *shown) config() *tls.Config {
 		VerifyConnection: func(state tls.ConnectionState) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			leaf := state.PeerCertificates[0].Raw
-			if s.leaf != nil && string(s.leaf) != string(leaf) {
-				return errors.New("the server shows another certificate than before")
+			publicKey := state.PeerCertificates[0].RawSubjectPublicKeyInfo
+			if s.publicKey != nil && string(s.publicKey) != string(publicKey) {
+				return errors.New("the server shows another key than before")
 			}
-			s.leaf = leaf
+			s.publicKey = publicKey
 			return nil
 		},
 	}
 }
 
-func (s *shown) sha256() []byte {
+func (s *shown) sha256() [sha256.Size]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	digest := sha256.Sum256(s.leaf)
-	return digest[:]
+	return sha256.Sum256(s.publicKey)
 }
 
 // loopbackAddresses refuses every host but this machine, as the Python client does.

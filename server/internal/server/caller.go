@@ -4,8 +4,12 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -18,20 +22,59 @@ func withUser(ctx context.Context, user string) context.Context {
 // userOf is the caller that the gate let in. It panics outside the gate: a handler without a caller must not run at all.
 func userOf(ctx context.Context) string { return ctx.Value(userKey{}).(string) }
 
-// identifyByToken reads the bearer token that SignIn handed out.
-func identifyByToken(sessions Sessions) func(context.Context, metadata.MD) (string, error) {
-	return func(ctx context.Context, md metadata.MD) (string, error) {
+// identify says who makes a call, or refuses a caller who may not make it.
+type identify func(ctx context.Context, method string, md metadata.MD) (identity.Caller, error)
+
+// identifyByToken reads the bearer token that SignIn handed out, and holds its holder to the table of methods.
+func identifyByToken(sessions Sessions, publicKeySHA256 [32]byte) identify {
+	return func(ctx context.Context, method string, md metadata.MD) (identity.Caller, error) {
 		values := md.Get("authorization")
 		if len(values) != 1 {
-			return "", unauthenticated("the call carries no token")
+			return identity.Caller{}, unauthenticated("the call carries no token")
 		}
 		scheme, token, _ := strings.Cut(values[0], " ")
 		if !strings.EqualFold(scheme, "bearer") || token == "" || len(token) > maxTokenBytes {
-			return "", unauthenticated("the call carries no bearer token")
+			return identity.Caller{}, unauthenticated("the call carries no bearer token")
 		}
-		user, err := sessions.Authenticate(ctx, token)
-		return user.ID, err
+		caller, err := sessions.Authenticate(ctx, token, channelOf(ctx, publicKeySHA256))
+		if err != nil {
+			return identity.Caller{}, err
+		}
+		return caller, permission.ByRole(method, caller.Roles)
 	}
+}
+
+// identifyOperator names the caller on the local socket.
+// SECURITY: whoever the operating system lets into the data directory, which is its owner's alone.
+func identifyOperator(_ context.Context, method string, _ metadata.MD) (identity.Caller, error) {
+	caller := identity.Caller{User: identity.User{ID: identity.MachineOperator}, Roles: permission.Operator}
+	return caller, permission.OnSocket(method)
+}
+
+// exporterLabel is the one of RFC 9266.
+const exporterLabel = "EXPORTER-Channel-Binding"
+
+// channelOf is what the server knows of the connection that a call came on.
+func channelOf(ctx context.Context, publicKeySHA256 [32]byte) identity.Channel {
+	channel := identity.Channel{PublicKeySHA256: publicKeySHA256}
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return channel
+	}
+	metered, ok := from.AuthInfo.(meteredInfo)
+	if !ok {
+		return channel
+	}
+	info, ok := metered.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return channel
+	}
+	exporter, err := info.State.ExportKeyingMaterial(exporterLabel, nil, len(channel.Exporter))
+	if err != nil {
+		return channel
+	}
+	channel.Exporter, channel.HasExporter = [32]byte(exporter), true
+	return channel
 }
 
 func unauthenticated(what string) error {

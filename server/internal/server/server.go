@@ -27,8 +27,9 @@ import (
 // Config is what a Server is made of. All of it is needed.
 type Config struct {
 	Certificate tls.Certificate
-	Development bool // every key is accepted, and clients are told so
+	Development func() bool // whether every key is accepted; clients are told so
 	Sessions    Sessions
+	Users       Users
 	Datasets    Datasets
 	Models      Models
 	Training    Training
@@ -49,12 +50,13 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Development == nil || config.Sessions == nil || config.Users == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
-	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
+	publicKey := sha256.Sum256(config.Certificate.Leaf.RawSubjectPublicKeyInfo)
+	users := &userService{users: config.Users}
 	uploads := newUploads(maxUploads, maxUploadsOfUser)
 	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
 	receipts := &receiptService{receipts: config.Receipts}
@@ -63,9 +65,10 @@ func New(config Config) (*Server, error) {
 	s.network = newTransport(meteredTLS{credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{config.Certificate},
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
-	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
+	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions, publicKey)})
 	network := asStreams{s.network}
-	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
+	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), development: config.Development, publicKeySHA256: publicKey})
+	bastionlabv1.RegisterUserServiceServer(network, users)
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
 	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
 	bastionlabv1.RegisterTrainingServiceServer(network, training)
@@ -74,6 +77,7 @@ func New(config Config) (*Server, error) {
 
 	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator})
 	local := asStreams{s.local}
+	bastionlabv1.RegisterUserServiceServer(local, users)
 	bastionlabv1.RegisterDatasetServiceServer(local, datasets)
 	bastionlabv1.RegisterTrainingServiceServer(local, training)
 	grpc_health_v1.RegisterHealthServer(local, s.health)
@@ -88,7 +92,6 @@ func infoOf(config Config) *bastionlabv1.ServerInfo {
 		Version:      version.Number,
 		Platform:     "none",
 		Simulated:    true,
-		Development:  config.Development,
 		Binding:      "certificate",
 		StorageLevel: StorageLevel,
 		LedgerKey:    config.Receipts.Key(),
@@ -153,13 +156,13 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 }
 
-// endWith is ctx, ending also when stopping is closed.
-func endWith(ctx context.Context, stopping <-chan struct{}) (context.Context, func()) {
+// endWith is ctx, ending with a cause also when some channel is closed. The returned function must be called.
+func endWith(ctx context.Context, closed <-chan struct{}, cause error) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
-		case <-stopping:
-			cancel(errStopping)
+		case <-closed:
+			cancel(cause)
 		case <-ctx.Done():
 		}
 	}()

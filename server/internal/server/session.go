@@ -9,9 +9,10 @@ import (
 
 type sessionService struct {
 	bastionlabv1.UnimplementedSessionServiceServer
-	sessions   Sessions
-	info       *bastionlabv1.ServerInfo
-	leafSHA256 []byte
+	sessions        Sessions
+	info            *bastionlabv1.ServerInfo
+	development     func() bool
+	publicKeySHA256 [32]byte
 }
 
 func (s *sessionService) Hello(ctx context.Context, _ *bastionlabv1.HelloRequest) (*bastionlabv1.HelloResponse, error) {
@@ -19,16 +20,18 @@ func (s *sessionService) Hello(ctx context.Context, _ *bastionlabv1.HelloRequest
 	if err != nil {
 		return nil, err
 	}
+	info := proto.CloneOf(s.info)
+	info.Development = s.development()
 	return &bastionlabv1.HelloResponse{
 		ServerVersion: s.info.Version,
 		Protocol:      Protocol,
 		Challenge:     challenge,
-		Info:          proto.CloneOf(s.info),
+		Info:          info,
 	}, nil
 }
 
 func (s *sessionService) SignIn(ctx context.Context, request *bastionlabv1.SignInRequest) (*bastionlabv1.SignInResponse, error) {
-	session, err := s.sessions.SignIn(ctx, request, s.leafSHA256)
+	session, err := s.sessions.SignIn(ctx, request, channelOf(ctx, s.publicKeySHA256))
 	if err != nil {
 		return nil, err
 	}
@@ -36,5 +39,6 @@ func (s *sessionService) SignIn(ctx context.Context, request *bastionlabv1.SignI
 		Token:            session.Token,
 		ExpiresInSeconds: int64(session.Lifetime.Seconds()),
 		User:             session.User.ID,
+		Roles:            session.Roles.Proto(),
 	}, nil
 }
