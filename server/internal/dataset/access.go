@@ -174,11 +174,14 @@ func (c *Catalogue) bound(ctx context.Context, id string, grant permission.Grant
 // boundNew does the same for a dataset that is being published: its account may be an earlier one, with lower limits, which stay.
 func (c *Catalogue) boundNew(id string, permissions permission.Permissions) error {
 	for _, grant := range permissions.Grants() {
+		if grant.Epsilon == 0 {
+			continue
+		}
 		account, err := c.ledger.Account(id)
 		if err != nil {
 			return err
 		}
-		if holds, bounded := account.Scientists[grant.User]; grant.Epsilon == 0 || bounded && holds <= grant.Epsilon {
+		if holds, bounded := account.Scientists[grant.User]; bounded && holds <= grant.Epsilon {
 			continue
 		}
 		if err := c.limitScientist(id, grant.User, grant.Epsilon); err != nil {

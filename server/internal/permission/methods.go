@@ -96,6 +96,9 @@ var byMethod = func() map[string]Row {
 // Table is all rows, in the order in which people read them.
 func Table() []Row { return append([]Row(nil), rows...) }
 
+// Knows says whether there is a row for a method.
+func Knows(method string) bool { return byMethod[method].Method != "" }
+
 // IsOpen says whether a method needs no token.
 func IsOpen(method string) bool { return byMethod[method].Open }
 

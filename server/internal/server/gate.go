@@ -35,11 +35,14 @@ type gate struct {
 // call is what the log learns of one call.
 type call struct {
 	id, method, user, client string
+	absent                   bool // nothing answers it but that there is no such method
 	started                  time.Time
 }
 
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return g.pass(stream.Context(), info.FullMethod, stream.SetTrailer, func(ctx context.Context) error {
+	// gRPC names no service for a method that this server does not have.
+	absent := service == nil && !permission.Knows(info.FullMethod)
+	return g.pass(stream.Context(), info.FullMethod, absent, stream.SetTrailer, func(ctx context.Context) error {
 		gated := gatedStream{stream, ctx, requestTime}
 		if info.IsClientStream {
 			gated.wait = 0
@@ -48,8 +51,8 @@ func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	})
 }
 
-func (g *gate) pass(ctx context.Context, method string, setTrailer func(metadata.MD), handle func(context.Context) error) error {
-	this := call{id: newRequestID(), method: method, started: time.Now()}
+func (g *gate) pass(ctx context.Context, method string, absent bool, setTrailer func(metadata.MD), handle func(context.Context) error) error {
+	this := call{id: newRequestID(), method: method, absent: absent, started: time.Now()}
 	err := g.handle(ctx, &this, handle)
 	if err == nil {
 		g.write(ctx, this, codes.OK, nil)
@@ -82,6 +85,9 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 	this.client = clientVersion(md)
 	if err := checkProtocol(md); err != nil {
 		return err
+	}
+	if this.absent {
+		return handle(ctx)
 	}
 	if permission.IsOpen(this.method) {
 		err := handle(ctx)
