@@ -47,6 +47,15 @@ func newKey(t *testing.T) ed25519.PrivateKey {
 	return key
 }
 
+func publicKeyOf(t *testing.T, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public
+}
+
 // connect signs in, as the Python client does.
 func connect(t *testing.T, address string, key ed25519.PrivateKey) *person {
 	t.Helper()
@@ -82,10 +91,7 @@ func (p *person) signIn(certificate *x509.Certificate) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	public, err := x509.MarshalPKIXPublicKey(p.key.Public())
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	public := publicKeyOf(p.t, p.key)
 	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
 	message := bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), hello.GetChallenge(), {1}, digest[:], make([]byte, 32)}, nil)
 	signed, err := sessions.SignIn(p.ctx(), &bastionlabv1.SignInRequest{
