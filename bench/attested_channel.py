@@ -29,7 +29,7 @@ import safetensors.torch
 import torch
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from bastionlab import Identity
+from bastionlab import Identity, errors
 from bastionlab._acceptance import Acceptance
 from bastionlab._address import Address, reach
 from bastionlab._attestation import Attested, Channel
@@ -55,19 +55,22 @@ def server() -> Iterator[Address]:
     command = [ROOT / "bin" / "bastionlab", "serve", "--listen", "127.0.0.1:50156", "--data-dir", directory, "--log-level", "error"]
     process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                yield reach("127.0.0.1", 50156)
-                return
-            except Exception:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise
-                time.sleep(0.1)
+        yield answering(process)
     finally:
         process.terminate()
         process.wait()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def answering(process: subprocess.Popen[bytes]) -> Address:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return reach("127.0.0.1", 50156)
+        except errors.ServerUnavailable:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise
+            time.sleep(0.1)
 
 
 class Kept:
@@ -86,7 +89,7 @@ class Kept:
 
 
 def acceptance(binding: str) -> Acceptance:
-    everything: dict[str, object] = {"measurements": None, "tcb": {}, "chip_ids": None, "config_digests": None}
+    everything: dict[str, object] = {"measurements": None, "chip_ids": None, "config_digests": None}
     return Acceptance.of(
         {"platforms": ["simulated"], "storage_levels": ["file"], "development": True, "binding": binding, **everything}
     )

@@ -71,7 +71,7 @@ func checkProof(ctx context.Context, proof *attestation.Batcher, publicKey []byt
 func claims(d *domain, configuration [48]byte) []byte {
 	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(&bastionlabv1.Claims{
 		Version: version.Number, LedgerKey: d.ledger.Key(), ConfigDigest: configuration[:], BootId: d.boot,
-		StorageLevel: server.StorageLevel, Development: d.development,
+		StorageLevel: server.StorageLevel, Development: d.registry.Development(),
 	})
 	if err != nil {
 		panic(fmt.Errorf("encode claims: %w", err)) // of fields that this program made

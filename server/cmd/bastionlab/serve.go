@@ -56,7 +56,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if err := checkReach(d.development, s.development, beyondLoopback); err != nil {
+	if err := checkReach(d.registry.Development(), s.development, beyondLoopback); err != nil {
 		return err
 	}
 	certificate, err := server.NewCertificate(time.Now())
@@ -73,8 +73,8 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		return err
 	}
 	front, err := server.New(server.Config{
-		Certificate: certificate, Development: d.development, Log: log, Evidence: proof,
-		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Boot: d.boot,
+		Certificate: certificate, Log: log, Evidence: proof,
+		Sessions: d.sessions, Users: d.users, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts,
 	})
 	if err != nil {
 		return err
@@ -89,8 +89,11 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		closeAll(network)
 		return err
 	}
-	if d.development {
+	if d.registry.Development() {
 		warn(ctx, log, terminalOf(stderr), beyondLoopback)
+	} else if err := welcome(ctx, log, d.registry); err != nil {
+		closeAll(append(network, local))
+		return err
 	}
 	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
 	return answer(ctx, front, network, local, log)

@@ -138,7 +138,7 @@ func TestStrangersAreMetered(t *testing.T) {
 func TestASignInMakesAConnectionKnown(t *testing.T) {
 	s := start(t, &fakes{})
 	client := bastionlabv1.NewSessionServiceClient(s.conn)
-	if _, err := client.SignIn(as(context.Background(), ""), &bastionlabv1.SignInRequest{Signature: digestOf(s.leaf)}); err != nil {
+	if _, err := client.SignIn(as(context.Background(), ""), &bastionlabv1.SignInRequest{Signature: signatureOn(s.leaf)}); err != nil {
 		t.Fatal(err)
 	}
 	request := &bastionlabv1.HelloRequest{}
