@@ -36,6 +36,8 @@ type person struct {
 	user  string
 	seen  *seen
 	info  *bastionlabv1.ServerInfo
+
+	certificate *x509.Certificate
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -92,15 +94,20 @@ func (p *person) signIn(certificate *x509.Certificate) {
 		p.t.Fatal(err)
 	}
 	public := publicKeyOf(p.t, p.key)
-	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	message := bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), hello.GetChallenge(), {1}, digest[:], make([]byte, 32)}, nil)
+	p.certificate = certificate
 	signed, err := sessions.SignIn(p.ctx(), &bastionlabv1.SignInRequest{
-		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, message), Binding: bastionlabv1.Binding_BINDING_KEY,
+		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, signInMessage(hello.GetChallenge(), certificate)), Binding: bastionlabv1.Binding_BINDING_KEY,
 	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.token, p.user, p.info = signed.GetToken(), signed.GetUser(), hello.GetInfo()
+}
+
+// signInMessage is what session.proto says is signed, by the server's key.
+func signInMessage(challenge []byte, certificate *x509.Certificate) []byte {
+	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), challenge, {1}, digest[:], make([]byte, 32)}, nil)
 }
 
 func (p *person) ctx() context.Context {
