@@ -36,6 +36,8 @@ type person struct {
 	user  string
 	seen  *seen
 	info  *bastionlabv1.Claims
+
+	certificate *x509.Certificate
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -92,10 +94,9 @@ func (p *person) signIn(certificate *x509.Certificate) {
 		p.t.Fatal(err)
 	}
 	public := publicKeyOf(p.t, p.key)
-	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	message := bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), hello.GetChallenge(), {1}, digest[:], make([]byte, 32)}, nil)
+	p.certificate = certificate
 	signed, err := sessions.SignIn(p.ctx(), &bastionlabv1.SignInRequest{
-		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, message), Binding: bastionlabv1.Binding_BINDING_KEY,
+		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, signInMessage(hello.GetChallenge(), certificate)), Binding: bastionlabv1.Binding_BINDING_KEY,
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -116,6 +117,12 @@ func (p *person) claims() *bastionlabv1.Claims {
 		p.t.Fatal(err)
 	}
 	return claims
+}
+
+// signInMessage is what session.proto says is signed, by the server's key.
+func signInMessage(challenge []byte, certificate *x509.Certificate) []byte {
+	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), challenge, {1}, digest[:], make([]byte, 32)}, nil)
 }
 
 func (p *person) ctx() context.Context {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -323,5 +324,37 @@ func TestDevelopmentModeBeyondThisMachineHasToBeSaid(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, `"level":"WARN"`) || !strings.Contains(text, "every key is accepted") || !strings.Contains(text, `"beyond_loopback":true`) {
 		t.Errorf("it is not loud:\n%s", text)
+	}
+}
+
+// Where keys are registered a server is offered to a network without a word, and in development mode it is not.
+func TestAServerOfRegisteredIdentitiesIsOfferedToTheNetwork(t *testing.T) {
+	dir := t.TempDir()
+	n := serveOn(t, dir, &fakeTrainers{})
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s := testSettings(dir)
+	s.listen = "0.0.0.0:0"
+	if err := serve(t.Context(), s, io.Discard, (&fakeTrainers{}).start); refusal.KindOf(err) != refusal.InvalidArgument || !strings.Contains(err.Error(), "bastionlab user add") {
+		t.Fatalf("in development mode: %v", err)
+	}
+	n = serveOn(t, dir, &fakeTrainers{})
+	register(t, onSocket(t, n), publicKeyOf(t, newKey(t)), permission.Owner)
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	log := &lines{ready: make(chan string, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, s, log, (&fakeTrainers{}).start) }()
+	select {
+	case <-log.ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
 	}
 }
