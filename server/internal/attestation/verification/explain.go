@@ -51,7 +51,7 @@ func (p Policy) warnings() []string {
 	warn(p.Development, "development is true: a server that takes every key is accepted")
 	warn(has(attestation.FormatSimulated), "simulated evidence is taken: it proves nothing about hardware")
 	for i, register := range p.TDX.RTMRs {
-		warn(has(attestation.FormatTDX) && register.any, fmt.Sprintf("rtmrs %d is null: what is measured there may be anything", i))
+		warn(has(attestation.FormatTDX) && register.any, fmt.Sprintf("rtmrs has no %d: what is measured there may be anything", i))
 	}
 	return lines
 }

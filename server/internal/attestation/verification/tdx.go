@@ -87,6 +87,9 @@ func (v *verifier) intel(raw []byte, q *quote, c *collateral) error {
 	failure := verify.TdxQuote(parsed, options)
 	enclave := v4.GetSignedData().GetCertificationData().GetQeReportCertificationData().GetQeReport().GetIsvSvn()
 	levels, err := matchingLevels(q, enclave, leaf, c)
+	if errors.Is(err, errNoLevel) {
+		return refuse("tdx_status", "a platform that Intel has a status for", "%s", err)
+	}
 	if failure == nil {
 		failure = err
 	}
