@@ -54,18 +54,40 @@ func FuzzParsePolicy(f *testing.F) {
 	})
 }
 
+// taken is a vector that is accepted: its keys are the same in every process of a fuzzer.
+func taken(f *testing.F, name string) (v vector, file File, p Policy) {
+	f.Helper()
+	for _, v := range vectors(f) {
+		if v.Name != name {
+			continue
+		}
+		file, err := ParseFile(v.file(f))
+		if err != nil {
+			f.Fatal(err)
+		}
+		p, err := ParsePolicy(v.Policy)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if _, err := Verify(file.Evidence, file.Nonce, file.Channel, p, v.Now, v.Roots); err != nil {
+			f.Fatal(err)
+		}
+		return v, file, p
+	}
+	f.Fatalf("there is no vector %q", name)
+	return
+}
+
 // What the keys did not sign is not taken, whatever else it is.
 func FuzzReport(f *testing.F) {
-	m := milan()
-	good := m.evidence(f)
-	f.Add(good.Report)
-	f.Add(turin().evidence(f).Report)
-	p := policy(f, map[string]any{"chip_ids": null{}})
+	v, file, p := taken(f, "accepted: Milan, exporter")
+	f.Add(file.Evidence.GetReport())
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		e := &bastionlabv1.Evidence{Format: "sev-snp", Report: raw, Endorsements: good.Endorsements, Claims: good.Claims, Binding: good.Binding, TreeSize: 1}
-		_, err := Verify(e, m.nonce[:], m.channel, p, today, roots(t))
+		e := clone(file.Evidence)
+		e.Report = raw
+		_, err := Verify(e, file.Nonce, file.Channel, p, v.Now, v.Roots)
 		refusedOrNot(t, err)
-		if err == nil && string(raw) != string(good.Report) && string(raw[:attestation.SignedBytes]) != string(good.Report[:attestation.SignedBytes]) {
+		if err == nil && string(raw[:attestation.SignedBytes]) != string(file.Evidence.Report[:attestation.SignedBytes]) {
 			t.Fatal("a report that was not signed is taken")
 		}
 		_, err = Propose(e)
@@ -73,17 +95,17 @@ func FuzzReport(f *testing.F) {
 	})
 }
 
+// Of a chain nothing can be another way: RSASSA-PSS is over the certificate, and a signature has no second form.
 func FuzzCertificates(f *testing.F) {
-	m := milan()
-	good := m.evidence(f)
-	f.Add(good.Endorsements[0], good.Endorsements[1], good.Endorsements[2])
-	p := policy(f, nil)
+	v, file, p := taken(f, "accepted: Turin, exporter")
+	chain := file.Evidence.GetEndorsements()
+	f.Add(chain[0], chain[1], chain[2])
 	f.Fuzz(func(t *testing.T, key, intermediate, root []byte) {
-		e := clone(good)
+		e := clone(file.Evidence)
 		e.Endorsements = [][]byte{key, intermediate, root}
-		_, err := Verify(e, m.nonce[:], m.channel, p, today, roots(t))
+		_, err := Verify(e, file.Nonce, file.Channel, p, v.Now, v.Roots)
 		refusedOrNot(t, err)
-		if err == nil && string(key) != string(good.Endorsements[0]) {
+		if err == nil && string(key) != string(chain[0]) {
 			t.Fatal("another certificate of the chip is taken")
 		}
 	})
