@@ -36,11 +36,12 @@ type verifier struct {
 	policy Policy
 	now    time.Time
 	roots  Roots
+	intel  string // the key of Intel's root
 }
 
 // Verify judges evidence that was given for a nonce on a channel. An error is a refusal of kind Attestation that names the check.
 func Verify(evidence *bastionlabv1.Evidence, nonce []byte, channel attestation.Channel, policy Policy, now time.Time, roots Roots) (Attested, error) {
-	v := &verifier{format: evidence.GetFormat(), policy: policy, now: now, roots: roots}
+	v := &verifier{format: evidence.GetFormat(), policy: policy, now: now, roots: roots, intel: intelRoot}
 	found, claims, err := v.verify(evidence, nonce, channel)
 	if err != nil {
 		return Attested{Platform: v.format, Checks: v.passed}, err
