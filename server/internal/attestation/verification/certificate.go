@@ -26,7 +26,7 @@ func parseChain(endorsements [][]byte) (chain, error) {
 	for i, der := range endorsements {
 		certificate, err := x509.ParseCertificate(der)
 		if err != nil {
-			return chain{}, refuse("chain", "certificates in DER", "number %d of %d bytes: %s", i+1, len(der), err)
+			return chain{}, refuse("format", "certificates in DER", "number %d of %d bytes: %s", i+1, len(der), err)
 		}
 		parsed[i] = certificate
 	}
@@ -104,20 +104,12 @@ func (c chain) extension(arc ...int) []byte {
 func (c chain) version(arc int) (int, bool) {
 	var value int
 	rest, err := asn1.Unmarshal(c.extension(3, arc), &value)
-	return value, err == nil && len(rest) == 0
+	return value, err == nil && len(rest) == 0 && value >= 0
 }
 
-// hardwareID is the chip that the key is of. AMD writes it bare; wrapped as an OCTET STRING it is taken too.
+// hardwareID is the chip that the key is of, which AMD writes as it is.
 func (c chain) hardwareID() []byte {
-	value := c.extension(4)
-	if len(value) == 8 || len(value) == 64 {
-		return value
-	}
-	var wrapped []byte
-	if rest, err := asn1.Unmarshal(value, &wrapped); err != nil || len(rest) > 0 || len(wrapped) != 8 && len(wrapped) != 64 {
-		return nil
-	}
-	return wrapped
+	return c.extension(4)
 }
 
 // productName is the product that the certificate names, as in Milan-B0.

@@ -34,15 +34,18 @@ func (p Policy) Explain() []string {
 	case bastionlabv1.Binding_BINDING_KEY:
 		lines = append(lines, "the evidence is bound to the server's TLS key: who steals that key can relay")
 	}
-	return append(lines, p.warnings()...)
+	for _, warning := range p.Warnings() {
+		lines = append(lines, "warning: "+warning)
+	}
+	return lines
 }
 
-// warnings are what a policy leaves open that a reader may not expect.
-func (p Policy) warnings() []string {
-	var lines []string
+// Warnings are what a policy leaves open that a reader may not expect.
+func (p Policy) Warnings() []string {
+	lines := []string{}
 	warn := func(when bool, text string) {
 		if when {
-			lines = append(lines, "warning: "+text)
+			lines = append(lines, text)
 		}
 	}
 	has := func(platform string) bool { return slices.Contains(p.Platforms, platform) }
@@ -51,7 +54,7 @@ func (p Policy) warnings() []string {
 	warn(p.Development, "development is true: a server that takes every key is accepted")
 	warn(has(attestation.FormatSimulated), "simulated evidence is taken: it proves nothing about hardware")
 	for i, register := range p.TDX.RTMRs {
-		warn(has(attestation.FormatTDX) && register.any, fmt.Sprintf("rtmrs %d is null: what is measured there may be anything", i))
+		warn(has(attestation.FormatTDX) && register.any, fmt.Sprintf("rtmrs has no %d: what is measured there may be anything", i))
 	}
 	return lines
 }

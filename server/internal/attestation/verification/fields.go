@@ -41,6 +41,16 @@ func (f *fields) require(name string) {
 	}
 }
 
+// some refuses a list of nothing.
+func (f *fields) some(name string, length int) {
+	f.check(name, length > 0, "at least one")
+}
+
+func (f *fields) has(name string) bool {
+	_, there := f.members[name]
+	return there
+}
+
 // get gives a member that is there, and marks it as known.
 func (f *fields) get(name string) (any, bool) {
 	if f == nil {
@@ -62,9 +72,9 @@ func (f *fields) end() {
 }
 
 func (f *fields) object(name string, required bool) *fields {
-	value, there := f.get(name)
-	if !there {
-		f.check(name, !required, "to be written")
+	value, _ := f.get(name)
+	if value == nil {
+		f.check(name, !required, "an object, to be written")
 		return nil
 	}
 	members, ok := value.(map[string]any)
@@ -82,7 +92,7 @@ func (f *fields) texts(name string) []string {
 	texts := []string{}
 	for _, item := range items {
 		text, ok := item.(string)
-		f.check(name, ok, "a list of texts")
+		f.check(name, ok && text != "", "a list of texts")
 		texts = append(texts, text)
 	}
 	return texts
@@ -90,7 +100,7 @@ func (f *fields) texts(name string) []string {
 
 // names are a list out of those known; otherwise is what is meant where the field is not written, and nil where it must be or is empty.
 func (f *fields) names(name string, known, otherwise []string) []string {
-	if _, there := f.members[name]; !there && otherwise != nil {
+	if !f.has(name) && otherwise != nil {
 		return otherwise
 	}
 	given := f.texts(name)
@@ -147,8 +157,8 @@ func (f *fields) numbers(name string, highest uint64, otherwise []uint32) []uint
 
 func integer(value any, highest uint64) (uint64, bool) {
 	text, ok := value.(json.Number)
-	number, err := strconv.ParseUint(text.String(), 10, 64)
-	return number, ok && err == nil && number <= highest
+	number, err := strconv.ParseInt(text.String(), 10, 64)
+	return uint64(number), ok && err == nil && number >= 0 && uint64(number) <= highest
 }
 
 // allowed is a list of hex digits, or null for any. What must be written is not taken for null where it is missing.
@@ -167,6 +177,18 @@ func (f *fields) allowed(name string, digits int, required bool) Allowed {
 		f.check(name, ok && isHex(text, digits), expected)
 		only.values = append(only.values, text)
 	}
+	return only
+}
+
+// register is what one of a TD's registers may hold. One that is not written may hold anything; one that is written may not be null.
+func (f *fields) register(name string) Allowed {
+	value, there := f.get(name)
+	if !there {
+		return Any()
+	}
+	f.check(name, value != nil, "a list")
+	only := f.allowed(name, 96, true)
+	f.some(name, len(only.values))
 	return only
 }
 

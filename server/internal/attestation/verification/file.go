@@ -2,6 +2,7 @@ package verification
 
 import (
 	"encoding/base64"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -46,7 +47,7 @@ func ParseFile(content []byte) (File, error) {
 	case attestation.ExporterBytes:
 		channel.Binding, channel.Exporter = bastionlabv1.Binding_BINDING_EXPORTER, [attestation.ExporterBytes]byte(exporter)
 	default:
-		r.fail("exporter")
+		return File{}, refuse("binding", fmt.Sprintf("an exporter of %d bytes, or none", attestation.ExporterBytes), "%d", len(exporter))
 	}
 	if r.failed == "" && len(members) != r.read {
 		r.failed = "its members"

@@ -38,7 +38,7 @@ func secondOpinion(t *testing.T, evidence *bastionlabv1.Evidence, line string, n
 	roots := map[string][]*trust.AMDRootCerts{line: {{Product: line, ProductLine: line, ProductCerts: products}}}
 	whole := &sevsnp.Attestation{Report: report, CertificateChain: certificates}
 	return errors.Join(verify.SnpAttestation(whole, &verify.Options{DisableCertFetching: true, Now: now, TrustedRoots: roots}),
-		validate.SnpAttestation(whole, &validate.Options{GuestPolicy: abi.SnpPolicy{SMT: true}}))
+		validate.SnpAttestation(whole, &validate.Options{GuestPolicy: abi.SnpPolicy{SMT: true}, PermitProvisionalFirmware: true}))
 }
 
 // Both take the same genuine reports; of the Siena it says that it does not know the product.

@@ -3,6 +3,7 @@ package verification
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
@@ -69,11 +70,13 @@ var (
 	storageLevels  = []string{"file", "memory"}
 	signingKeys    = []string{"VCEK", "VLEK"}
 	reportVersions = []uint32{2, 3, 4, 5}
-	tcbStatuses    = []string{"UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded", "OutOfDate", "OutOfDateConfigurationNeeded"}
 )
 
-func requirable() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(policyBits)), func(name string) bool { return name == bitDebug || name == bitMigrate })
+// restrictive are the bits that bind the host.
+func restrictive() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(policyBits)), func(name string) bool {
+		return name == bitDebug || name == bitMigrate || slices.Contains(permissive, name)
+	})
 }
 
 // maxPolicyBytes bounds a policy: thousands of chips.
@@ -102,14 +105,15 @@ func ParsePolicy(document []byte) (Policy, error) {
 
 func required(f *fields) Policy {
 	p := Policy{Platforms: f.names("platforms", platforms, nil), StorageLevels: f.names("storage_levels", storageLevels, nil)}
-	f.check("platforms", len(p.Platforms) > 0, "at least one")
-	f.check("storage_levels", len(p.StorageLevels) > 0, "at least one")
+	f.some("platforms", len(p.Platforms))
+	f.some("storage_levels", len(p.StorageLevels))
 	p.Measurements = f.allowed("measurements", 96, true)
 	hardware := slices.Contains(p.Platforms, attestation.FormatSNP)
 	f.check("measurements", !hardware || len(p.Measurements.values) > 0, "at least one, for sev-snp")
 	p.ChipIDs = f.allowed("chip_ids", 128, true)
 	p.ConfigDigests = f.allowed("config_digests", 96, true)
 	p.TCB = floors(f.object("tcb", hardware))
+	f.check("tcb", !hardware || len(p.TCB) > 0, "at least one floor, for sev-snp")
 	return p
 }
 
@@ -118,6 +122,7 @@ func optional(f *fields, p *Policy) {
 		"": bastionlabv1.Binding_BINDING_UNSPECIFIED, "key": bastionlabv1.Binding_BINDING_KEY, "exporter": bastionlabv1.Binding_BINDING_EXPORTER,
 	}[f.name("binding", []string{"exporter", "key"})]
 	p.SigningKeys = f.names("signing_keys", signingKeys, []string{"VCEK"})
+	f.some("signing_keys", len(p.SigningKeys))
 	p.VMPL = uint32(f.number("vmpl", 3))
 	p.MinGuestSVN = uint32(f.number("min_guest_svn", 1<<32-1))
 	if pair := f.numbers("min_abi", 255, []uint32{0, 0}); len(pair) == 2 {
@@ -125,10 +130,11 @@ func optional(f *fields, p *Policy) {
 	} else {
 		f.check("min_abi", false, "two numbers")
 	}
-	p.Allow = f.names("allow", permissive, nil)
-	p.RequirePolicy = f.names("require_policy", requirable(), nil)
-	p.RequirePlatform = f.names("require_platform", slices.Sorted(maps.Keys(platformBits)), nil)
+	p.Allow = f.names("allow", permissive, []string{})
+	p.RequirePolicy = f.names("require_policy", restrictive(), []string{})
+	p.RequirePlatform = f.names("require_platform", slices.Sorted(maps.Keys(platformBits)), []string{})
 	p.ReportVersions = f.numbers("report_versions", 1<<32-1, []uint32{3, 4, 5})
+	f.some("report_versions", len(p.ReportVersions))
 	f.check("report_versions", !slices.ContainsFunc(p.ReportVersions, func(v uint32) bool { return !slices.Contains(reportVersions, v) }), "2, 3, 4 or 5")
 	p.IDKeyDigests = f.allowed("id_key_digests", 96, false)
 	p.AuthorKeyDigests = f.allowed("author_key_digests", 96, false)
@@ -137,8 +143,7 @@ func optional(f *fields, p *Policy) {
 	p.Roots = f.allowed("roots", 64, false)
 	f.check("roots", p.Roots.any || slices.Contains(p.Platforms, attestation.FormatSimulated), "none without simulated: the roots of hardware are fixed")
 	p.MinVersion = f.text("min_version")
-	_, ok := parseVersion(p.MinVersion)
-	f.check("min_version", p.MinVersion == "" || ok, "three numbers, as in 1.0.0")
+	f.check("min_version", p.MinVersion == "" || leastVersion.MatchString(p.MinVersion), "three numbers, as in 1.0.0")
 }
 
 // floors are complete or refused: a part that is left out would be a part without a floor.
@@ -167,15 +172,17 @@ func tdxPolicy(f *fields) TDXPolicy {
 	if f == nil {
 		return TDXPolicy{}
 	}
-	p := TDXPolicy{MRTD: f.allowed("mr_td", 96, true), MRSeam: f.allowed("mr_seam", 96, false)}
-	f.check("mr_td", len(p.MRTD.values) > 0, "at least one")
+	p := TDXPolicy{MRTD: f.allowed("mr_td", 96, true), MRSeam: f.allowed("mr_seam", 96, true)}
+	f.some("mr_td", len(p.MRTD.values))
 	registers := f.object("rtmrs", true)
 	for i := range p.RTMRs {
-		// SECURITY: all four are written, if only as null: the kernel is in the second and third, and one forgotten is a kernel unpinned.
-		p.RTMRs[i] = registers.allowed(string(rune('0'+i)), 96, true)
+		p.RTMRs[i] = registers.register(strconv.Itoa(i))
 	}
 	registers.end()
-	p.Statuses = f.names("statuses", tcbStatuses, []string{"UpToDate"})
+	if p.Statuses = []string{"UpToDate"}; f.has("statuses") {
+		p.Statuses = f.texts("statuses")
+	}
+	f.some("statuses", len(p.Statuses))
 	p.Advisories = f.texts("advisories")
 	f.end()
 	return p

@@ -19,6 +19,9 @@ var layouts = map[string][]part{
 // baseModel is the CPU model that a floor without a model is for. Microcode is numbered per model: a Siena's 25 is newer than a Genoa's 84.
 var baseModel = map[string]byte{"Milan": 0x01, "Genoa": 0x11, "Turin": 0x02}
 
+// hardwareIDBytes is how much of a report's chip identifier is in use.
+var hardwareIDBytes = map[string]int{"Milan": 64, "Genoa": 64, "Turin": 8}
+
 // productOf is the product line of a CPU; Siena and Bergamo are of Genoa's.
 func productOf(family, model byte) (string, error) {
 	switch {

@@ -107,25 +107,23 @@ func (s *snp) sameChip() error {
 	}
 	chip, certified := s.report.chipID(), s.chain.hardwareID()
 	masked := bytes.Equal(chip, make([]byte, len(chip))) // the host may ask for that; the signature still is one chip's
-	if s.report.signingKey() == "VCEK" && !masked && (certified == nil || !bytes.Equal(pad(certified), chip)) {
+	if s.report.signingKey() == "VCEK" && !masked && !bytes.Equal(certified, chip[:hardwareIDBytes[s.product]]) {
 		return refuse("vcek", "a certificate of the chip "+hex.EncodeToString(chip), "%x", certified)
+	}
+	if rest := chip[hardwareIDBytes[s.product]:]; !bytes.Equal(rest, make([]byte, len(rest))) {
+		return refuse("vcek", "zeros behind the chip's identifier", "%x", rest)
 	}
 	s.pass("vcek", "%s", reported)
 	return nil
 }
 
-// pad fills a short identifier up to the report's 64 bytes.
-func pad(id []byte) []byte {
-	return append(bytes.Clone(id), make([]byte, 64-len(id))...)
-}
-
 // floor: what is reported, what cannot be rolled back, and what the guest was launched on.
 func (s *snp) floor() error {
-	key := floorKey(s.product, s.report)
-	floor, stated := s.policy.TCB[key]
-	if !stated && s.format == attestation.FormatSimulated {
+	if s.policy.TCB == nil && s.format == attestation.FormatSimulated {
 		return nil // there is no firmware to be old
 	}
+	key := floorKey(s.product, s.report)
+	floor, stated := s.policy.TCB[key]
 	if !stated {
 		return refuse("tcb", "a CPU that the policy has a floor for", "%s", key)
 	}

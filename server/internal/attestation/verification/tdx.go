@@ -39,7 +39,7 @@ func (v *verifier) tdx(raw []byte, endorsements [][]byte) (attested, error) {
 	if err != nil {
 		return attested{}, err
 	}
-	if err := v.intel(raw, q, c); err != nil {
+	if err := readable(func() error { return v.intelsPart(raw, q, c) }); err != nil {
 		return attested{}, err
 	}
 	return attested{q.measurement(), "", q.reportData()}, v.tdMeasurements(q)
@@ -61,8 +61,20 @@ func (v *verifier) tdAttributes(q *quote) error {
 	return nil
 }
 
-// intel has the quote verified twice: by itself, and with the collateral, so that a refusal names the half that failed.
-func (v *verifier) intel(raw []byte, q *quote, c *collateral) error {
+// readable turns a panic into a refusal.
+// SECURITY: the library takes a quote apart by the lengths that stand in it, and panics where they lie. What is hostile must be refused, not stop
+// who looks at it.
+func readable(judge func() error) (err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = refuse("format", "a quote that can be read", "%v", panicked)
+		}
+	}()
+	return judge()
+}
+
+// intelsPart has the quote verified twice: by itself, and with the collateral, so that a refusal names the half that failed.
+func (v *verifier) intelsPart(raw []byte, q *quote, c *collateral) error {
 	parsed, err := abi.QuoteToProto(raw)
 	if err != nil {
 		return refuse("format", "a quote that can be read", "%s", err)
@@ -71,7 +83,7 @@ func (v *verifier) intel(raw []byte, q *quote, c *collateral) error {
 	if !ok {
 		return refuse("format", "a quote of version 4", "%T", parsed)
 	}
-	leaf, roots, err := pckChain(v4)
+	leaf, roots, err := v.pckChain(v4)
 	if err != nil {
 		return err
 	}
@@ -81,12 +93,15 @@ func (v *verifier) intel(raw []byte, q *quote, c *collateral) error {
 	} else if err != nil {
 		return refuse("chain", "a quote that chains to Intel's root", "%s", err)
 	}
-	v.pass("chain", "root key %s", intelRoot)
+	v.pass("chain", "root key %s", v.intel)
 	v.pass("signature", "ECDSA on P-256 with SHA-256")
 	options.GetCollateral, options.CheckRevocations = true, true
 	failure := verify.TdxQuote(parsed, options)
 	enclave := v4.GetSignedData().GetCertificationData().GetQeReportCertificationData().GetQeReport().GetIsvSvn()
 	levels, err := matchingLevels(q, enclave, leaf, c)
+	if errors.Is(err, errNoLevel) {
+		return refuse("tdx_status", "a platform that Intel has a status for", "%s", err)
+	}
 	if failure == nil {
 		failure = err
 	}
@@ -94,7 +109,7 @@ func (v *verifier) intel(raw []byte, q *quote, c *collateral) error {
 }
 
 // pckChain is the platform's certificate, and Intel's root as the only one that is trusted.
-func pckChain(q *pb.QuoteV4) (leaf *x509.Certificate, roots *x509.CertPool, err error) {
+func (v *verifier) pckChain(q *pb.QuoteV4) (leaf *x509.Certificate, roots *x509.CertPool, err error) {
 	rest := q.GetSignedData().GetCertificationData().GetQeReportCertificationData().GetPckCertificateChainData().GetPckCertChain()
 	var found []*x509.Certificate
 	for range 3 {
@@ -109,7 +124,7 @@ func pckChain(q *pb.QuoteV4) (leaf *x509.Certificate, roots *x509.CertPool, err 
 		found = append(found, certificate)
 	}
 	// SECURITY: the root comes with the quote; nothing about it is believed but the key, and that because it is pinned.
-	if digest := keyDigest(found[2]); digest != intelRoot {
+	if digest := keyDigest(found[2]); digest != v.intel {
 		return nil, nil, refuse("chain", "Intel's root key", "the key %s", digest)
 	}
 	roots = x509.NewCertPool()

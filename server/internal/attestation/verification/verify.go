@@ -3,6 +3,7 @@ package verification
 import (
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,11 +36,12 @@ type verifier struct {
 	policy Policy
 	now    time.Time
 	roots  Roots
+	intel  string // the key of Intel's root
 }
 
 // Verify judges evidence that was given for a nonce on a channel. An error is a refusal of kind Attestation that names the check.
 func Verify(evidence *bastionlabv1.Evidence, nonce []byte, channel attestation.Channel, policy Policy, now time.Time, roots Roots) (Attested, error) {
-	v := &verifier{format: evidence.GetFormat(), policy: policy, now: now, roots: roots}
+	v := &verifier{format: evidence.GetFormat(), policy: policy, now: now, roots: roots, intel: intelRoot}
 	found, claims, err := v.verify(evidence, nonce, channel)
 	if err != nil {
 		return Attested{Platform: v.format, Checks: v.passed}, err
@@ -48,8 +50,8 @@ func Verify(evidence *bastionlabv1.Evidence, nonce []byte, channel attestation.C
 }
 
 func (v *verifier) verify(evidence *bastionlabv1.Evidence, nonce []byte, channel attestation.Channel) (attested, *bastionlabv1.Claims, error) {
-	if evidence == nil {
-		return attested{}, nil, refuse("evidence", "evidence", "none")
+	if len(evidence.GetReport()) == 0 {
+		return attested{}, nil, refuse("evidence", "a report", "none")
 	}
 	found, err := v.report(evidence)
 	if err != nil {
@@ -138,24 +140,28 @@ func (v *verifier) claims(c *bastionlabv1.Claims) error {
 	return nil
 }
 
-// atLeast compares versions of three numbers; what has another form is at least nothing.
+// leastVersion is how a policy writes a version; a server's may say more after it.
+var (
+	leastVersion = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$`)
+	anyVersion   = regexp.MustCompile(`(?s)^([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})([-+].*)?$`)
+)
+
+// atLeast compares versions as semantic versioning has it, as far as that matters here: what comes before a release is older than it. A version of
+// another form is older than every other.
 func atLeast(version, least string) bool {
-	is, ok := parseVersion(version)
-	wanted, known := parseVersion(least)
-	return ok && known && slices.Compare(is[:], wanted[:]) >= 0
+	is, wanted := anyVersion.FindStringSubmatch(version), anyVersion.FindStringSubmatch(least)
+	if is == nil || wanted == nil {
+		return false
+	}
+	order := slices.Compare(numbers(is[1:4]), numbers(wanted[1:4]))
+	return order > 0 || order == 0 && !strings.HasPrefix(is[4], "-")
 }
 
-func parseVersion(text string) (numbers [3]uint64, ok bool) {
-	parts := strings.Split(text, ".")
-	if len(parts) != len(numbers) {
-		return numbers, false
+func numbers(digits []string) []int {
+	var numbers []int
+	for _, d := range digits {
+		number, _ := strconv.Atoi(d) // nine digits at most
+		numbers = append(numbers, number)
 	}
-	for i, part := range parts {
-		number, err := strconv.ParseUint(part, 10, 32)
-		if err != nil {
-			return numbers, false
-		}
-		numbers[i] = number
-	}
-	return numbers, true
+	return numbers
 }
