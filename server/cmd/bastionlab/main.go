@@ -60,6 +60,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newRunCommand())
 	root.AddCommand(newLedgerCommand())
 	root.AddCommand(newVerifyCommand())
+	root.AddCommand(newAuditCommand())
 	root.AddCommand(newDoctorCommand())
 	root.AddCommand(newPrivacyCommand())
 	root.AddCommand(newVersionCommand())

@@ -41,7 +41,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add(disk.content(1), []byte{})
 	f.Add(disk.content(1), disk.content(2)[:500])
 	f.Add(disk.content(1)[:500], []byte("\n"))
-	f.Add([]byte{}, bytes.Repeat([]byte{0}, 70<<10))
+	f.Add([]byte{}, bytes.Repeat([]byte{0}, 700))
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		disk, mark := newDisk(), &memoryMark{}
 		disk.put(1, one)

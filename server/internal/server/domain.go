@@ -4,6 +4,7 @@ import (
 	"context"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
@@ -16,6 +17,16 @@ type Sessions interface {
 	// SignIn checks the request's signature over the challenge and the digest of the certificate that the caller saw.
 	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (identity.Session, error)
 	Authenticate(ctx context.Context, token string) (identity.User, error)
+}
+
+// Audit is the log of who did what.
+type Audit interface {
+	// Begin makes sure, before a call changes anything, that it can be noted. end must be called.
+	Begin() (end func(), err error)
+	// Record notes a call; a change is on disk when it returns.
+	Record(entry audit.Entry, change bool) error
+	// List returns what concerns the caller, of one dataset or of all, after a number; more says that there are others.
+	List(ctx context.Context, user, dataset string, after int64, most int) (lines []audit.Line, more bool, err error)
 }
 
 // Datasets is the catalogue.

@@ -27,17 +27,22 @@ const requestIDTrailer = "bastionlab-request-id"
 type gate struct {
 	log      *slog.Logger
 	identify func(ctx context.Context, md metadata.MD) (user string, err error)
+	audit    Audit
+	boot     string // of this start
+	binding  string // of every call on this listener; empty: of the sign-in
 }
 
 // call is what the log learns of one call.
 type call struct {
 	id, method, user, client string
 	started                  time.Time
+	noted                    *note
 }
 
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return g.pass(stream.Context(), info.FullMethod, stream.SetTrailer, func(ctx context.Context) error {
-		gated := gatedStream{stream, ctx, requestTime}
+	noted := newNote(g.audit, info.FullMethod, g.boot, g.binding)
+	return g.pass(stream.Context(), info.FullMethod, stream.SetTrailer, noted, func(ctx context.Context) error {
+		gated := gatedStream{stream, ctx, requestTime, noted}
 		if info.IsClientStream {
 			gated.wait = 0
 		}
@@ -45,9 +50,9 @@ func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	})
 }
 
-func (g *gate) pass(ctx context.Context, method string, setTrailer func(metadata.MD), handle func(context.Context) error) error {
-	this := call{id: newRequestID(), method: method, started: time.Now()}
-	err := g.handle(ctx, &this, handle)
+func (g *gate) pass(ctx context.Context, method string, setTrailer func(metadata.MD), noted *note, handle func(context.Context) error) error {
+	this := call{id: newRequestID(), method: method, started: time.Now(), noted: noted}
+	err := noted.finish(ctx, g.handle(ctx, &this, handle))
 	if err == nil {
 		g.write(ctx, this, codes.OK, nil)
 		return nil
@@ -93,6 +98,10 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 	}
 	know(ctx)
 	this.user = user
+	this.noted.by(user, "")
+	if err := this.noted.begin(); err != nil {
+		return err
+	}
 	return handle(withUser(ctx, user))
 }
 

@@ -26,7 +26,7 @@ func everyMethod() []string {
 	var methods []string
 	for _, file := range []protoreflect.FileDescriptor{
 		bastionlabv1.File_bastionlab_v1_session_proto, bastionlabv1.File_bastionlab_v1_dataset_proto,
-		bastionlabv1.File_bastionlab_v1_model_proto, bastionlabv1.File_bastionlab_v1_training_proto,
+		bastionlabv1.File_bastionlab_v1_model_proto, bastionlabv1.File_bastionlab_v1_training_proto, bastionlabv1.File_bastionlab_v1_audit_proto,
 	} {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)

@@ -39,6 +39,7 @@ type fakes struct {
 	upload   *fakeUpload
 	watch    func(ctx context.Context, user string, send func(*bastionlabv1.Run) error) error
 	weights  func(user string) (training.Weights, error)
+	audit    fakeAudit
 }
 
 type fakeSessions struct{}
@@ -181,7 +182,7 @@ func start(t *testing.T, domain *fakes) *running {
 		Sessions:    fakeSessions{},
 		Datasets:    fakeDatasets{fakes: domain},
 		Models:      fakeModels{domain},
-		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{},
+		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{}, Audit: &domain.audit, Boot: "b1",
 		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ var operatorMethods = map[string]bool{
 	bastionlabv1.TrainingService_ListRuns_FullMethodName:    true,
 	bastionlabv1.TrainingService_WatchRun_FullMethodName:    true,
 	bastionlabv1.TrainingService_CancelRun_FullMethodName:   true,
+	bastionlabv1.AuditService_ListAudit_FullMethodName:      true,
 }
 
 // identifyOperator names the caller on the local socket.

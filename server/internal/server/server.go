@@ -33,6 +33,7 @@ type Config struct {
 	Models      Models
 	Training    Training
 	Receipts    Receipts
+	Audit       Audit
 	Boot        string // of this start, as receipts name it
 	Log         *slog.Logger
 }
@@ -49,7 +50,7 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Audit == nil || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
@@ -63,19 +64,21 @@ func New(config Config) (*Server, error) {
 	s.network = newTransport(meteredTLS{credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{config.Certificate},
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
-	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
+	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions), audit: config.Audit, boot: config.Boot})
 	network := asStreams{s.network}
 	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
 	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
 	bastionlabv1.RegisterTrainingServiceServer(network, training)
 	bastionlabv1.RegisterLedgerServiceServer(network, receipts)
+	bastionlabv1.RegisterAuditServiceServer(network, &auditService{audit: config.Audit})
 	grpc_health_v1.RegisterHealthServer(network, s.health)
 
-	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator})
+	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator, audit: config.Audit, boot: config.Boot, binding: "socket"})
 	local := asStreams{s.local}
 	bastionlabv1.RegisterDatasetServiceServer(local, datasets)
 	bastionlabv1.RegisterTrainingServiceServer(local, training)
+	bastionlabv1.RegisterAuditServiceServer(local, &auditService{audit: config.Audit})
 	grpc_health_v1.RegisterHealthServer(local, s.health)
 	return s, nil
 }
