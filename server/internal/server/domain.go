@@ -53,6 +53,8 @@ type Receipts interface {
 
 // DatasetUpload is one upload. Abort is always called, and does nothing after Finish succeeded.
 type DatasetUpload interface {
+	// Rest is called where nothing may come for a while: what memory can be done without is given back.
+	Rest()
 	Add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
 	Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error)
 	Abort()

@@ -42,6 +42,7 @@ type Config struct {
 type Server struct {
 	network, local *grpc.Server
 	health         *health.Server
+	uploads        *uploads
 	stopping       chan struct{}
 	stop           sync.Once
 }
@@ -56,8 +57,8 @@ func New(config Config) (*Server, error) {
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
-	uploads := newUploads(maxUploads, maxUploadsOfUser)
-	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
+	s.uploads = newUploads(maxUploads, maxUploadsOfUser)
+	datasets := &datasetService{datasets: config.Datasets, uploads: s.uploads}
 	receipts := &receiptService{receipts: config.Receipts}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
@@ -68,7 +69,7 @@ func New(config Config) (*Server, error) {
 	network := asStreams{s.network}
 	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
-	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
+	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: s.uploads})
 	bastionlabv1.RegisterTrainingServiceServer(network, training)
 	bastionlabv1.RegisterLedgerServiceServer(network, receipts)
 	bastionlabv1.RegisterAuditServiceServer(network, &auditService{audit: config.Audit})
@@ -154,6 +155,7 @@ func (s *Server) Stop(ctx context.Context) {
 		s.local.Stop()
 		<-drained
 	}
+	s.uploads.stop()
 }
 
 // endWith is ctx, ending also when stopping is closed.
