@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
@@ -40,6 +42,8 @@ type domain struct {
 	models   models
 	runs     *training.Service
 	receipts receipts
+	audit    *audit.Log
+	trail    trail
 }
 
 // startTrainers makes the launcher that a server uses.
@@ -72,6 +76,10 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 	}
 	found := d.ledger.Opening()
 	log.InfoContext(ctx, "ledger opened", "records", found.Records, "adopted", found.Adopted, "dropped_bytes", found.DroppedBytes)
+	d.audit, err = audit.Open(audit.Config{Dir: d.store.Dir(), Mark: d.store.AuditMark(), Room: d.store.Room, Log: log})
+	if err != nil {
+		return d, withFix(err, "put back the newest copy of the data directory that is whole, or keep these files and begin a new log with `bastionlab audit --renew` (docs/audit.md)")
+	}
 	l, err := start(ctx, s, log, d.registry.Development())
 	if err != nil {
 		return d, err
@@ -150,11 +158,17 @@ func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger,
 	}
 	d.datasets, d.models = datasets{catalogue, d.runs, log}, models{taken}
 	d.receipts = receipts{d.ledger, catalogue, d.runs, log}
+	d.trail = trail{Log: d.audit, ledger: d.ledger, store: d.store, seesAll: func(user string) bool {
+		return user == identity.MachineOperator || d.registry.RolesOf(user).Has(permission.Operator)
+	}}
 	return errors.Join(taken.Recover(ctx), d.runs.Recover(ctx))
 }
 
 func (d *domain) close() error {
 	var errs []error
+	if d.audit != nil {
+		errs = append(errs, d.audit.Close())
+	}
 	if d.ledger != nil {
 		errs = append(errs, d.ledger.Close())
 	}

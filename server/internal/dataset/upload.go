@@ -91,6 +91,9 @@ func (u *Upload) add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
 	return nil
 }
 
+// Rest gives back what memory an upload needs only while batches come. It can go on afterwards.
+func (u *Upload) Rest() { u.relay.buffer = nil }
+
 // Finish checks the trailer and makes the dataset visible. After an error nothing of it is left.
 func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	if u.ended {

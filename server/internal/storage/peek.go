@@ -24,21 +24,10 @@ type Peeked struct {
 }
 
 // Peek reads a data directory without holding it: a server may run on it meanwhile. It changes nothing.
-func Peek(ctx context.Context, dir string) (Peeked, error) {
-	dir, err := filepath.Abs(dir) // a relative path would be taken for a host in the database's URL
+func Peek(_ context.Context, dir string) (Peeked, error) {
+	db, dir, err := peekDatabase(dir)
 	if err != nil {
-		return Peeked{}, fmt.Errorf("look at data directory: %w", err)
-	}
-	path := filepath.Join(dir, databaseFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return Peeked{}, refusal.New(refusal.NotFound, "name the directory that the server was started with, with --data-dir", "%s is no data directory of a server", dir)
-	} else if err != nil {
-		return Peeked{}, fmt.Errorf("look at data directory: %w", err)
-	}
-	location := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}.Encode()}
-	db, err := sql.Open("sqlite", location.String())
-	if err != nil {
-		return Peeked{}, fmt.Errorf("open database: %w", err)
+		return Peeked{}, err
 	}
 	defer db.Close()
 	var p Peeked
@@ -54,4 +43,24 @@ func Peek(ctx context.Context, dir string) (Peeked, error) {
 		p.Keys = (&Store{identity: identity}).DeriveKey
 	}
 	return p, nil
+}
+
+// peekDatabase opens a directory's database for reading, and says the directory's absolute path.
+func peekDatabase(dir string) (*sql.DB, string, error) {
+	dir, err := filepath.Abs(dir) // a relative path would be taken for a host in the database's URL
+	if err != nil {
+		return nil, "", fmt.Errorf("look at data directory: %w", err)
+	}
+	path := filepath.Join(dir, databaseFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, "", refusal.New(refusal.NotFound, "name the directory that the server was started with, with --data-dir", "%s is no data directory of a server", dir)
+	} else if err != nil {
+		return nil, "", fmt.Errorf("look at data directory: %w", err)
+	}
+	location := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)"}}.Encode()}
+	db, err := sql.Open("sqlite", location.String())
+	if err != nil {
+		return nil, "", fmt.Errorf("open database: %w", err)
+	}
+	return db, dir, nil
 }
