@@ -11,8 +11,8 @@ tool (
 require (
 	filippo.io/age v1.3.2 // blobs at rest: a streaming AEAD with a key per file, wrapped for the server's key
 	github.com/elastic/go-seccomp-bpf v1.6.0 // assembles the trainer's system call filter, on all threads at once
-	github.com/google/go-sev-guest v0.15.0 // tests: a second opinion on SEV-SNP evidence, and forged chains to refuse
-	github.com/google/go-tdx-guest v0.3.1 // chains, signatures and TCB levels of Intel TDX quotes
+	github.com/google/go-sev-guest v0.15.0 // asks the SEV-SNP device for reports, carries AMD's certificates, a second opinion in tests; 0.14.0 verifies forged chains
+	github.com/google/go-tdx-guest v0.3.1 // asks the TDX device for quotes, and verifies their chains and TCB levels
 	github.com/rogpeppe/go-internal v1.16.0 // tests: the command line as scripts
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.9 // cobra's flags, read together with environment and file
@@ -30,6 +30,7 @@ require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
+	github.com/google/go-configfs-tsm v0.2.2 // indirect
 	github.com/google/logger v1.1.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect

@@ -29,16 +29,17 @@ const (
 
 // domain is all that stands behind the services, in the order in which it is opened.
 type domain struct {
-	store       *storage.Store
-	socket      localSocket
-	development bool
-	boot        string // of this start, as receipts name it
-	ledger      *ledger.Ledger
-	sessions    *identity.Sessions
-	datasets    datasets
-	models      models
-	runs        *training.Service
-	receipts    receipts
+	store    *storage.Store
+	socket   localSocket
+	registry *identity.Registry
+	users    users
+	boot     string // of this start, as receipts name it
+	ledger   *ledger.Ledger
+	sessions *identity.Sessions
+	datasets datasets
+	models   models
+	runs     *training.Service
+	receipts receipts
 }
 
 // startTrainers makes the launcher that a server uses.
@@ -58,7 +59,11 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 	if d.socket, err = openLocalSocket(d.store.Dir()); err != nil {
 		return d, err
 	}
-	if d.development, err = chooseMode(ctx, d.store, s.development, fileExists); err != nil {
+	development, err := chooseMode(ctx, d.store, s.development, fileExists)
+	if err != nil {
+		return d, err
+	}
+	if d.registry, err = identity.OpenRegistry(ctx, d.store, development, nil); err != nil {
 		return d, err
 	}
 	d.boot = storage.NewID()
@@ -67,10 +72,11 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 	}
 	found := d.ledger.Opening()
 	log.InfoContext(ctx, "ledger opened", "records", found.Records, "adopted", found.Adopted, "dropped_bytes", found.DroppedBytes)
-	l, err := start(ctx, s, log, d.development)
+	l, err := start(ctx, s, log, d.registry.Development())
 	if err != nil {
 		return d, err
 	}
+	d.users = users{d.registry, l.Missing(), log}
 	return d, d.openServices(ctx, s, log, l)
 }
 
@@ -81,7 +87,7 @@ const ledgerPurpose = "bastionlab ledger signing 1"
 func (d *domain) writer() ledger.Writer {
 	return ledger.Writer{
 		Key:    ledgerKey(d.store.DeriveKey),
-		Origin: receipt.Origin{Boot: d.boot, Level: server.StorageLevel, Development: d.development, Release: version.Number},
+		Origin: receipt.Origin{Boot: d.boot, Level: server.StorageLevel, Release: version.Number}, Development: d.registry.Development,
 	}
 }
 
@@ -98,7 +104,7 @@ func openLauncher(ctx context.Context, s settings, log *slog.Logger, development
 		return nil, refusal.New(refusal.Unavailable, "run `bastionlab doctor`; `make` builds the two programs that belong together", "the trainer %s does not work: %s", s.trainer, err)
 	}
 	log.InfoContext(ctx, "trainer probed", "path", s.trainer, "torch", report.TorchVersion, "missing", report.Missing())
-	return launcher{l}, checkSandbox(ctx, log, report.Missing(), development)
+	return launcher{l, report.Missing()}, checkSandbox(ctx, log, report.Missing(), development)
 }
 
 func probe(ctx context.Context, s settings, log *slog.Logger) (*supervisor.Launcher, supervisor.Report, error) {
@@ -114,14 +120,18 @@ func probe(ctx context.Context, s settings, log *slog.Logger) (*supervisor.Launc
 type trainers interface {
 	training.Launcher
 	model.Intake
+	// Missing are the layers of the sandbox that this machine lacks.
+	Missing() []string
 }
 
 func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger, l trainers) error {
 	var err error
-	if d.sessions, err = identity.New(identity.Config{Users: d.store, Admission: identity.AnyKey{}}); err != nil {
+	if d.sessions, err = identity.New(identity.Config{Users: d.store, Registry: d.registry}); err != nil {
 		return err
 	}
-	catalogue, err := dataset.New(ctx, dataset.Config{Store: d.store, Ledger: d.ledger, Limits: dataset.DefaultLimits(int64(s.memoryLimit) / 2)})
+	catalogue, err := dataset.New(ctx, dataset.Config{
+		Store: d.store, Ledger: d.ledger, Limits: dataset.DefaultLimits(int64(s.memoryLimit) / 2), Roles: d.registry.RolesOf, Development: d.registry.Development,
+	})
 	if err != nil {
 		return err
 	}
@@ -132,13 +142,13 @@ func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger,
 		return err
 	}
 	d.runs, err = training.New(training.Config{
-		Store: d.store, Budget: d.ledger, Launcher: l, Datasets: catalogue, Models: taken, Log: log,
+		Store: d.store, Budget: d.ledger, Launcher: l, Datasets: catalogue, Models: taken, Log: log, Roles: d.registry.RolesOf,
 		Threads: s.threads, Concurrent: concurrentRuns, MaxQueued: maxQueuedRuns,
 	})
 	if err != nil {
 		return err
 	}
-	d.datasets, d.models = datasets{catalogue, d.runs}, models{taken}
+	d.datasets, d.models = datasets{catalogue, d.runs, log}, models{taken}
 	d.receipts = receipts{d.ledger, catalogue, d.runs, log}
 	return errors.Join(taken.Recover(ctx), d.runs.Recover(ctx))
 }

@@ -64,7 +64,7 @@ func TestLayers(t *testing.T) {
 	all := packages(t)
 	t.Run("what is pure imports no input or output", func(t *testing.T) {
 		impure := []string{"os", "os/exec", "os/signal", "net", "net/http", "database/sql", "io/fs", "io/ioutil", "syscall", "log", "log/slog", "time", "path/filepath", "golang.org/x/sys/unix", "google.golang.org/grpc"}
-		for _, name := range []string{"internal/accounting", "internal/lineage", "internal/planning", "internal/program", "internal/receipt", "internal/refusal", "internal/safetensors"} {
+		for _, name := range []string{"internal/accounting", "internal/lineage", "internal/permission", "internal/planning", "internal/program", "internal/receipt", "internal/refusal", "internal/safetensors"} {
 			for _, path := range append([]string{name}, inModule(all[name].Deps)...) {
 				if strings.HasPrefix(path, "api/") {
 					continue // generated
@@ -101,6 +101,7 @@ func TestLayers(t *testing.T) {
 	t.Run("each layer knows those below it only", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"internal/accounting": {"internal/refusal"},
+			"internal/permission": {"internal/accounting", "internal/refusal", "api/bastionlab/v1"},
 			"internal/planning":   {"internal/accounting", "internal/receipt", "internal/refusal", "api/bastionlab/v1"},
 			"internal/program":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1", "api/bastionlab/trainer/v1"},
 			"internal/ledger":     {"internal/accounting", "internal/receipt", "internal/storage", "internal/refusal"},

@@ -27,6 +27,7 @@ type settings struct {
 	memoryLimit byteSize
 	threads     int
 	development bool
+	endorsement string
 	config      string
 }
 
@@ -39,7 +40,8 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.Var(&s.memoryLimit, "memory-limit", "memory that one trainer may take, such as 8GiB (default three quarters of the machine's)")
 	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of one trainer")
-	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine")
+	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine or in a TEE; it ends when the first user is registered")
+	flags.StringVar(&s.endorsement, "endorsement", "", "file with the certificate of this chip's key (SEV-SNP, DER) or Intel's collateral (TDX, JSON), where the host hands out none")
 	flags.StringVar(&s.config, "config", "", "file of lines `name = value`, one for each setting")
 }
 

@@ -61,6 +61,16 @@ type Ledger struct {
 type Writer struct {
 	Key    ed25519.PrivateKey // the ledger's, for its whole life
 	Origin receipt.Origin
+	// Development says whether the server takes every key now, which can end while it runs; nil: as Origin says.
+	Development func() bool
+}
+
+func (w Writer) origin() receipt.Origin {
+	origin := w.Origin
+	if w.Development != nil {
+		origin.Development = w.Development()
+	}
+	return origin
 }
 
 // Opening says what was found at Open, for the log.
@@ -117,7 +127,7 @@ func (l *Ledger) Close() error {
 
 // append makes one movement: checked, signed, durable, acknowledged, and only then visible. The caller holds l.writing.
 func (l *Ledger) append(m receipt.Body) error {
-	m.Form, m.UnixMS, m.Origin = receipt.Form, l.now().UnixMilli(), l.writer.Origin
+	m.Form, m.UnixMS, m.Origin = receipt.Form, l.now().UnixMilli(), l.writer.origin()
 	if err := l.books.check(m); err != nil {
 		return err
 	}

@@ -93,3 +93,11 @@ func (s *datasetService) DeleteDataset(ctx context.Context, request *bastionlabv
 	}
 	return &bastionlabv1.DeleteDatasetResponse{}, nil
 }
+
+func (s *datasetService) GrantAccess(ctx context.Context, request *bastionlabv1.GrantAccessRequest) (*bastionlabv1.Dataset, error) {
+	return s.datasets.Grant(ctx, userOf(ctx), request.GetDatasetId(), request.GetGrant())
+}
+
+func (s *datasetService) RevokeAccess(ctx context.Context, request *bastionlabv1.RevokeAccessRequest) (*bastionlabv1.Dataset, error) {
+	return s.datasets.Revoke(ctx, userOf(ctx), request.GetDatasetId(), request.GetUser())
+}

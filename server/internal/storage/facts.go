@@ -18,7 +18,11 @@ func (s *Store) Fact(ctx context.Context, name string) (value []byte, known bool
 
 // SetFact records or replaces a fact.
 func (s *Store) SetFact(ctx context.Context, name string, value []byte) error {
-	return s.exec(ctx, "write fact", 1,
+	return setFact(ctx, s.db, name, value)
+}
+
+func setFact(ctx context.Context, on executor, name string, value []byte) error {
+	return execOn(ctx, on, "write fact", 1,
 		"INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, notNull(value))
 }
 
