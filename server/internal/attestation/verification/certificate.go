@@ -49,7 +49,11 @@ func (c chain) verify(pinned func(digest string) bool, signingKey string, now ti
 	for _, link := range []struct {
 		what          string
 		child, issuer *x509.Certificate
-	}{{"the root", c.root, c.root}, {"the intermediate certificate", c.intermediate, c.root}, {"the certificate of the " + signingKey, c.key, c.intermediate}} {
+	}{
+		{"the root", c.root, c.root},
+		{"the intermediate certificate", c.intermediate, c.root},
+		{"the certificate of the " + signingKey, c.key, c.intermediate},
+	} {
 		if err := issued(link.what, link.child, link.issuer, now); err != nil {
 			return err
 		}
@@ -69,7 +73,8 @@ func issued(what string, child, issuer *x509.Certificate, now time.Time) error {
 		return refuse("chain", what+" to be signed with RSASSA-PSS and SHA-384", "%s", child.SignatureAlgorithm)
 	}
 	if now.Before(child.NotBefore) || now.After(child.NotAfter) {
-		return refuse("chain", what+" to be valid on "+now.UTC().Format(time.DateOnly), "%s to %s", child.NotBefore.Format(time.DateOnly), child.NotAfter.Format(time.DateOnly))
+		return refuse("chain", what+" to be valid on "+now.UTC().Format(time.DateOnly),
+			"%s to %s", child.NotBefore.Format(time.DateOnly), child.NotAfter.Format(time.DateOnly))
 	}
 	key, ok := issuer.PublicKey.(*rsa.PublicKey)
 	if !ok {
