@@ -6,7 +6,7 @@ from mutant import Go, Mutant, Replacement, without
 
 PACKAGE = "internal/attestation/verification"
 JUDGED = "TestVectors|TestWhatIsTaken|TestWhatIsRefused|TestEvidenceForSomebodyElse|TestAChainThatNobody"
-QUOTES = "TestAGenuineQuote|TestASyntheticTD"
+QUOTES = "TestAGenuineQuote|TestASyntheticTD|TestAttributesOfATD|TestAQuoteOfVersion5"
 POLICIES = "TestVectors|TestPoliciesThatAreRefused"
 FILES = "TestVectors|TestParseFile"
 
@@ -34,6 +34,7 @@ SNP = [
     never("any number of certificates", "certificate.go", "len(endorsements) != 3"),
     mutant("any CPU is a Turin", "product.go", "case family == 0x1A && model <= 0x11:", "default:"),
     mutant("any product by its name", "snp.go", "; !known {", "; false && !known {"),
+    never("certificates of any length", "certificate.go", "len(der) > maxCertificateBytes"),
     mutant("any root", "certificate.go", "!pinned(digest) {", "false && !pinned(digest) {"),
     mutant(
         "a simulator's root passes for AMD's",
@@ -67,10 +68,12 @@ SNP = [
     ),
     mutant("certificates of tomorrow", "certificate.go", "now.Before(child.NotBefore) || ", ""),
     mutant("certificates of yesterday", "certificate.go", " || now.After(child.NotAfter)", ""),
-    mutant("the root is not looked at", "certificate.go", '{"the root", c.root, c.root}, ', ""),
-    mutant("the intermediate is not looked at", "certificate.go", '{"the intermediate certificate", c.intermediate, c.root}, ', ""),
+    mutant("the root is not looked at", "certificate.go", '{"the root", c.root, c.root},\n', ""),
     mutant(
-        "the chip's is not looked at", "certificate.go", ', {"the certificate of the " + signingKey, c.key, c.intermediate}', ""
+        "the intermediate is not looked at", "certificate.go", '{"the intermediate certificate", c.intermediate, c.root},\n', ""
+    ),
+    mutant(
+        "the chip's is not looked at", "certificate.go", '{"the certificate of the " + signingKey, c.key, c.intermediate},\n', ""
     ),
     mutant(
         "signatures of certificates",
@@ -141,8 +144,8 @@ WHOLE = [
     mutant(
         "a binding to nothing",
         "verify.go",
-        " || channel.Binding != bastionlabv1.Binding_BINDING_KEY && channel.Binding != bastionlabv1.Binding_BINDING_EXPORTER",
-        "",
+        "|| !slices.Contains(known, channel.Binding)",
+        "|| len(known) == 0",
     ),
     mutant("the policy's binding", "verify.go", " && wanted != channel.Binding {", " && false {"),
     mutant(
@@ -237,7 +240,13 @@ TDX = [
     never("a short quote", "quote.go", "len(raw) < quoteHeader+bodyBytes+4", QUOTES),
     never("a TD that is debugged", "tdx.go", "attributes&attributesUntrusted != 0", QUOTES),
     never("a TD that is moved", "tdx.go", "attributes&attributeMigratable != 0", QUOTES),
-    never("unknown attributes", "tdx.go", "attributes&^attributesKnown != 0", QUOTES),
+    mutant("unknown attributes", "tdx.go", "attributes&^attributesHarmless != 0 || ", "", QUOTES),
+    mutant("a TD that the host surprises", "tdx.go", " || attributes&attributeNoSurprise == 0", "", QUOTES),
+    mutant(
+        "a service TD", "tdx.go", "!bytes.Equal(service, make([]byte, len(service))) {", "!bytes.Equal(service, service) {", QUOTES
+    ),
+    never("a quote of version 5 that nobody verifies", "tdx.go", "q.version != 4", QUOTES),
+    mutant("a body of another size", "quote.go", "kind == bodyType15 && size == bodyBytes15 && ", "size >= bodyBytes && ", QUOTES),
     mutant(
         "any number of collaterals",
         "collateral.go",

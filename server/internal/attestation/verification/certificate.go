@@ -8,12 +8,16 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/asn1"
+	"fmt"
 	"slices"
 	"time"
 )
 
 // arcAMD is where AMD's extensions are ("VCEK Certificate and KDS Interface Specification", table 10).
 var arcAMD = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3704, 1}
+
+// maxCertificateBytes bounds what somebody can make us compute with a key of theirs; AMD's certificates have less than 2 KiB.
+const maxCertificateBytes = 8192
 
 // chain are the certificates of a report: of the key that signed it, of what signed that, of the root.
 type chain struct{ key, intermediate, root *x509.Certificate }
@@ -24,6 +28,9 @@ func parseChain(endorsements [][]byte) (chain, error) {
 	}
 	var parsed [3]*x509.Certificate
 	for i, der := range endorsements {
+		if len(der) > maxCertificateBytes {
+			return chain{}, refuse("format", fmt.Sprintf("certificates of at most %d bytes", maxCertificateBytes), "number %d of %d", i+1, len(der))
+		}
 		certificate, err := x509.ParseCertificate(der)
 		if err != nil {
 			return chain{}, refuse("format", "certificates in DER", "number %d of %d bytes: %s", i+1, len(der), err)
@@ -42,7 +49,11 @@ func (c chain) verify(pinned func(digest string) bool, signingKey string, now ti
 	for _, link := range []struct {
 		what          string
 		child, issuer *x509.Certificate
-	}{{"the root", c.root, c.root}, {"the intermediate certificate", c.intermediate, c.root}, {"the certificate of the " + signingKey, c.key, c.intermediate}} {
+	}{
+		{"the root", c.root, c.root},
+		{"the intermediate certificate", c.intermediate, c.root},
+		{"the certificate of the " + signingKey, c.key, c.intermediate},
+	} {
 		if err := issued(link.what, link.child, link.issuer, now); err != nil {
 			return err
 		}
@@ -62,7 +73,8 @@ func issued(what string, child, issuer *x509.Certificate, now time.Time) error {
 		return refuse("chain", what+" to be signed with RSASSA-PSS and SHA-384", "%s", child.SignatureAlgorithm)
 	}
 	if now.Before(child.NotBefore) || now.After(child.NotAfter) {
-		return refuse("chain", what+" to be valid on "+now.UTC().Format(time.DateOnly), "%s to %s", child.NotBefore.Format(time.DateOnly), child.NotAfter.Format(time.DateOnly))
+		return refuse("chain", what+" to be valid on "+now.UTC().Format(time.DateOnly),
+			"%s to %s", child.NotBefore.Format(time.DateOnly), child.NotAfter.Format(time.DateOnly))
 	}
 	key, ok := issuer.PublicKey.(*rsa.PublicKey)
 	if !ok {

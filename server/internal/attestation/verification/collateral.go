@@ -29,7 +29,8 @@ func parseCollateral(endorsements [][]byte) (*collateral, error) {
 	}
 	c := &collateral{}
 	r := textReader{members: members}
-	c.pckCRLIssuers, c.tcbInfoIssuers, c.qeIdentityIssuers = r.text("pck_crl_issuer_chain"), r.text("tcb_info_issuer_chain"), r.text("qe_identity_issuer_chain")
+	c.pckCRLIssuers, c.tcbInfoIssuers = r.text("pck_crl_issuer_chain"), r.text("tcb_info_issuer_chain")
+	c.qeIdentityIssuers = r.text("qe_identity_issuer_chain")
 	c.rootCRL, c.pckCRL = r.hex("root_ca_crl"), r.hex("pck_crl")
 	c.tcbInfo = r.answer("tcbInfo", "tcb_info", "tcb_info_signature")
 	c.qeIdentity = r.answer("enclaveIdentity", "qe_identity", "qe_identity_signature")

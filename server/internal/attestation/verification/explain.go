@@ -10,7 +10,8 @@ import (
 )
 
 // ChipWarning is said wherever a policy with chip_ids null is used.
-const ChipWarning = "chip_ids is null: any chip of the maker will do, so one whose keys were stolen speaks for every machine; list your chips if you know them"
+const ChipWarning = "chip_ids is null: any chip of the maker will do, so one whose keys were stolen speaks for every machine; " +
+	"list your chips if you know them"
 
 // Explain says in sentences what a policy accepts, and warns of what it leaves open.
 func (p Policy) Explain() []string {

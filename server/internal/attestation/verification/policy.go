@@ -51,7 +51,8 @@ type TDXPolicy struct {
 
 // The bits of a guest's policy that this package knows. What is above them, and bit 17 unset, is refused.
 var policyBits = map[string]int{
-	"smt": 16, bitMigrate: 18, bitDebug: 19, "single_socket": 20, "cxl": 21, "mem_aes_256_xts": 22, "rapl_dis": 23, "ciphertext_hiding": 24, "page_swap_disable": 25,
+	"smt": 16, bitMigrate: 18, bitDebug: 19, "single_socket": 20, "cxl": 21, "mem_aes_256_xts": 22, "rapl_dis": 23, "ciphertext_hiding": 24,
+	"page_swap_disable": 25,
 }
 
 // A policy cannot name these two: a guest that the host may read or move proves nothing.
@@ -135,7 +136,8 @@ func optional(f *fields, p *Policy) {
 	p.RequirePlatform = f.names("require_platform", slices.Sorted(maps.Keys(platformBits)), []string{})
 	p.ReportVersions = f.numbers("report_versions", 1<<32-1, []uint32{3, 4, 5})
 	f.some("report_versions", len(p.ReportVersions))
-	f.check("report_versions", !slices.ContainsFunc(p.ReportVersions, func(v uint32) bool { return !slices.Contains(reportVersions, v) }), "2, 3, 4 or 5")
+	unread := slices.ContainsFunc(p.ReportVersions, func(v uint32) bool { return !slices.Contains(reportVersions, v) })
+	f.check("report_versions", !unread, "2, 3, 4 or 5")
 	p.IDKeyDigests = f.allowed("id_key_digests", 96, false)
 	p.AuthorKeyDigests = f.allowed("author_key_digests", 96, false)
 	p.HostData = f.allowed("host_data", 64, false)

@@ -55,5 +55,8 @@ func (q *quote) measurement() string       { return hex.EncodeToString(q.body[13
 func (q *quote) register(i int) string     { return hex.EncodeToString(q.body[328+48*i:][:48]) }
 func (q *quote) reportData() []byte        { return q.body[520:584] }
 
+// serviceTD is the TD that may have a part in this one, and move it: zeros where there is none, and nothing in a report of TDX 1.0.
+func (q *quote) serviceTD() []byte { return q.body[min(600, len(q.body)):] }
+
 // tcbVersion is that of the TDX module, part by part.
 func (q *quote) tcbVersion() []byte { return q.body[:16] }

@@ -87,7 +87,8 @@ func (s *snp) abi() error {
 	admits := [2]byte{byte(s.report.policy() >> 8), byte(s.report.policy())}
 	least := s.policy.MinABI
 	if admits[0] < least[0] || admits[0] == least[0] && admits[1] < least[1] {
-		return refuse("abi", fmt.Sprintf("a guest policy that admits no firmware interface before %d.%d", least[0], least[1]), "%d.%d", admits[0], admits[1])
+		expected := fmt.Sprintf("a guest policy that admits no firmware interface before %d.%d", least[0], least[1])
+		return refuse("abi", expected, "%d.%d", admits[0], admits[1])
 	}
 	s.pass("abi", "%d.%d", admits[0], admits[1])
 	return nil

@@ -71,7 +71,7 @@ func TestASyntheticTD(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []string{"debug", "migrate", "format", "chain", "signature", "collateral", "tdx_status", "measurement", "binding", "config", "version", "storage", "development"}
+			want := []string{"measurement", "debug", "migrate", "policy_bits", "format", "chain", "signature", "collateral", "tdx_status", "binding", "config", "version", "storage", "development"}
 			if !slices.Equal(names(v.passed), want) || found.measurement != repeated(0xAB, 48) || claims.GetStorageLevel() != "memory" {
 				t.Errorf("%v, %+v", names(v.passed), found)
 			}

@@ -1,6 +1,7 @@
 package verification
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -15,21 +16,23 @@ import (
 
 // What a TD's attributes say (Intel TDX Module Base Architecture Specification, ATTRIBUTES).
 const (
-	attributesUntrusted = 0xFF // any of them, the debug bit being the first, makes the TD one that the host can look into
+	attributesUntrusted = 0xFF    // any of them, the debug bit being the first, makes the TD one that the host can look into
+	attributeNoSurprise = 1 << 28 // SEPT_VE_DISABLE: the host cannot make private pages fault in the guest
 	attributeMigratable = 1 << 29
-	attributesKnown     = attributesUntrusted | 1<<27 | 1<<28 | attributeMigratable | 1<<30 | 1<<31 | 1<<63
+	attributesHarmless  = attributeNoSurprise | 1<<27 | 1<<30 | 1<<31 | 1<<63 // LASS, PKS, KL, PERFMON: the guest's own affair
 )
 
-// tdx judges a quote of Intel TDX. Chain, signatures and TCB are go-tdx-guest's to verify; it does not look at the TD's attributes, and knows no
-// quote of version 5.
+// tdx judges a quote of Intel TDX. Chain, signatures and TCB are go-tdx-guest's to verify; it does not look at the TD's attributes, which are
+// looked at before, and knows no quote of version 5.
 func (v *verifier) tdx(raw []byte, endorsements [][]byte) (attested, error) {
 	q, err := parseQuote(raw)
 	if err != nil {
 		return attested{}, err
 	}
-	// First of all: there is nothing to say about a TD that the host can read.
-	if err := v.tdAttributes(q); err != nil {
-		return attested{}, err
+	for _, check := range []func(*quote) error{v.tdMeasurements, v.tdAttributes} {
+		if err := check(q); err != nil {
+			return attested{}, err
+		}
 	}
 	if q.version != 4 {
 		return attested{}, refuse("format", "a quote of version 4", "version %d, which cannot be verified yet", q.version)
@@ -42,9 +45,10 @@ func (v *verifier) tdx(raw []byte, endorsements [][]byte) (attested, error) {
 	if err := readable(func() error { return v.intelsPart(raw, q, c) }); err != nil {
 		return attested{}, err
 	}
-	return attested{q.measurement(), "", q.reportData()}, v.tdMeasurements(q)
+	return attested{q.measurement(), "", q.reportData()}, nil
 }
 
+// SECURITY: no policy can allow what is refused here.
 func (v *verifier) tdAttributes(q *quote) error {
 	attributes := q.attributes()
 	if attributes&attributesUntrusted != 0 {
@@ -53,11 +57,15 @@ func (v *verifier) tdAttributes(q *quote) error {
 	if attributes&attributeMigratable != 0 {
 		return refuse("migrate", "a TD that no migration TD may move", "attributes %#x", attributes)
 	}
-	if attributes&^attributesKnown != 0 {
-		return refuse("format", "attributes that are known", "%#x", attributes)
+	if service := q.serviceTD(); !bytes.Equal(service, make([]byte, len(service))) {
+		return refuse("migrate", "a TD without a service TD", "%x", service)
+	}
+	if attributes&^attributesHarmless != 0 || attributes&attributeNoSurprise == 0 {
+		return refuse("policy_bits", "SEPT_VE_DISABLE, and no attribute that is not known", "attributes %#x", attributes)
 	}
 	v.pass("debug", "off")
 	v.pass("migrate", "off")
+	v.pass("policy_bits", "attributes %#x", attributes)
 	return nil
 }
 
@@ -172,6 +180,7 @@ func (v *verifier) tdMeasurements(q *quote) error {
 		}
 	}
 	v.pass("measurement", "%s", q.measurement())
+	// SECURITY: a policy that knows its chips means them, and a quote names none.
 	if !v.policy.ChipIDs.any {
 		return refuse("chip_id", v.policy.ChipIDs.expected(), "a quote of TDX, which names no chip")
 	}

@@ -90,7 +90,8 @@ func (v *verifier) bound(reportData []byte, evidence *bastionlabv1.Evidence, non
 	if len(nonce) != attestation.NonceBytes {
 		return refuse("binding", fmt.Sprintf("a nonce of %d bytes", attestation.NonceBytes), "%d", len(nonce))
 	}
-	if evidence.GetBinding() != channel.Binding || channel.Binding != bastionlabv1.Binding_BINDING_KEY && channel.Binding != bastionlabv1.Binding_BINDING_EXPORTER {
+	known := []bastionlabv1.Binding{bastionlabv1.Binding_BINDING_KEY, bastionlabv1.Binding_BINDING_EXPORTER}
+	if evidence.GetBinding() != channel.Binding || !slices.Contains(known, channel.Binding) {
 		return refuse("binding", bindingName(channel.Binding), "%s", bindingName(evidence.GetBinding()))
 	}
 	if wanted := v.policy.Binding; wanted != bastionlabv1.Binding_BINDING_UNSPECIFIED && wanted != channel.Binding {

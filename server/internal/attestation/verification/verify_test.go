@@ -189,6 +189,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"a provider's key, unasked":          {"signer", func(m *machine) { m.signer, m.chipName = 1<<2, "SEV-VLEK" }, nil},
 		"signed by nothing":                  {"signer", func(m *machine) { m.signer = 7 << 2 }, nil},
 		"another algorithm":                  {"format", func(m *machine) { m.algorithm = 2 }, nil},
+		"a certificate that is long":         {"format", func(m *machine) { m.productName = strings.Repeat("M", maxCertificateBytes) }, nil},
 		"claims that cannot be read":         {"format", func(m *machine) { m.rawClaims = []byte{0xFF} }, nil},
 		"an old report":                      {"format", func(m *machine) { m.version = 2 }, nil},
 		"a policy bit of tomorrow":           {"format", func(m *machine) { m.policy |= 1 << 26 }, nil},
@@ -265,4 +266,8 @@ func TestEvidenceForSomebodyElse(t *testing.T) {
 	if _, err := Verify(genuine, m.nonce[:], m.channel, Policy{}, today, roots(t)); err == nil {
 		t.Error("a policy of nothing takes something")
 	}
+	floorless := policy(t, nil)
+	floorless.TCB = nil // which none that was read is
+	_, err := Verify(genuine, m.nonce[:], m.channel, floorless, today, roots(t))
+	refusedUnder(t, err, "tcb")
 }
