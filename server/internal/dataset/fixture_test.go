@@ -33,7 +33,7 @@ type site struct {
 
 func openSite(t *testing.T, dir string) *site {
 	t.Helper()
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func TestAdmissionDecidesAndWhatIsNotRecordedIsNotLetIn(t *testing.T) {
 }
 
 func TestUsersAreRecordedInStorageWithTheirFirstAndLastSight(t *testing.T) {
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (oneDataset) Get(context.Context, string, string) (*bastionlabv1.Dataset, e
 
 func open(t *testing.T) (*Catalogue, *storage.Store) {
 	t.Helper()
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,4 +99,10 @@ CREATE TABLE interruptions (
 	dataset_id TEXT PRIMARY KEY,
 	count      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+-- The key of a dataset's blobs, wrapped by the server's. It is there before the dataset is, and goes with it: what it encrypted is lost then.
+CREATE TABLE dataset_keys (
+	dataset_id TEXT PRIMARY KEY,
+	wrapped    BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
