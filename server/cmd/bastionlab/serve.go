@@ -65,7 +65,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	}
 	front, err := server.New(server.Config{
 		Certificate: certificate, Development: d.development, Log: log,
-		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Boot: d.boot,
+		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Boot: d.boot, StorageLevel: string(d.store.Level()),
 	})
 	if err != nil {
 		return err

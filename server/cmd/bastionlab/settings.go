@@ -27,6 +27,7 @@ type settings struct {
 	memoryLimit byteSize
 	threads     int
 	development bool
+	storage     storageSetting
 	config      string
 }
 
@@ -40,6 +41,7 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.Var(&s.memoryLimit, "memory-limit", "memory that one trainer may take, such as 8GiB (default three quarters of the machine's)")
 	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of one trainer")
 	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine")
+	flags.Var(&s.storage, "storage", "where the key of what is stored lives: file, or memory, where a restart forgets the data (default memory in a TEE, else file)")
 	flags.StringVar(&s.config, "config", "", "file of lines `name = value`, one for each setting")
 }
 

@@ -35,6 +35,8 @@ type Config struct {
 	Receipts    Receipts
 	Boot        string // of this start, as receipts name it
 	Log         *slog.Logger
+	// StorageLevel is where the key of what is stored lives, as clients and receipts are told.
+	StorageLevel string
 }
 
 // Server answers on the network with TLS, and on a local socket for the machine's operator.
@@ -49,7 +51,7 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.StorageLevel == "" || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
@@ -80,9 +82,6 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// StorageLevel is where the keys of what is stored are kept, as clients and receipts are told.
-const StorageLevel = "file"
-
 func infoOf(config Config) *bastionlabv1.ServerInfo {
 	return &bastionlabv1.ServerInfo{
 		Version:      version.Number,
@@ -90,7 +89,7 @@ func infoOf(config Config) *bastionlabv1.ServerInfo {
 		Simulated:    true,
 		Development:  config.Development,
 		Binding:      "certificate",
-		StorageLevel: StorageLevel,
+		StorageLevel: config.StorageLevel,
 		LedgerKey:    config.Receipts.Key(),
 		BootId:       config.Boot,
 	}
