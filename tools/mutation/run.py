@@ -20,6 +20,7 @@ import accounts
 import books
 import engine
 import server
+import storage
 from mutant import DoesNotApply, Go, Mutant, Tests
 from scratch import Scratch
 
@@ -64,7 +65,7 @@ def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
 
 
 def main(words: list[str]) -> int:
-    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS, *books.MUTANTS)
+    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS, *books.MUTANTS, *storage.MUTANTS)
     mutants = [mutant for mutant in every if not words or any(word in mutant.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
         scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))
