@@ -66,6 +66,8 @@ type Receipts interface {
 	// OfRun returns those of a run, to its scientist and to the owner of its dataset.
 	OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.Receipt, error)
 	Present(ctx context.Context, user string, receipt *bastionlabv1.Receipt) (*bastionlabv1.Standing, error)
+	// Closings returns those with which earlier starts, whose keys are gone, closed the user's accounts.
+	Closings(ctx context.Context, user string) []*bastionlabv1.Receipt
 	// Key is the public key that they are signed with.
 	Key() []byte
 }

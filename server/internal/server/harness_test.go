@@ -176,6 +176,9 @@ func (fakeReceipts) Present(_ context.Context, _ string, receipt *bastionlabv1.R
 	}
 	return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_FOREIGN}, nil
 }
+func (fakeReceipts) Closings(_ context.Context, user string) []*bastionlabv1.Receipt {
+	return []*bastionlabv1.Receipt{{Body: []byte("closed for " + user)}, {Body: make([]byte, 2<<20)}, {Body: make([]byte, 2<<20)}}
+}
 func (fakeReceipts) OfRun(_ context.Context, user, id string) ([]*bastionlabv1.Receipt, error) {
 	return []*bastionlabv1.Receipt{{Body: []byte(user + " " + id)}}, nil
 }

@@ -91,9 +91,6 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// StorageLevel is where the keys of what is stored are kept, as clients and receipts are told.
-const StorageLevel = "file"
-
 func newTransport(credentials credentials.TransportCredentials, gate *gate) *grpc.Server {
 	return grpc.NewServer(
 		grpc.Creds(credentials),
