@@ -11,7 +11,8 @@ import pytest
 import torch
 from conftest import rows
 from fake_refusals import Kind, once, refuse
-from fake_server import ATTO, FakeServer
+from fake_server import FakeServer
+from fake_service import ATTO
 from torch.utils.data import Dataset, TensorDataset
 
 from bastionlab import Connection, errors
@@ -197,7 +198,7 @@ def test_memory_stays_bounded(client: TorchClient, server: FakeServer, monkeypat
             # numpy's memory is what tracemalloc sees.
             return np.full((1 << 18,), float(index), np.float32), index
 
-    monkeypatch.setattr("fake_server.safetensors.torch.load", lambda file: {"input.input_0": [0], "label": [0]})
+    monkeypatch.setattr("fake_datasets.safetensors.torch.load", lambda file: {"input.input_0": [0], "label": [0]})
     tracemalloc.start()
     try:
         client.RemoteDataset(Counted(), privacy_limit=1.0, progress=False)

@@ -51,7 +51,7 @@ class Client:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What the server's operators registered this user as: owner, scientist, operator. Empty for any key in development mode."""
+        """What this user was registered as: owner, scientist, operator. None for an unregistered key in development mode."""
         return self._session.roles
 
 

@@ -1,8 +1,8 @@
 """A signed-in conversation with one server: every call goes through here.
 
-Invariants: each call carries protocol, version and token, and goes over a link whose server proved what it is; a token that ran out
-is replaced without the caller noticing, and so is a link that was lost: the server attests again, and one that does not pass is told
-nothing. A call that may have arrived is made again only where that changes nothing. No call goes out between a sign-in and the
+Invariants: each call carries protocol, version and token, and goes over a link whose server proved what it is; a token that ran
+out is replaced without the caller noticing, and so is a link that was lost: the server attests again, and one that does not pass is
+told nothing. A call that may have arrived is made again only where that changes nothing. No call goes out between a sign-in and the
 answer to what this client remembers of the server's ledger, whose key is the attested one. What is raised is of bastionlab.errors.
 """
 
@@ -187,7 +187,7 @@ class Session:
         """Signs in and shows what is remembered; with what the user should be told of."""
         try:
             signed_in = sign_in(link, self._identity, str(self.address))
-            # SECURITY: before the token is anybody's. A server that will not say what its ledger holds is not spoken to any further.
+            # SECURITY: before the token is anybody's. A server that will not say what its ledger holds is not spoken to further.
             warnings = self.memory.meet(link.attested.claims.ledger_key, presenting(signed_in))
         except grpc.RpcError as error:
             if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not link.is_lost):

@@ -90,9 +90,7 @@ def presenting(signed_in: SignedIn) -> Present:
     present = signed_in.bind(LEDGER.PresentReceipts)
 
     def on_link(request: ledger_pb2.PresentReceiptsRequest) -> ledger_pb2.PresentReceiptsResponse:
-        answer: ledger_pb2.PresentReceiptsResponse = present(
-            request, metadata=signed_in.metadata, timeout=CALL_TIMEOUT_SECONDS
-        )
+        answer: ledger_pb2.PresentReceiptsResponse = present(request, metadata=signed_in.metadata, timeout=CALL_TIMEOUT_SECONDS)
         return answer
 
     return on_link

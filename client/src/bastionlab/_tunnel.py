@@ -179,4 +179,3 @@ def _is_own(near: socket.socket) -> bool:
 def _short_directory() -> str | None:
     """Where temporary names are too long for a socket, the system's own place."""
     return None if len(tempfile.gettempdir()) + len("/bastionlab-12345678/s") < _NAME_BYTES else "/tmp"
-

@@ -281,7 +281,7 @@ def _check_declared(declared: int | None, count: int) -> int:
 
 
 def _warn_unlimited(session: Session) -> None:
-    if not session.info.development:
+    if not session.attested.claims.development:
         raise errors.InvalidArgument(
             "there is no privacy_limit", next="give one, for example 6.0; write math.inf where you want no protection"
         )
