@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import torch
 from fake_refusals import Kind, abort
 
 from bastionlab.v1 import dataset_pb2, training_pb2
+
+if TYPE_CHECKING:
+    from fake_server import FakeServer
 
 NANO = 10**9
 ATTO = 10**18
@@ -35,7 +38,7 @@ def copy_of(message: Any) -> Any:
 
 
 class Service:
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: FakeServer) -> None:
         self._s = server
 
     def _find(self, context: grpc.ServicerContext, table: dict[str, Message], key: str, what: str) -> Message:

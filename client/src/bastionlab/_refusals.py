@@ -102,7 +102,11 @@ def _from_status(error: grpc.RpcError, address: str) -> errors.BastionLabError:
     return errors.BastionLabError(f"the call to {address} failed ({code.name.lower()}): {said}", charged="", next=_RETRY)
 
 
-class LinkLost(errors.ServerUnavailable):
+class Unreached(errors.ServerUnavailable):
+    """Not the server's own word: nobody was there to give one."""
+
+
+class LinkLost(Unreached):
     """The way to the server broke, and it is not known what of a call arrived."""
 
     @classmethod
@@ -115,8 +119,8 @@ class LinkLost(errors.ServerUnavailable):
         )
 
 
-def unreachable(address: str, said: str) -> errors.ServerUnavailable:
-    return errors.ServerUnavailable(
+def unreachable(address: str, said: str) -> Unreached:
+    return Unreached(
         f"no BastionLab server answers at {address} ({said})",
         charged="",
         next="start one with `bastionlab serve`, or check host and port",

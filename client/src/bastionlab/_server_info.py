@@ -9,7 +9,7 @@ from bastionlab import errors
 from bastionlab._attestation import Attested
 from bastionlab.v1 import attestation_pb2
 
-_BINDINGS = {attestation_pb2.BINDING_EXPORTER: "exporter", attestation_pb2.BINDING_KEY: "key"}
+_BINDINGS: dict[int, str] = {attestation_pb2.BINDING_EXPORTER: "exporter", attestation_pb2.BINDING_KEY: "key"}
 _CONSEQUENCES = {
     "file": "The key of what is stored lies in a file on the server's disk: data and budgets outlive a restart, and whoever has "
     "the disk can read the data.",

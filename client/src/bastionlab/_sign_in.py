@@ -13,7 +13,7 @@ from bastionlab._identity import Identity
 from bastionlab._link import Link
 from bastionlab._methods import LEDGER, SESSIONS, Method, metadata
 from bastionlab._version import PROTOCOL, __version__
-from bastionlab.v1 import ledger_pb2, session_pb2, user_pb2
+from bastionlab.v1 import attestation_pb2, ledger_pb2, session_pb2, user_pb2
 
 CALL_TIMEOUT_SECONDS = 120.0
 # A token is replaced this long before it runs out, so that a call that starts now does not meet its end.
@@ -65,7 +65,7 @@ def sign_in(link: Link, identity: Identity, address: str) -> SignedIn:
         public_key=identity.public_key.der,
         signature=identity.sign(signed_at_sign_in(hello.challenge, link.binding, link.public_key, link.exporter)),
         challenge=hello.challenge,
-        binding=link.binding,
+        binding=attestation_pb2.Binding.Name(link.binding),
     )
     started = time.monotonic()
     answer = link.bind(SESSIONS.SignIn)(request, metadata=metadata(), timeout=CALL_TIMEOUT_SECONDS)

@@ -51,6 +51,7 @@ class Tunnel:
         self._name = self._directory / "s"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stop, self._wake = socket.socketpair()
+        self._ending = threading.Lock()
         try:
             self._listener.bind(str(self._name))
             self._listener.listen(1)
@@ -58,7 +59,6 @@ class Tunnel:
             self._thread.start()
         except BaseException:
             self._end()
-            self._wake.close()
             raise
 
     @property
@@ -71,10 +71,9 @@ class Tunnel:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
+        with self._ending, contextlib.suppress(OSError):
             self._wake.send(b"x")
         self._thread.join(_JOIN_SECONDS)
-        self._wake.close()
 
     def _run(self) -> None:
         try:
@@ -93,6 +92,8 @@ class Tunnel:
         self._forget_name()
         self._far.close()
         self._stop.close()
+        with self._ending:  # so that close() writes to no other socket that gets its number
+            self._wake.close()
 
     def _accept(self) -> socket.socket | None:
         """This process's own connection, the first and the last one; None where the tunnel was closed before."""
@@ -173,7 +174,7 @@ def _is_own(near: socket.socket) -> bool:
     if not hasattr(socket, "SO_PEERCRED"):
         return True  # the directory is this user's only
     pid, uid, _ = struct.unpack("3i", near.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return pid == os.getpid() and uid == os.geteuid()
+    return (pid, uid) == (os.getpid(), os.geteuid())
 
 
 def _short_directory() -> str | None:
