@@ -31,10 +31,11 @@ class StoredDataset:
         return torch.cat([batch[name] for batch in self.tensors])
 
 
-def copy_of(message: Any) -> Any:
-    copied = type(message)()
+def copy_of(message: Message) -> Message:
+    copied: Any = type(message)()
     copied.CopyFrom(message)
-    return copied
+    made: Message = copied
+    return made
 
 
 class Service:

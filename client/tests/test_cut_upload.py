@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,16 +56,24 @@ class Counted(Dataset[Any]):
 
 
 def after(batches: int, do: Callable[[], Any], times: int = 1) -> Callable[[grpc.ServicerContext], None]:
-    """For `before["batch"]`: when the server holds so many batches of a stream, so often."""
+    """For `before["batch"]`: whenever the server got so many batches more, so often; it cuts the stream."""
     seen = [0, times]
 
-    def hook(_: grpc.ServicerContext) -> None:
+    def hook(context: grpc.ServicerContext) -> None:
         seen[0] += 1
         if seen[0] % batches == 0 and seen[1] > 0:
             seen[1] -= 1
             do()
+            wait_until(lambda: not context.is_active())  # or what is under way already would arrive
 
     return hook
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def sent(client: TorchClient) -> Any:
@@ -82,8 +92,7 @@ def test_it_goes_on_where_it_was(server: FakeServer, switch: Switch, client: Tor
     made, dataset = sent(client)
     assert_whole(server)
     assert made.identifier in server.datasets
-    header = server.datasets[made.identifier].header
-    assert header.after_batches >= 4
+    assert server.datasets[made.identifier].header.after_batches == 4
     assert dataset.read.count(0) == 2, "the schema's, and once to be sent: what the server has is not read again"
     assert server.calls.count("GetEvidence") == 2
     assert server.calls.count("UploadDataset") == 2
@@ -97,29 +106,19 @@ def test_it_may_be_cut_often(server: FakeServer, switch: Switch, client: TorchCl
 
 
 def test_a_server_that_was_restarted_and_kept_it(server: FakeServer, switch: Switch, client: TorchClient) -> None:
-    def restart() -> None:
-        server.front.stop_listening()
-        switch.cut()
-
-    server.before["batch"] = after(4, restart)
-    server.before["GetUpload"] = once(lambda _: None)
-    import threading
+    went = threading.Event()
 
     def come_back() -> None:
-        while server.front._threads[0].is_alive():
-            pass
-        server.port = 0
-        server._server.stop(0).wait()
-        server.front.close()
-        server.tokens.clear()
-        server.start()
-        switch.target = server.port
+        went.wait(20)
+        server.restart()
 
+    server.before["batch"] = after(4, went.set)
     thread = threading.Thread(target=come_back)
     thread.start()
-    sent(client)
+    made, _ = sent(client)
     thread.join()
     assert_whole(server)
+    assert server.datasets[made.identifier].header.after_batches == 4
 
 
 def test_a_server_that_knows_nothing_of_it_gets_all(server: FakeServer, switch: Switch, client: TorchClient) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fake_refusals import once
 from fake_server import FakeServer
 from middlemen import Switch
@@ -59,7 +60,7 @@ def test_each_link_meets_the_memory_of_the_ledger(server: FakeServer, client: To
 
 
 def test_the_attested_key_of_the_ledger_decides(server: FakeServer, client: TorchClient, dataset: RemoteDataset) -> None:
-    server.ledger.key = type(server.ledger.key).generate()
+    server.ledger.key = Ed25519PrivateKey.generate()
     server.restart()
     with pytest.warns(errors.PrivacyWarning, match="is another one than before"):
         client.runs()

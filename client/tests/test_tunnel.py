@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from bastionlab import _link as link_module
 from bastionlab import _tunnel as tunnel_module
 from bastionlab._address import Address
 from bastionlab._channel import tunnelled_channel
+from bastionlab._methods import metadata
 from bastionlab._relay import BUFFER_BYTES, relay, tune
 from bastionlab._tunnel import Tunnel
 from bastionlab.v1 import attestation_pb2, attestation_pb2_grpc
@@ -36,10 +38,10 @@ def tunnels() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    before = set(Path(tunnel_module.tempfile.gettempdir()).glob("bastionlab-*"))
+    before = set(Path(tempfile.gettempdir()).glob("bastionlab-*"))
     yield
     assert tunnels() == []
-    assert set(Path(tunnel_module.tempfile.gettempdir()).glob("bastionlab-*")) <= before
+    assert set(Path(tempfile.gettempdir()).glob("bastionlab-*")) <= before
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def test_a_key_of_another_kind() -> None:
 def ask(channel: object) -> attestation_pb2.Evidence:
     stub = attestation_pb2_grpc.AttestationServiceStub(channel)
     request = attestation_pb2.GetEvidenceRequest(nonce=bytes(32), binding=attestation_pb2.BINDING_KEY)
-    evidence: attestation_pb2.Evidence = stub.GetEvidence(request, metadata=link_module.metadata(), timeout=10)
+    evidence: attestation_pb2.Evidence = stub.GetEvidence(request, metadata=metadata(), timeout=10)
     return evidence
 
 
@@ -197,7 +199,7 @@ def test_the_exporter_is_of_one_connection(server: FakeServer) -> None:
 def test_a_place_with_a_long_name(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    monkeypatch.setattr(tunnel_module.tempfile, "gettempdir", lambda: str(long))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(long))
     with Connection("localhost", server.port) as connection:
         assert connection.client.torch.runs() == []
 

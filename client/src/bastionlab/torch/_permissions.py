@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -50,8 +51,8 @@ class Grant:
     def to_message(self, user: str) -> dataset_pb2.Grant:
         message = dataset_pb2.Grant(user=user, train=self.train, test=self.test, take_home=self.take_home)
         if self.eps is not None:
-            # PRIVACY: rounded down, so that nobody gets more than was written.
-            message.epsilon_nano = int(self.eps * NANO)
+            # PRIVACY: rounded down, so that nobody gets more than was written; of what was written, for 2.3 is not a binary number.
+            message.epsilon_nano = int(Decimal(str(as_real(self.eps))) * NANO)
         return message
 
     @classmethod
