@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from software_device import CHIP, MEASUREMENT, SoftwareDevice, claims, policy_for
 
-from bastionlab._attestation import SIMULATED, SIMULATED_ON_LOOPBACK, Attested, Channel, Policy, _saved, _verify, load, verify
+from bastionlab._attestation import SIMULATED, SIMULATED_ON_LOOPBACK, Attested, Channel, Policy, _saved, _snp, load, verify
 from bastionlab.errors import AttestationError
 from bastionlab.v1 import attestation_pb2
 
@@ -115,7 +115,7 @@ def test_what_a_library_raises_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> 
     def fails(*_: Any) -> None:
         raise RuntimeError("the library's own trouble")
 
-    monkeypatch.setattr(_verify._snp, "check", fails)
+    monkeypatch.setattr(_snp, "check", fails)
     with pytest.raises(AttestationError) as refusal:
         attested()
     assert refusal.value.check == "format"

@@ -8,8 +8,10 @@ from attestation_vectors import Case, cases, outcome
 CASES = cases()
 # Of evidence as SEV-SNP has it; "tls" is the channel's, "collateral" and "tdx_status" are TDX's.
 CHECKS = {
-    "policy", "simulated", "format", "signer", "product", "chain", "signature", "vcek", "tcb", "measurement", "debug", "migrate", "policy_bits",
-    "platform", "abi", "vmpl", "guest_svn", "chip_id", "id_key_digest", "author_key_digest", "host_data", "binding", "config", "version", "storage", "development", "evidence",
+    "policy", "simulated", "format", "signer", "product", "chain", "signature", "vcek",
+    "tcb", "measurement", "debug", "migrate", "policy_bits", "platform", "abi", "vmpl",
+    "guest_svn", "chip_id", "id_key_digest", "author_key_digest", "host_data", "binding", "config", "version",
+    "storage", "development", "evidence",
 }  # fmt: skip
 
 
