@@ -148,7 +148,7 @@ class SoftwareDevice:
         return {self.root_product: frozenset({self.root_pin})}
 
     def evidence(self, nonce: bytes, binding: int, channel: Channel, claims: bytes, **overrides: Any) -> attestation_pb2.Evidence:
-        """What a server with this device answers. ``claims`` are encoded, as `claims` gives them; ``overrides`` are names of `Shape`."""
+        """What a server with this device answers; ``claims`` are encoded ones, ``overrides`` are names of `Shape`."""
         shape = dataclasses.replace(self.shape, **overrides)
         exporter = channel.exporter if binding == attestation_pb2.BINDING_EXPORTER else bytes(32)
         mine = _binding.leaf(binding, nonce, exporter) if shape.leaf is None else shape.leaf

@@ -78,8 +78,11 @@ def _product(report: Report, key: _der.Certificate) -> str:
 def _check_certificate(report: Report, key: _der.Certificate, product: str) -> None:
     """The certificate is for this chip at the TCB that it reports."""
     for name, level in levels(report.reported_tcb, product).items():
-        certified = _der.small_integer(key.extensions.get(_LEVELS[name], b""))
-        if certified != level:
+        try:
+            certified = str(_der.small_integer(key.extensions.get(_LEVELS[name], b"")))
+        except _der.DerError:
+            certified = "none"
+        if certified != str(level):
             refuse("vcek", f"a certificate for {name} {level}", f"one for {name} {certified}")
     # MASK_CHIP_ID shows zeros: there is nothing to compare, and the key is still one chip's.
     if report.signing_key != "VCEK" or not any(report.chip_id):

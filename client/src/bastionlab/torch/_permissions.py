@@ -52,7 +52,7 @@ class Grant:
         message = dataset_pb2.Grant(user=user, train=self.train, test=self.test, take_home=self.take_home)
         if self.eps is not None:
             # PRIVACY: rounded down, so that nobody gets more than was written; of what was written, for 2.3 is not a binary number.
-            message.epsilon_nano = int(Decimal(str(as_real(self.eps))) * NANO)
+            message.epsilon_nano = int(Decimal(str(as_real(self.eps))) * int(NANO))
         return message
 
     @classmethod
