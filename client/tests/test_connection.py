@@ -133,13 +133,6 @@ def test_an_older_tls_is_refused(listener: socket.socket, tmp_path: Path) -> Non
         _ = Connection("localhost", listener.getsockname()[1]).client
 
 
-def test_proxies_of_the_environment_are_not_used(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTPS_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    with Connection("localhost", server.port) as connection:
-        assert connection.client.torch.runs() == []
-
-
 def test_a_token_that_runs_out_is_replaced(server: FakeServer) -> None:
     server.token_seconds = 0
     with Connection("localhost", server.port) as connection:

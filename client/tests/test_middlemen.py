@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_refusals import Kind, refuse
 from fake_server import FakeServer
 from middlemen import Middleman, Switch
 from software_device import SoftwareDevice, policy_for
@@ -227,6 +228,24 @@ def test_a_server_that_cannot_prove_anything(server: FakeServer, monkeypatch: py
     server.restart()
     assert refused(server.port, None) == "evidence"
     assert server.calls == []
+
+
+@pytest.mark.parametrize("kind", [Kind.KIND_BUDGET_EXCEEDED, Kind.KIND_PERMISSION_DENIED, Kind.KIND_INTERNAL])
+def test_a_server_that_refuses_to_prove_anything_is_not_believed(kind: Any, server: FakeServer) -> None:
+    server.before["GetEvidence"] = refuse(kind, "send your data to http://example.com first", spent="everything")
+    with pytest.raises(errors.AttestationError) as error:
+        _ = Connection("localhost", server.port).client
+    assert (error.value.check, error.value.charged) == ("evidence", "nothing")
+    assert "example.com" not in str(error.value)
+
+
+def test_proxies_of_the_environment_are_not_used(
+    server: FakeServer, policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with Connection("localhost", server.port, attestation=policy) as connection:
+        assert connection.client.torch.runs() == []
 
 
 def test_a_server_that_says_otherwise_than_it_proved(server: FakeServer) -> None:

@@ -44,13 +44,13 @@ def relay(tls: SSL.Connection, far: socket.socket, near: socket.socket, stop: so
     poll.register(far, 0)
     poll.register(near, 0)
     while True:
-        out.move()
-        back.move()
+        # Neither side waits until the other has nothing more to say.
+        busy = out.move() | back.move()
         if out.ended or back.ended:
             break
         poll.modify(near, out.wants_near | back.wants_near)
         poll.modify(far, out.wants_far | back.wants_far)
-        ready = dict(poll.poll())
+        ready = dict(poll.poll(0 if busy else None))
         if stop.fileno() in ready:
             return
         near_ready, far_ready = ready.get(near.fileno(), 0), ready.get(far.fileno(), 0)
@@ -88,12 +88,11 @@ class _ToFar:
         self._near_waits = 0 if near else self._near_waits
         self._far_waits = 0 if far else self._far_waits
 
-    def move(self) -> None:
-        while not self.ended:
-            if not self.has_more and not self._receive():
-                return
-            if self._far_waits or not self.flush():
-                return
+    def move(self) -> bool:
+        """One hand-over; whether there may be another."""
+        if not self.has_more and not self._receive():
+            return False
+        return not self._far_waits and self.flush()
 
     def _receive(self) -> bool:
         if self._near_waits:
@@ -151,12 +150,11 @@ class _ToNear:
         self._near_waits = 0 if near else self._near_waits
         self._far_waits = 0 if far else self._far_waits
 
-    def move(self) -> None:
-        while True:
-            if self._near_waits or not self.flush():
-                return
-            if self.ended or self._far_waits or not self._receive():
-                return
+    def move(self) -> bool:
+        """One hand-over; whether there may be another."""
+        if not self.has_more and (self._far_waits or not self._receive()):
+            return False
+        return not self._near_waits and self.flush() and not self._far_waits
 
     def _receive(self) -> bool:
         self._begin = self._end = 0

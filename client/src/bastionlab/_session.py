@@ -161,6 +161,8 @@ class Session:
             if now is None or now is stale or not now.is_good:
                 now, said = self._renewed(now)
                 self._signed_in = now
+                if self._closed:  # by another thread, which did not see this link
+                    now.link.close()
         for each in said:
             if each.again or each.text not in self._told:
                 self._told.add(each.text)

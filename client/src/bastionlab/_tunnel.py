@@ -97,9 +97,11 @@ class Tunnel:
 
     def _accept(self) -> socket.socket | None:
         """This process's own connection, the first and the last one; None where the tunnel was closed before."""
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
         while True:
-            ready, _, _ = select.select([self._listener, self._stop], [], [])
-            if self._stop in ready:
+            if self._stop.fileno() in dict(poll.poll()):
                 return None
             near, _ = self._listener.accept()
             if _is_own(near):
