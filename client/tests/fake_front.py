@@ -14,9 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
-from bastionlab._relay import relay, tune
+from bastionlab._relay import relay
+from bastionlab._tls import HandshakeTimeout, new_context, shake_hands
 
-_HANDSHAKE_SECONDS = 10
+_HANDSHAKE_SECONDS = 10.0
 
 
 class Front:
@@ -27,12 +28,10 @@ class Front:
         """By the port of the connection to the gRPC server."""
         self.connections = 0
         self._backend = backend
-        self._context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        self._context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        self._context = new_context(SSL.TLS_SERVER_METHOD)
         self._context.use_certificate(certificate)
         self._context.use_privatekey(key)
         self._context.set_alpn_select_callback(lambda _, offered: b"h2" if b"h2" in offered else SSL.NO_OVERLAPPING_PROTOCOLS)
-        tune(self._context)
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._stop, self._wake = socket.socketpair()
@@ -61,24 +60,13 @@ class Front:
             self._threads[-1].start()
 
     def _serve(self, peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError, SSL.Error):
-            tls = SSL.Connection(self._context, peer)
+        with peer, contextlib.suppress(OSError, SSL.Error, HandshakeTimeout):
+            tls = SSL.Connection(self._context, None)
             tls.set_accept_state()
+            peer.setblocking(False)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._shake_hands(tls, peer)
+            shake_hands(tls, peer, _HANDSHAKE_SECONDS)
             with socket.create_connection(("127.0.0.1", self._backend)) as near:
                 near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.exporters[near.getsockname()[1]] = tls.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
                 relay(tls, peer, near, self._stop)
-                tls.shutdown()
-
-    def _shake_hands(self, tls: SSL.Connection, peer: socket.socket) -> None:
-        peer.setblocking(False)
-        while True:
-            try:
-                tls.do_handshake()
-                return
-            except SSL.WantReadError:
-                ready, _, _ = select.select([peer, self._stop], [], [], _HANDSHAKE_SECONDS)
-                if peer not in ready:
-                    raise OSError("no handshake") from None

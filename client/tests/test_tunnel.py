@@ -27,7 +27,8 @@ from bastionlab import _tunnel as tunnel_module
 from bastionlab._address import Address
 from bastionlab._channel import tunnelled_channel
 from bastionlab._methods import metadata
-from bastionlab._relay import BUFFER_BYTES, relay, tune
+from bastionlab._relay import BUFFER_BYTES, relay
+from bastionlab._tls import new_context, shake_hands
 from bastionlab._tunnel import Tunnel
 from bastionlab.v1 import attestation_pb2, attestation_pb2_grpc
 
@@ -234,14 +235,19 @@ def test_a_connection_that_is_dropped_ends_too(server: FakeServer) -> None:
         time.sleep(0.02)
 
 
+def connected(far: socket.socket) -> SSL.Connection:
+    tls = SSL.Connection(new_context(SSL.TLS_CLIENT_METHOD), None)
+    tls.set_connect_state()
+    shake_hands(tls, far, 10)
+    return tls
+
+
 def test_bytes_arrive_whole_both_ways_at_once() -> None:
     """More than every buffer on the way holds, in pieces of every size, with a reader that is slower than the writer."""
     key, certificate = self_signed()
     here, near = socket.socketpair()
     far, peer = socket.socketpair()
     stop, wake = socket.socketpair()
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    tune(context)
 
     def echo() -> None:
         with peer, contextlib.suppress(SSL.Error):
@@ -251,14 +257,11 @@ def test_bytes_arrive_whole_both_ways_at_once() -> None:
 
     echoing = threading.Thread(target=echo)
     echoing.start()
-    tls = SSL.Connection(context, far)
-    tls.set_connect_state()
-    tls.do_handshake()
+    tls = connected(far)
 
     def carry() -> None:
-        with near, far, contextlib.suppress(SSL.Error):
+        with near, far:
             relay(tls, far, near, stop)
-            tls.shutdown()
 
     relaying = threading.Thread(target=carry)
     relaying.start()
@@ -304,9 +307,7 @@ def test_a_side_that_takes_nothing_costs_no_more_than_the_buffers() -> None:
 
     flooding = threading.Thread(target=flood)
     flooding.start()
-    tls = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), far)
-    tls.set_connect_state()
-    tls.do_handshake()
+    tls = connected(far)
     relaying = threading.Thread(target=relay, args=(tls, far, near, stop))
     relaying.start()
     before = -1

@@ -1,191 +1,168 @@
 """Carries bytes between one TLS connection and one plain local socket, both ways, until either ends.
 
-Invariants: memory is bounded by two buffers, whatever either side sends; the caller's thread is the only one that touches the TLS
+Invariants: memory is bounded by a few buffers, whatever either side sends; the caller's thread is the only one that touches the TLS
 connection; when it returns, nothing more is read or written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 
 from OpenSSL import SSL
 
-# One hand-over is as large as a local socket holds: each costs a turn of the interpreter's lock, and whoever is at work in the
-# caller's own threads keeps that for milliseconds.
+from bastionlab._tls import say_goodbye, seal
+
+# For each direction; more than a local socket holds.
 BUFFER_BYTES = 1 << 20
+_RECEIVED_BYTES = 1 << 18
 _RECORD_BYTES = 1 << 14
-# OpenSSL's SSL_MODE_ENABLE_PARTIAL_WRITE.
-_PARTIAL_WRITE = 1
 # Said of a socket whether or not it was asked for.
 _HUNG_UP = select.POLLHUP | select.POLLERR | select.POLLNVAL
 # For the last words of a connection that has ended.
 _LINGER_SECONDS = 2.0
 
 
-def tune(context: SSL.Context) -> None:
-    """Lets one call seal as many records as there are, without the interpreter's lock."""
-    if hasattr(context, "clear_mode"):  # else each call seals one record
-        context.clear_mode(_PARTIAL_WRITE)
-
-
 def relay(tls: SSL.Connection, far: socket.socket, near: socket.socket, stop: socket.socket) -> None:
     """Returns when a side has ended, or stop can be read.
 
-    :param far: the socket under tls
+    :param tls: after its handshake
+    :param far: what its records travel on
     """
     far.setblocking(False)
     near.setblocking(False)
-    out = _ToFar(tls, near)
-    back = _ToNear(tls, near)
+    out, back = _ToFar(tls, near, far), _ToNear(tls, far, near)
     poll = select.poll()
-    poll.register(stop, select.POLLIN)
-    poll.register(far, 0)
-    poll.register(near, 0)
+    for each in (stop, far, near):
+        poll.register(each, select.POLLIN)
     while True:
-        # Neither side waits until the other has nothing more to say.
+        # Neither direction waits until the other has nothing more to say.
         busy = out.move() | back.move()
         if out.ended or back.ended:
             break
-        poll.modify(near, out.wants_near | back.wants_near)
-        poll.modify(far, out.wants_far | back.wants_far)
+        poll.modify(near, out.wants_source | back.wants_sink)
+        poll.modify(far, out.wants_sink | back.wants_source)
         ready = dict(poll.poll(0 if busy else None))
         if stop.fileno() in ready:
-            return
-        near_ready, far_ready = ready.get(near.fileno(), 0), ready.get(far.fileno(), 0)
-        if (out.has_more and near_ready & _HUNG_UP) or (back.has_more and far_ready & _HUNG_UP):
             break
-        out.notice(near_ready, far_ready)
-        back.notice(near_ready, far_ready)
-    _linger(out, back, near)
-
-
-class _ToFar:
-    """What is sealed and sent."""
-
-    def __init__(self, tls: SSL.Connection, near: socket.socket) -> None:
-        self._tls = tls
-        self._near = near
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._begin = self._end = 0
-        self._near_waits = self._far_waits = 0  # for which event, 0: there may be something to do
-        self.ended = False
-
-    @property
-    def has_more(self) -> bool:
-        return self._begin < self._end
-
-    @property
-    def wants_near(self) -> int:
-        return 0 if self.has_more else self._near_waits
-
-    @property
-    def wants_far(self) -> int:
-        return self._far_waits
-
-    def notice(self, near: int, far: int) -> None:
-        self._near_waits = 0 if near else self._near_waits
-        self._far_waits = 0 if far else self._far_waits
-
-    def move(self) -> bool:
-        """One hand-over; whether there may be another."""
-        if not self.has_more and not self._receive():
-            return False
-        return not self._far_waits and self.flush()
-
-    def _receive(self) -> bool:
-        if self._near_waits:
-            return False
-        try:
-            self._begin, self._end = 0, self._near.recv_into(self._buffer)
-        except BlockingIOError:
-            self._near_waits = select.POLLIN
-            return False
-        except OSError:
-            self._begin = self._end = 0
-        self.ended = self._end == 0
-        return not self.ended
-
-    def flush(self) -> bool:
-        """Whether all that was received is sent. What has to wait is given again as it was: OpenSSL insists on it."""
-        try:
-            while self.has_more:
-                self._begin += self._tls.send(self._buffer[self._begin : self._end])
-        except SSL.WantWriteError:
-            self._far_waits = select.POLLOUT
-        except SSL.WantReadError:
-            self._far_waits = select.POLLIN
-        except SSL.Error:
-            self._begin = self._end
-            self.ended = True
-        return not self.has_more
-
-
-class _ToNear:
-    """What is received and opened."""
-
-    def __init__(self, tls: SSL.Connection, near: socket.socket) -> None:
-        self._tls = tls
-        self._near = near
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._begin = self._end = 0
-        self._near_waits = self._far_waits = 0
-        self.ended = False
-
-    @property
-    def has_more(self) -> bool:
-        return self._begin < self._end
-
-    @property
-    def wants_near(self) -> int:
-        return self._near_waits
-
-    @property
-    def wants_far(self) -> int:
-        # Not while there is something to deliver: whoever does not take it holds the sender back.
-        return 0 if self.has_more else self._far_waits
-
-    def notice(self, near: int, far: int) -> None:
-        self._near_waits = 0 if near else self._near_waits
-        self._far_waits = 0 if far else self._far_waits
-
-    def move(self) -> bool:
-        """One hand-over; whether there may be another."""
-        if not self.has_more and (self._far_waits or not self._receive()):
-            return False
-        return not self._near_waits and self.flush() and not self._far_waits
-
-    def _receive(self) -> bool:
-        self._begin = self._end = 0
-        try:
-            while self._end + _RECORD_BYTES <= BUFFER_BYTES:
-                self._end += self._tls.recv_into(self._buffer[self._end : self._end + _RECORD_BYTES])
-        except SSL.WantReadError:
-            self._far_waits = select.POLLIN
-        except SSL.WantWriteError:
-            self._far_waits = select.POLLOUT
-        except SSL.Error:
-            # SECURITY: an end without close_notify is an end too. What is cut off is of gRPC, whose messages say how long they are.
-            self.ended = True
-        return self.has_more
-
-    def flush(self) -> bool:
-        try:
-            while self.has_more:
-                self._begin += self._near.send(self._buffer[self._begin : self._end])
-        except BlockingIOError:
-            self._near_waits = select.POLLOUT
-        except OSError:
-            self._begin = self._end
-            self.ended = True
-        return not self.has_more
-
-
-def _linger(out: _ToFar, back: _ToNear, near: socket.socket) -> None:
-    """The rest of what was said on one side reaches the other."""
+        of_near, of_far = ready.get(near.fileno(), 0), ready.get(far.fileno(), 0)
+        if (out.has_more and of_near & _HUNG_UP) or (back.has_more and of_far & _HUNG_UP):
+            break  # what is still to be said has nobody to answer to
+        out.notice(of_near, of_far)
+        back.notice(of_far, of_near)
+    far.settimeout(_LINGER_SECONDS)
     near.settimeout(_LINGER_SECONDS)
-    with contextlib.suppress(OSError):
-        back.flush()
-    with contextlib.suppress(SSL.Error):
-        out.flush()
+    back.flush()
+    out.flush()
+    say_goodbye(tls, far)
+
+
+class _Direction:
+    """From a source to a sink. Nothing is taken from the source while something is to be given to the sink."""
+
+    def __init__(self, tls: SSL.Connection, source: socket.socket, sink: socket.socket) -> None:
+        self._tls = tls
+        self._source = source
+        self._sink = sink
+        self._ready = memoryview(b"")
+        self._source_waits = self._sink_waits = False
+        self.ended = False
+
+    @property
+    def has_more(self) -> bool:
+        return len(self._ready) > 0
+
+    @property
+    def wants_source(self) -> int:
+        return select.POLLIN if self._source_waits and not self.has_more else 0
+
+    @property
+    def wants_sink(self) -> int:
+        return select.POLLOUT if self._sink_waits else 0
+
+    def notice(self, source: int, sink: int) -> None:
+        self._source_waits = self._source_waits and not source
+        self._sink_waits = self._sink_waits and not sink
+
+    def move(self) -> bool:
+        """One hand-over; whether there may be another at once."""
+        if not self.has_more:
+            self._ready = self._take()
+            if not self.has_more:  # also where what came was no whole record: then there may be more of it
+                return not self._source_waits and not self.ended
+        return not self._sink_waits and self.flush() and not self.ended
+
+    def flush(self) -> bool:
+        """Whether all is given."""
+        try:
+            while self.has_more:
+                self._ready = self._ready[self._sink.send(self._ready) :]
+        except BlockingIOError:
+            self._sink_waits = True
+        except OSError:
+            self._ready = memoryview(b"")
+            self.ended = True
+        return not self.has_more
+
+    def _take(self) -> memoryview:
+        raise NotImplementedError
+
+    def _receive_into(self, buffer: memoryview) -> memoryview:
+        if self._source_waits or self.ended:
+            return buffer[:0]
+        try:
+            count = self._source.recv_into(buffer)
+        except BlockingIOError:
+            self._source_waits = True
+            return buffer[:0]
+        except OSError:
+            count = 0
+        self.ended = count == 0
+        return buffer[:count]
+
+
+class _ToFar(_Direction):
+    """What is sealed."""
+
+    def __init__(self, tls: SSL.Connection, near: socket.socket, far: socket.socket) -> None:
+        super().__init__(tls, near, far)
+        self._plain = memoryview(bytearray(BUFFER_BYTES))
+
+    def _take(self) -> memoryview:
+        plain = self._receive_into(self._plain)
+        if not plain:
+            return plain
+        try:
+            return memoryview(seal(self._tls, plain))
+        except SSL.Error:
+            self.ended = True
+            return plain[:0]
+
+
+class _ToNear(_Direction):
+    """What is opened."""
+
+    def __init__(self, tls: SSL.Connection, far: socket.socket, near: socket.socket) -> None:
+        super().__init__(tls, far, near)
+        self._sealed = memoryview(bytearray(_RECEIVED_BYTES))
+        self._plain = memoryview(bytearray(BUFFER_BYTES))
+        self._may_hold_records = True  # that came with the handshake's last words
+
+    def _take(self) -> memoryview:
+        if not self._may_hold_records:
+            sealed = self._receive_into(self._sealed)
+            if not sealed:
+                return sealed
+            self._tls.bio_write(sealed)
+            self._may_hold_records = True
+        end = 0
+        try:
+            while end + _RECORD_BYTES <= BUFFER_BYTES:
+                end += self._tls.recv_into(self._plain[end : end + _RECORD_BYTES])
+        except SSL.WantReadError:
+            self._may_hold_records = False
+        except SSL.Error:
+            # SECURITY: close_notify, or what is no record of this connection's. What was cut off is of gRPC, whose messages say how
+            # long they are.
+            self.ended = True
+        return self._plain[:end]

@@ -17,7 +17,6 @@ import socket
 import struct
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -25,7 +24,8 @@ from OpenSSL import SSL
 from bastionlab._address import CONNECT_TIMEOUT_SECONDS, Address
 from bastionlab._certificate import SERVER_NAME, public_key_of
 from bastionlab._refusals import no_server, unreachable
-from bastionlab._relay import relay, tune
+from bastionlab._relay import relay
+from bastionlab._tls import HandshakeTimeout, new_context, shake_hands
 
 # RFC 9266, section 4.2.
 _EXPORTER_LABEL = b"EXPORTER-Channel-Binding"
@@ -81,8 +81,6 @@ class Tunnel:
             if near is not None:
                 with near:
                     relay(self._tls, self._far, near, self._stop)
-                with contextlib.suppress(SSL.Error):
-                    self._tls.shutdown()
         except OSError:
             pass  # as an end of the connection
         finally:
@@ -116,31 +114,37 @@ class Tunnel:
 
 
 def _connect(address: Address) -> tuple[socket.socket, SSL.Connection]:
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(SSL.TLS1_3_VERSION)
-    # SECURITY: no authority vouches for a server. Its evidence does, and it is bound to the key and to this connection.
-    context.set_verify(SSL.VERIFY_NONE)
-    context.set_alpn_protos([b"h2"])
-    # No tickets: a resumed session would be another connection with the keys of this one.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_options(SSL.OP_NO_TICKET)
-    tune(context)
     try:
         far = socket.create_connection((address.ip, address.port), CONNECT_TIMEOUT_SECONDS)
     except OSError as error:
         raise unreachable(str(address), (error.strerror or str(error)).lower()) from None
     try:
         _prepare(far)
-        tls = SSL.Connection(context, far)
+        tls = SSL.Connection(_context(), None)
         tls.set_tlsext_host_name(SERVER_NAME.encode())
         tls.set_connect_state()
-        _shake_hands(tls, far, address)
+        shake_hands(tls, far, CONNECT_TIMEOUT_SECONDS)
         if tls.get_alpn_proto_negotiated() != b"h2":
             raise no_server(str(address), "HTTP/2")
-    except BaseException:
+    except BaseException as error:
         far.close()
+        if isinstance(error, SSL.Error):
+            raise no_server(str(address), "TLS 1.3") from None
+        if isinstance(error, (HandshakeTimeout, OSError)):
+            raise unreachable(str(address), getattr(error, "strerror", None) or "it does not answer in time") from None
         raise
     return far, tls
+
+
+def _context() -> SSL.Context:
+    context = new_context(SSL.TLS_CLIENT_METHOD)
+    # SECURITY: no authority vouches for a server. Its evidence does, and it is bound to the key and to this connection.
+    context.set_verify(SSL.VERIFY_NONE)
+    context.set_alpn_protos([b"h2"])
+    # No tickets: a resumed session would be another connection with the keys of this one.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
+    return context
 
 
 def _prepare(far: socket.socket) -> None:
@@ -150,25 +154,6 @@ def _prepare(far: socket.socket) -> None:
     for option, value in _KEEPALIVE.items():
         if hasattr(socket, option):
             far.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-def _shake_hands(tls: SSL.Connection, far: socket.socket, address: Address) -> None:
-    deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
-    while True:
-        try:
-            tls.do_handshake()
-            return
-        except SSL.WantReadError:
-            event = select.POLLIN
-        except SSL.WantWriteError:
-            event = select.POLLOUT
-        except SSL.Error:
-            raise no_server(str(address), "TLS 1.3") from None
-        poll = select.poll()
-        poll.register(far, event)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise unreachable(str(address), "it does not answer in time")
 
 
 def _is_own(near: socket.socket) -> bool:
