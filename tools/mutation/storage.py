@@ -11,7 +11,7 @@ def stored(name: str, path: str, old: str, new: str, tests: str) -> Mutant:
 
 
 def client(name: str, path: str, old: str, new: str, select: str = "", file: str = "test_continuing.py") -> Mutant:
-    return without(name, f"../client/src/bastionlab/{path}", old, new, Client(file, select))
+    return without(name, f"../client/src/bastionlab/{path}", old, new, Client((f"tests/{file}",), select))
 
 
 MUTANTS: list[Mutant] = [

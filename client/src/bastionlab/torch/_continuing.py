@@ -65,9 +65,9 @@ def continue_accounts(
 
     :param declared: slots of the training set, by which the server would choose a delta
     """
-    key = session.info.ledger_key.hex()
+    key = session.attested.claims.ledger_key.hex()
     known = notes_of(session.user)
-    forgetful = session.info.storage_level == _FORGETFUL
+    forgetful = session.attested.claims.storage_level == _FORGETFUL
     if not key or (not forgetful and all(note.key == key and not note.continues for note in known)):
         return Continuation(limit, delta)
     hashes = [hashes_of(records, sketch_key(), records.schema.record_bytes) for records in sets]
