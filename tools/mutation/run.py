@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 import accounts
+import audit
 import books
 import engine
 import server
@@ -64,7 +65,7 @@ def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
 
 
 def main(words: list[str]) -> int:
-    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS, *books.MUTANTS)
+    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS, *books.MUTANTS, *audit.MUTANTS)
     mutants = [mutant for mutant in every if not words or any(word in mutant.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
         scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))
