@@ -182,8 +182,8 @@ class _Sessions(_Service, session_pb2_grpc.SessionServiceServicer):
     def Hello(self, request: session_pb2.HelloRequest, context: grpc.ServicerContext) -> session_pb2.HelloResponse:
         self._s.enter(context, "Hello", signed_in=False)
         info = session_pb2.ServerInfo(
-            version="1.0.0", platform="none", development=self._s.development, binding="certificate", storage_level="file",
-            ledger_key=self._s.ledger.public, boot_id=self._s.ledger.boot,
+            version="1.0.0", platform="none", development=self._s.development, binding="certificate",
+            storage_level=self._s.ledger.level, ledger_key=self._s.ledger.public, boot_id=self._s.ledger.boot,
         )  # fmt: skip
         return session_pb2.HelloResponse(
             server_version="1.0.0", protocol=self._s.protocol, challenge=self._s.challenge(), info=info

@@ -20,11 +20,18 @@ import accounts
 import audit
 import books
 import engine
+import permissions
 import server
+import storage
+import verification
 from mutant import DoesNotApply, Go, Mutant, Tests
 from scratch import Scratch
 
 PYTEST_FAILED, PYTEST_NONE = 1, 5
+
+
+# One module for each part of the product.
+PARTS = (engine, server, accounts, audit, books, permissions, storage, verification)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:
@@ -65,7 +72,7 @@ def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
 
 
 def main(words: list[str]) -> int:
-    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS, *books.MUTANTS, *audit.MUTANTS)
+    every = tuple(mutant for part in PARTS for mutant in part.MUTANTS)
     mutants = [mutant for mutant in every if not words or any(word in mutant.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
         scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))

@@ -17,6 +17,7 @@ import grpc
 from bastionlab import errors
 from bastionlab._address import Address, reach
 from bastionlab._channel import Certificate, fetch_certificate, open_channel
+from bastionlab._closings import collect_closings
 from bastionlab._feed import Feed
 from bastionlab._identity import Identity
 from bastionlab._ledger_memory import LedgerMemory
@@ -161,6 +162,11 @@ class Session:
         warnings = self.memory.meet(
             hello.info.ledger_key,
             lambda presented: self.ledger.PresentReceipts(presented, metadata=signed_in, timeout=CALL_TIMEOUT_SECONDS),
+        )
+        warnings += collect_closings(
+            answer.user,
+            hello.info.ledger_key.hex(),
+            lambda asked: self.ledger.ListClosings(asked, metadata=signed_in, timeout=CALL_TIMEOUT_SECONDS),
         )
         self.info = hello.info
         self.user = answer.user

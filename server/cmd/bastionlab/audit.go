@@ -187,7 +187,11 @@ func (f *auditFlags) putAside(command *cobra.Command) error {
 	if _, _, err := storage.PeekAuditMark(f.dataDir); err != nil { // nothing is made where there is nothing
 		return err
 	}
-	store, err := storage.Open(command.Context(), f.dataDir)
+	peeked, err := storage.Peek(command.Context(), f.dataDir)
+	if err != nil {
+		return err
+	}
+	store, err := storage.Open(command.Context(), f.dataDir, peeked.Level)
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServeCommand())
 	root.AddCommand(newDatasetCommand())
 	root.AddCommand(newRunCommand())
+	root.AddCommand(newUserCommand())
 	root.AddCommand(newLedgerCommand())
 	root.AddCommand(newVerifyCommand())
 	root.AddCommand(newAuditCommand())

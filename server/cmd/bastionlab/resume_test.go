@@ -143,7 +143,7 @@ func TestAnUploadGoesOnAfterItsConnectionDied(t *testing.T) {
 			}
 			owner = again
 		}
-		proxy.left.Store(1 << 40)
+		owner = connect(t, n.address, owner.key) // its connection may have died after the answer
 		listed, err := owner.data().ListDatasets(owner.ctx(), &bastionlabv1.ListDatasetsRequest{})
 		mine := 0
 		for _, d := range listed.GetDatasets() {

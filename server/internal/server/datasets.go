@@ -26,6 +26,9 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if first.GetHeader() == nil {
 		return outOfOrder("a dataset upload starts with its header")
 	}
+	if answer := s.uploads.answered(userOf(ctx), first.GetHeader()); answer != nil {
+		return stream.SendAndClose(answer)
+	}
 	d, err := s.uploads.open(userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err
@@ -67,7 +70,11 @@ func (s *datasetService) feed(ctx context.Context, stream datasetStream, d *data
 				return nil, err
 			}
 			d.ended = true
-			return d.upload.Finish(ctx, part.Trailer)
+			answer, err := d.upload.Finish(ctx, part.Trailer)
+			if err == nil {
+				s.uploads.remember(d, answer)
+			}
+			return answer, err
 		default:
 			return nil, outOfOrder("after the header of a dataset come batches, then one trailer")
 		}
@@ -107,4 +114,12 @@ func (s *datasetService) DeleteDataset(ctx context.Context, request *bastionlabv
 		return nil, err
 	}
 	return &bastionlabv1.DeleteDatasetResponse{}, nil
+}
+
+func (s *datasetService) GrantAccess(ctx context.Context, request *bastionlabv1.GrantAccessRequest) (*bastionlabv1.Dataset, error) {
+	return s.datasets.Grant(ctx, userOf(ctx), request.GetDatasetId(), request.GetGrant())
+}
+
+func (s *datasetService) RevokeAccess(ctx context.Context, request *bastionlabv1.RevokeAccessRequest) (*bastionlabv1.Dataset, error) {
+	return s.datasets.Revoke(ctx, userOf(ctx), request.GetDatasetId(), request.GetUser())
 }

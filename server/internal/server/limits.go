@@ -14,9 +14,12 @@ const (
 	downloadChunkBytes = 1 << 20
 
 	maxHeaderBytes       = 16 << 10
-	maxStreams           = 32 // of one connection
-	maxConnections       = 1024
-	maxUploads           = 8 // datasets and models together, of all clients
+	maxStreams           = 32   // of one connection
+	maxStrangers         = 1024 // connections on which nobody has signed in, and as many that have no keys yet
+	maxKnown             = 1024 // connections of callers who signed in, in all
+	maxKnownOfUser       = 256
+	maxLocal             = 1024 // connections of the operator
+	maxUploads           = 8    // datasets and models together, of all clients
 	maxUploadsOfUser     = 2
 	maxKept              = 4 // uploads whose stream was cut, of those above
 	maxKeptOfUser        = 1

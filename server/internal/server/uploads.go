@@ -23,6 +23,7 @@ type uploads struct {
 	of      map[string]int               // by user
 	named   map[uploadKey]*datasetUpload // those that can go on
 	waiting []*datasetUpload             // of them those without a stream, the one first that has waited longest
+	made    []made                       // became datasets, oldest first
 	stopped bool
 }
 

@@ -18,13 +18,14 @@ import (
 
 // Peeked is what a check of a data directory reads of it besides the ledger's file.
 type Peeked struct {
+	Level          Level // empty: the directory was never opened
 	Records, Bytes int64 // the ledger's last acknowledged position; zeros where there is none
 	Chain          []byte
-	Keys           func(purpose string) [32]byte // as Store.DeriveKey; nil where the key file cannot be read
+	Keys           func(purpose string) [32]byte // as Store.DeriveKey; nil where there is no key file that can be read
 }
 
 // Peek reads a data directory without holding it: a server may run on it meanwhile. It changes nothing.
-func Peek(_ context.Context, dir string) (Peeked, error) {
+func Peek(ctx context.Context, dir string) (Peeked, error) {
 	db, dir, err := peekDatabase(dir)
 	if err != nil {
 		return Peeked{}, err
@@ -33,6 +34,9 @@ func Peek(_ context.Context, dir string) (Peeked, error) {
 	var p Peeked
 	p.Records, p.Bytes, p.Chain, err = LedgerMark{&Store{db: db}}.Acknowledged()
 	if err != nil {
+		return Peeked{}, err
+	}
+	if p.Level, err = knownLevel(ctx, &Store{db: db, dir: dir}); err != nil {
 		return Peeked{}, err
 	}
 	content, err := ReadKeyFile(filepath.Join(dir, keyFolder, blobKeyFile))

@@ -1,0 +1,123 @@
+"""The checks of a TDX quote.
+
+Intel's part - the quote's signature, the quoting enclave, the state of the platform's TCB - is `dcap-qvl`'s, offline and with the
+collateral that travels with the evidence. What the guest is, this module reads and checks by itself: the library accepts a guest in
+debug mode.
+
+SECURITY: never `get_collateral_and_verify` of that library: it asks a server of a third party's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bastionlab._attestation._policy import Policy, TdxPolicy
+from bastionlab._attestation._refuse import refuse
+
+_LIBRARY = "dcap_qvl"
+_HEADER = 48
+_TEE_TDX = 0x81
+_BODY_SIZES = {2: 584, 3: 648}  # of a quote of version 5, by type: TD report 1.0 and 1.5; the second begins as the first
+_DEBUG, _MIGRATABLE = 0xFF, 1 << 29  # of the TD's attributes; all eight bits of the first group are for debugging
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What a quote says of the guest."""
+
+    mr_seam: bytes
+    attributes: int
+    mr_td: bytes
+    rtmrs: tuple[bytes, ...]
+    report_data: bytes
+
+    @classmethod
+    def read(cls, quote: bytes) -> Guest:
+        body = _body(quote)
+        return cls(
+            mr_seam=body[16:64],
+            attributes=int.from_bytes(body[120:128], "little"),
+            mr_td=body[136:184],
+            rtmrs=tuple(body[start : start + 48] for start in range(328, 520, 48)),
+            report_data=body[520:584],
+        )
+
+
+@dataclass(frozen=True)
+class Proved:
+    measurement: str
+    chip_id: str
+    report_data: bytes
+
+
+def check(quote: bytes, endorsements: Sequence[bytes], policy: Policy, now: datetime) -> Proved:
+    """Everything but the report data."""
+    if policy.tdx is None:  # a policy that was parsed has it
+        refuse("policy", "field tdx where tdx is a platform", "none")
+    guest = Guest.read(quote)
+    _check_guest(guest, policy.tdx)
+    if len(endorsements) != 1:
+        refuse("collateral", "Intel's collateral with the quote", len(endorsements) or "none")
+    status, advisories = _verified(quote, endorsements[0], now)
+    if status not in policy.tdx.statuses:
+        refuse("tdx_status", f"status {' or '.join(policy.tdx.statuses)}", status)
+    if unknown := [advisory for advisory in advisories if advisory not in policy.tdx.advisories]:
+        refuse("tdx_status", "no advisories but those of the policy", ", ".join(unknown))
+    return Proved(guest.mr_td.hex(), "", guest.report_data)
+
+
+def _body(quote: bytes) -> bytes:
+    """The report within a quote: what its signature is over, after the header."""
+    if len(quote) < _HEADER + 6:
+        refuse("format", "a TDX quote", f"{len(quote)} bytes")
+    version, _, tee = struct.unpack_from("<HHI", quote)
+    if tee != _TEE_TDX or version not in (4, 5):
+        refuse("format", "a TDX quote of version 4 or 5", f"version {version}, TEE {tee:#x}")
+    start, size = _HEADER, _BODY_SIZES[2]
+    if version == 5:
+        kind, size = struct.unpack_from("<HI", quote, _HEADER)
+        start = _HEADER + 6
+        if _BODY_SIZES.get(kind) != size:
+            refuse("format", "a quote with a TD report", f"body {kind} of {size} bytes")
+    if len(quote) < start + size:
+        refuse("format", "a whole quote", f"{len(quote)} bytes")
+    return quote[start : start + size]
+
+
+def _check_guest(guest: Guest, policy: TdxPolicy) -> None:
+    if guest.mr_td.hex() not in policy.mr_td:
+        refuse("measurement", "an MRTD of the policy", guest.mr_td.hex())
+    if policy.mr_seam is not None and guest.mr_seam.hex() not in policy.mr_seam:
+        refuse("measurement", "an MRSEAM of the policy", guest.mr_seam.hex())
+    for index, wanted in policy.rtmrs.items():
+        if guest.rtmrs[index].hex() not in wanted:
+            refuse("measurement", f"an RTMR {index} of the policy", guest.rtmrs[index].hex())
+    if guest.attributes & _DEBUG:
+        refuse("debug", "a guest whose memory the host cannot read", f"attributes {guest.attributes:#x}")
+    if guest.attributes & _MIGRATABLE:
+        refuse("migrate", "a guest that cannot be migrated", f"attributes {guest.attributes:#x}")
+
+
+def _verified(quote: bytes, collateral: bytes, now: datetime) -> tuple[str, list[str]]:
+    """The platform's status and the advisories that concern it, of a quote that Intel's root vouches for."""
+    try:
+        library: Any = importlib.import_module(_LIBRARY)
+    except ImportError:
+        next = "pip install 'bastionlab[tdx]'"
+        refuse("tdx_status", "dcap-qvl, which verifies Intel's quotes", "it is not installed", next)
+    try:
+        known = library.QuoteCollateralV3.from_json(collateral.decode("utf-8"))
+    except Exception as error:
+        refuse("collateral", "Intel's collateral in JSON", error)
+    try:
+        report = library.verify(quote, known, int(now.timestamp()))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in the library is not an Exception
+        refuse("signature", "a quote that Intel's collateral vouches for", error)
+    return report.status, list(report.advisory_ids)
