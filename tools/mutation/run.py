@@ -18,6 +18,7 @@ import torch
 
 import accounts
 import attestation
+import audit
 import books
 import engine
 import permissions
@@ -31,7 +32,7 @@ PYTEST_FAILED, PYTEST_NONE = 1, 5
 
 
 # One module for each part of the product.
-PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation)
+PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation, audit)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:
