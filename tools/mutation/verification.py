@@ -246,7 +246,8 @@ TDX = [
         "a service TD", "tdx.go", "!bytes.Equal(service, make([]byte, len(service))) {", "!bytes.Equal(service, service) {", QUOTES
     ),
     never("a quote of version 5 that nobody verifies", "tdx.go", "q.version != 4", QUOTES),
-    mutant("a body of another size", "quote.go", "kind == bodyType15 && size == bodyBytes15 && ", "size >= bodyBytes && ", QUOTES),
+    mutant("a body of another size", "quote.go", "kind == bodyType15 && size == bodyBytes15;", "kind == bodyType15;", QUOTES),
+    mutant("a body that is cut short", "quote.go", "known && len(rest) >= int(size) {", "known {", QUOTES),
     mutant(
         "any number of collaterals",
         "collateral.go",
