@@ -148,12 +148,6 @@ WHOLE = [
         "|| len(known) == 0",
     ),
     mutant("the policy's binding", "verify.go", " && wanted != channel.Binding {", " && false {"),
-    mutant(
-        "a path that fits no tree",
-        "verify.go",
-        "evidence.GetPath())\n\tif err != nil {",
-        "evidence.GetPath())\n\tif false && err != nil {",
-    ),
     never(
         "what the report is about",
         "verify.go",
