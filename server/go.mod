@@ -17,6 +17,7 @@ require (
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.9 // cobra's flags, read together with environment and file
 	go.uber.org/goleak v1.3.0 // tests: every goroutine has ended
+	golang.org/x/crypto v0.58.0 // the keys of datasets, wrapped by the server's
 	golang.org/x/net v0.61.0 // the filter's instructions, as go-seccomp-bpf takes them
 	golang.org/x/sync v0.24.0 // groups of goroutines with one error
 	golang.org/x/sys v0.49.0 // memfd, Landlock, namespaces and descriptors over sockets
@@ -38,7 +39,6 @@ require (
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	go.uber.org/multierr v1.11.0 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

@@ -24,7 +24,7 @@ from server_process import SERVER, ServerProcess
 from bastionlab import Connection
 from bastionlab.errors import BastionLabError, ServerUnavailable
 from bastionlab.torch import SGD
-from bastionlab.v1 import dataset_pb2, ledger_pb2, ledger_pb2_grpc, training_pb2
+from bastionlab.v1 import dataset_pb2, ledger_pb2, training_pb2
 
 Connect = Callable[..., Connection]
 Body = dict[str, Any]
@@ -123,11 +123,10 @@ def answered(ask: Callable[[], Any]) -> Any:
 
 
 def receipts_of(session: Any, dataset_id: str) -> Iterator[ledger_pb2.Receipt]:
-    stub = ledger_pb2_grpc.LedgerServiceStub(session._channel)
     after, more = 0, True
     while more:
         request = ledger_pb2.ListReceiptsRequest(dataset_id=dataset_id, after_seq=after)
-        answer = session.call(stub.ListReceipts, request)
+        answer = session.call(session.ledger.ListReceipts, request)
         yield from answer.receipts
         more = answer.more
         if answer.receipts:

@@ -23,7 +23,7 @@ Connect = Callable[..., Connection]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:DEVELOPMENT MODE:UserWarning"),
-    pytest.mark.filterwarnings("ignore:the certificate of:UserWarning"),
+    pytest.mark.filterwarnings("ignore:the evidence of the server at:UserWarning"),
     pytest.mark.filterwarnings("ignore:the learning rate times:UserWarning"),
 ]
 

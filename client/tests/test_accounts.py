@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import fake_server
+import fake_datasets
 import grpc
 import pytest
 from conftest import rows
 from fake_ledger import FakeLedger, LedgerService
 from fake_refusals import Kind, once, refuse
-from fake_server import NANO, FakeServer
+from fake_server import FakeServer
+from fake_service import NANO
 from receipt_writer import charge_of
 from torch import nn
 
@@ -311,7 +312,7 @@ def test_an_owner_is_told_of_a_hole_in_the_account(
 
 
 def lies(server: FakeServer, monkeypatch: pytest.MonkeyPatch, lie: Callable[[dataset_pb2.Budget], None], times: int = 99) -> None:
-    honest = fake_server.budget_of
+    honest = fake_datasets.budget_of
 
     def told(*given: Any) -> dataset_pb2.Budget:
         nonlocal times
@@ -320,7 +321,7 @@ def lies(server: FakeServer, monkeypatch: pytest.MonkeyPatch, lie: Callable[[dat
             lie(budget)
         return budget
 
-    monkeypatch.setattr(fake_server, "budget_of", told)
+    monkeypatch.setattr(fake_datasets, "budget_of", told)
 
 
 LIES: dict[str, tuple[Callable[[dataset_pb2.Budget], None], str]] = {

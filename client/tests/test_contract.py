@@ -79,7 +79,8 @@ def test_info(port: int) -> None:
     with Connection("localhost", port) as connection:
         info = connection.client.info
         assert info.development
-        assert info.platform == "none"
+        assert (info.platform, info.simulated, info.binding, info.storage_level) == ("simulated", True, "exporter", "file")
+        assert info.boot_id
         assert connection.client.user == Identity.default().public_key.user
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from conftest import rows
 from fake_refusals import Kind, once, refuse
-from fake_server import ATTO, FakeServer
+from fake_server import FakeServer
+from fake_service import ATTO
 from torch.utils.data import Dataset, TensorDataset
 
 from bastionlab import Connection, errors
@@ -113,7 +114,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "half a slot": (dict(privacy_limit=1.0, declared_samples=100.5), "declared_samples is 100.5"),
     "a name that is no text": (dict(privacy_limit=1.0, name=5), "name is a int"),
     "a description that is no text": (dict(privacy_limit=1.0, description=None), "description is a NoneType"),
-    "permissions": (dict(privacy_limit=1.0, permissions={"get_model": False}), "permissions.*later release"),
+    "permissions": (dict(privacy_limit=1.0, permissions={"get_model": False}), "permissions is a dict"),
     "public of another kind": (dict(privacy_limit=1.0, public={"mean": 0}), "something else than classes and ranges"),
     "public of an unknown tensor": (dict(privacy_limit=1.0, public={"ranges": {"y": (0, 1)}}), "the dataset has no 'y'"),
     "public with a range upside down": (dict(privacy_limit=1.0, public={"ranges": {"input_0": (1, 0)}}), "goes from 1 to 0"),
@@ -150,10 +151,6 @@ def test_records_unlike_what_is_published_do_not_leave(server: FakeServer, clien
             client.RemoteDataset(TensorDataset(x, labels), privacy_limit=1.0, public=public, progress=False)
         assert "47" not in str(refused.value)
     assert server.datasets == {}
-
-
-def test_a_place_for_permissions_is_kept(client: TorchClient) -> None:
-    assert client.RemoteDataset(rows(), privacy_limit=1.0, permissions=None, progress=False).nb_samples == 100
 
 
 def test_ignored_labels_are_of_no_class(client: TorchClient) -> None:
@@ -197,7 +194,7 @@ def test_memory_stays_bounded(client: TorchClient, server: FakeServer, monkeypat
             # numpy's memory is what tracemalloc sees.
             return np.full((1 << 18,), float(index), np.float32), index
 
-    monkeypatch.setattr("fake_server.safetensors.torch.load", lambda file: {"input.input_0": [0], "label": [0]})
+    monkeypatch.setattr("fake_datasets.safetensors.torch.load", lambda file: {"input.input_0": [0], "label": [0]})
     tracemalloc.start()
     try:
         client.RemoteDataset(Counted(), privacy_limit=1.0, progress=False)

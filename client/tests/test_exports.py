@@ -14,7 +14,7 @@ import pytest
 
 import bastionlab
 from bastionlab import errors
-from bastionlab.torch import RemoteDataset, RemoteLearner, Run
+from bastionlab.torch import RemoteLearner, Run
 
 MODULES = ["bastionlab", "bastionlab.errors", "bastionlab.torch", "bastionlab.torch.optimizer", "bastionlab.torch.optimizer_config"]
 
@@ -81,7 +81,6 @@ def test_files_are_small() -> None:
 
 
 LATER = {
-    RemoteDataset: ("permissions", "grant", "revoke"),
     RemoteLearner: ("rehearse", "recorder"),
     Run: ("report",),
 }

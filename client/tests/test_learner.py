@@ -11,7 +11,8 @@ import tiny_models as models
 import torch
 from conftest import rows
 from fake_refusals import Kind, detail, refuse
-from fake_server import NANO, FakeServer
+from fake_server import FakeServer
+from fake_service import NANO
 from torch import nn
 
 from bastionlab import errors
@@ -245,16 +246,16 @@ def test_scalars_of_numpy_and_torch_are_numbers(client: TorchClient, dataset: Re
 
 
 def test_warnings_of_a_plan_are_said(learner: RemoteLearner, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fake_server import _Training
+    from fake_training import Training
 
-    original = _Training._price
+    original = Training._price
 
     def price(self: Any, request: Any, context: Any) -> Any:
         plan = original(self, request, context)
         plan.warnings.append("learning rate times steps is tiny")
         return plan
 
-    monkeypatch.setattr(_Training, "_price", price)
+    monkeypatch.setattr(Training, "_price", price)
     assert "warning: learning rate times steps is tiny" in str(learner.plan(1, 1.0))
     with pytest.warns(errors.BastionLabWarning, match="tiny") as said:
         learner.fit(1, 1.0)

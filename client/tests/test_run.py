@@ -67,9 +67,9 @@ def test_a_run_is_found_again(client: TorchClient, learner: RemoteLearner, serve
 
 def cut(code: grpc.StatusCode) -> Callable[[Any, Any, Any], Iterator[Any]]:
     """WatchRun as it is, but every stream is cut after two messages."""
-    from fake_server import _Training
+    from fake_training import Training
 
-    original = _Training.WatchRun
+    original = Training.WatchRun
 
     def watch(self: Any, request: Any, context: Any) -> Iterator[Any]:
         for number, run in enumerate(original(self, request, context)):
@@ -86,7 +86,7 @@ def cut(code: grpc.StatusCode) -> Callable[[Any, Any, Any], Iterator[Any]]:
 def test_a_stream_that_is_cut_is_joined_again(
     code: grpc.StatusCode, server: FakeServer, learner: RemoteLearner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fake_server._Training.WatchRun", cut(code))
+    monkeypatch.setattr("fake_training.Training.WatchRun", cut(code))
     server.restart()
     assert learner.fit(1, 1.0).status == "completed"
     assert server.calls.count("WatchRun") > 2
@@ -212,15 +212,15 @@ def test_after_a_lost_connection_the_learner_knows_its_run(
 def test_a_start_without_an_answer_may_have_been_charged(
     code: grpc.StatusCode, server: FakeServer, learner: RemoteLearner, client: TorchClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fake_server import _Training
+    from fake_training import Training
 
-    original = _Training.StartTraining
+    original = Training.StartTraining
 
     def start(self: Any, request: Any, context: Any) -> Any:
         original(self, request, context)
         context.abort(code, "the way was cut")
 
-    monkeypatch.setattr(_Training, "StartTraining", start)
+    monkeypatch.setattr(Training, "StartTraining", start)
     server.restart()
     with pytest.raises(errors.BastionLabError) as refused:
         learner.fit(1, 1.0)
@@ -295,7 +295,7 @@ def test_a_failed_run_says_why_and_what_it_cost(
         run.spent = "eps 1, because the trainer had the data"
         yield run
 
-    monkeypatch.setattr("fake_server._Training.WatchRun", watch)
+    monkeypatch.setattr("fake_training.Training.WatchRun", watch)
     server.restart()
     with pytest.raises(errors.TrainingFailed, match="failed: training failed") as refused:
         learner.fit(1, 1.0)

@@ -12,7 +12,7 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True)
 class Replacement:
-    file: str  # below server/
+    file: str  # below server/, or from there: "../client/..."
     old: str
     new: str
 
@@ -56,7 +56,20 @@ class Whole:
         return [python, "-m", "pytest", "-q", "-x", self.file]
 
 
-Tests = Engine | Go | Whole
+@dataclass(frozen=True)
+class Client:
+    """Tests of client/tests."""
+
+    files: tuple[str, ...]
+    select: str = ""
+    """As pytest's -k; empty: all."""
+
+    def command(self, python: str) -> list[str]:
+        selected = ["-k", self.select] if self.select else []
+        return [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.files, *selected]
+
+
+Tests = Engine | Go | Whole | Client
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from pathlib import Path
 import torch
 
 import accounts
+import attestation
 import books
 import engine
 import permissions
 import server
+import storage
 import verification
 from mutant import DoesNotApply, Go, Mutant, Tests
 from scratch import Scratch
@@ -29,7 +31,7 @@ PYTEST_FAILED, PYTEST_NONE = 1, 5
 
 
 # One module for each part of the product.
-PARTS = (engine, server, accounts, books, permissions, verification)
+PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:

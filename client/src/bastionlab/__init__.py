@@ -7,10 +7,11 @@ the privately trained weights home. ``Connection(host).client.torch`` is where b
 import warnings
 
 from bastionlab import errors
-from bastionlab._connection import Client, Connection, ServerInfo
+from bastionlab._connection import Client, Connection
 from bastionlab._identity import Identity, PublicKey
 from bastionlab._receipt_checks import verify_receipt
 from bastionlab._receipts import Receipt
+from bastionlab._server_info import ServerInfo
 from bastionlab._version import __version__
 
 __all__ = ["Client", "Connection", "Identity", "PublicKey", "Receipt", "ServerInfo", "__version__", "errors", "verify_receipt"]

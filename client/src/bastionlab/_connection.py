@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bastionlab import errors
-from bastionlab._address import require_loopback
+from bastionlab._acceptance import Acceptance
 from bastionlab._identity import Identity
-from bastionlab._notices import notice
+from bastionlab._server_info import ServerInfo
 from bastionlab._session import Session
 
 if TYPE_CHECKING:
     from bastionlab.torch import TorchClient
 
 DEFAULT_PORT = 50056
-
-
-@dataclass(frozen=True)
-class ServerInfo:
-    """What a server says of itself."""
-
-    version: str
-    platform: str
-    """The confidential-computing platform; "none" outside of one."""
-    simulated: bool
-    """Whether the platform is only simulated."""
-    development: bool
-    """Whether any key is accepted."""
-    measurement: str
-    binding: str
-    """How the channel is bound to the server's key."""
-    storage_level: str
-    """Where the key of what is stored lives."""
-    ledger_key: str
-    """By which its receipts are signed, in hex, for ``verify_receipt(..., key=...)``; empty where it signs none."""
 
 
 class Client:
@@ -57,34 +37,35 @@ class Client:
 
     @property
     def info(self) -> ServerInfo:
-        """What the server says of itself."""
-        info = self._session.info
-        return ServerInfo(
-            version=info.version,
-            platform=info.platform,
-            simulated=info.simulated,
-            development=info.development,
-            measurement=info.measurement,
-            binding=info.binding,
-            storage_level=info.storage_level,
-            ledger_key=info.ledger_key.hex(),
-        )
+        """What the server proved of itself when it was last connected to."""
+        return ServerInfo.of(self._session.attested)
+
+    def save_evidence(self, path: str | os.PathLike[str]) -> None:
+        """Writes what the server proved itself with to a file, for `bastionlab verify evidence FILE`."""
+        self._session.attested.save(path)
 
     @property
     def user(self) -> str:
         """How the server names whoever holds this connection's key."""
         return self._session.user
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What this user was registered as: owner, scientist, operator. None for an unregistered key in development mode."""
+        return self._session.roles
+
 
 class Connection:
     """A way to a server, opened when its client is first used.
 
-    Until servers can prove what code they run, only localhost, 127.0.0.1 and ::1 are spoken to.
+    Before the server is told anything, it proves to this connection what code it runs on which hardware; where that does not
+    satisfy, AttestationError says which check failed. It proves it again whenever the connection had to be made anew.
 
     :param host: where the server is
     :param port: where it listens
     :param identity: who speaks; None: a key of this user, made on first use
-    :param attestation: None; policies come together with servers that have something to prove
+    :param attestation: what the server has to prove. None: the policy that came with this release; a simulated device is taken
+        on this machine only. A dict or a file: that policy. "simulated": a simulated device, wherever it is, which proves nothing
 
     >>> with Connection("localhost", port) as connection:
     ...     connection.client.info.version
@@ -96,7 +77,7 @@ class Connection:
         host: str,
         port: int = DEFAULT_PORT,
         identity: Identity | None = None,
-        attestation: str | os.PathLike[str] | dict[str, Any] | None = None,
+        attestation: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(host, str) or not host:
             raise errors.InvalidArgument("host is not the name of a machine", next='for example Connection("localhost")')
@@ -133,24 +114,5 @@ class Connection:
         return f"Connection({self.host!r}, port={self.port})"
 
     def _connect(self) -> Session:
-        require_loopback(self.host)
-        if self.attestation is not None:
-            # SECURITY: whoever asks for proof gets proof or no connection.
-            raise errors.AttestationError(
-                "evidence",
-                "evidence that satisfies the given policy",
-                "none: this release's servers cannot prove what code they run",
-                next="leave `attestation` out to speak to this machine without proof",
-            )
-        session = Session.open(self.host, self.port, self.identity or Identity.default())
-        notice(
-            f"the certificate of {session.address} was accepted unseen, because it is this machine; "
-            "the server has proved nothing about the code it runs"
-        )
-        if session.info.development:
-            notice(
-                f"DEVELOPMENT MODE: the server at {session.address} accepts any key as any user. "
-                "It protects nobody's data from its operator. Use it to try things out.",
-                errors.PrivacyWarning,
-            )
-        return session
+        acceptance = Acceptance.of(self.attestation)
+        return Session.open(self.host, self.port, self.identity or Identity.default(), acceptance)

@@ -39,6 +39,12 @@ def detail_of(error: grpc.RpcError) -> error_pb2.ErrorDetail | None:
     return None
 
 
+def has_detail(error: grpc.RpcError) -> bool:
+    """Whether the server said why, so that it was reached."""
+    detail = detail_of(error)
+    return detail is not None and bool(detail.kind)
+
+
 def is_signed_out(error: grpc.RpcError) -> bool:
     """Whether the token is no longer good: signing in again may help."""
     detail = detail_of(error)
@@ -96,9 +102,33 @@ def _from_status(error: grpc.RpcError, address: str) -> errors.BastionLabError:
     return errors.BastionLabError(f"the call to {address} failed ({code.name.lower()}): {said}", charged="", next=_RETRY)
 
 
-def unreachable(address: str, said: str) -> errors.ServerUnavailable:
-    return errors.ServerUnavailable(
+class Unreached(errors.ServerUnavailable):
+    """Not the server's own word: nobody was there to give one."""
+
+
+class LinkLost(Unreached):
+    """The way to the server broke, and it is not known what of a call arrived."""
+
+    @classmethod
+    def of(cls, error: grpc.RpcError, address: str) -> LinkLost:
+        said = error.details() or error.code().name.lower()
+        return cls(
+            f"the connection to the BastionLab server at {address} was lost ({said})",
+            charged="",
+            next="try again; it connects anew",
+        )
+
+
+def unreachable(address: str, said: str) -> Unreached:
+    return Unreached(
         f"no BastionLab server answers at {address} ({said})",
         charged="",
         next="start one with `bastionlab serve`, or check host and port",
+    )
+
+
+def no_server(address: str, what: str) -> errors.ServerUnavailable:
+    return errors.ServerUnavailable(
+        f"what listens at {address} does not speak {what}, so it is no BastionLab server",
+        next="check the port; BastionLab listens on 50056",
     )

@@ -1,34 +1,33 @@
 """A signed-in conversation with one server: every call goes through here.
 
-Invariants: each call carries protocol, version and token; a token that ran out is replaced without the caller noticing; no call
-goes out between a sign-in and the answer to what this client remembers of the server's ledger; what is raised is of
-bastionlab.errors.
+Invariants: each call carries protocol, version and token, and goes over a link whose server proved what it is; a token that ran
+out is replaced without the caller noticing, and so is a link that was lost: the server attests again, and one that does not pass is
+told nothing. A call that may have arrived is made again only where that changes nothing. No call goes out between a sign-in and the
+answer to what this client remembers of the server's ledger, whose key is the attested one. What is raised is of bastionlab.errors.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import grpc
 
 from bastionlab import errors
+from bastionlab._acceptance import Acceptance
 from bastionlab._address import Address, reach
-from bastionlab._channel import Certificate, fetch_certificate, open_channel
+from bastionlab._attestation import Attested
+from bastionlab._closings import collect_closings
 from bastionlab._feed import Feed
 from bastionlab._identity import Identity
 from bastionlab._ledger_memory import LedgerMemory
+from bastionlab._link import open_link
+from bastionlab._methods import AUDIT, DATASETS, LEDGER, MODELS, TRAINING, Method
 from bastionlab._notices import notice
-from bastionlab._refusals import error_of, is_signed_out
-from bastionlab._version import PROTOCOL, __version__
-from bastionlab.v1 import dataset_pb2_grpc, ledger_pb2_grpc, model_pb2_grpc, session_pb2, session_pb2_grpc, training_pb2_grpc
-
-CALL_TIMEOUT_SECONDS = 120.0
-# A token is replaced this long before it runs out, so that a call that starts now does not meet its end.
-TOKEN_MARGIN_SECONDS = 60.0
-_SIGN_IN_PREFIX = b"bastionlab.v1 sign-in\x00"
+from bastionlab._refusals import LinkLost, error_of, has_detail, is_signed_out
+from bastionlab._server_info import Said, worth_saying
+from bastionlab._sign_in import CALL_TIMEOUT_SECONDS, SignedIn, asking, sign_in
 
 Answer = TypeVar("Answer")
 
@@ -36,32 +35,27 @@ Answer = TypeVar("Answer")
 class Session:
     """Use Session.open; close it when done."""
 
-    def __init__(self, address: Address, certificate: Certificate, channel: grpc.Channel, identity: Identity) -> None:
+    datasets = DATASETS
+    models = MODELS
+    training = TRAINING
+    ledger = LEDGER
+    audit = AUDIT
+
+    def __init__(self, address: Address, identity: Identity, acceptance: Acceptance) -> None:
         self.address = address
-        self.datasets = dataset_pb2_grpc.DatasetServiceStub(channel)
-        self.models = model_pb2_grpc.ModelServiceStub(channel)
-        self.training = training_pb2_grpc.TrainingServiceStub(channel)
-        self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         self.memory = LedgerMemory(str(address))
-        self._sessions = session_pb2_grpc.SessionServiceStub(channel)
-        self._certificate = certificate
-        self._channel = channel
         self._identity = identity
+        self._acceptance = acceptance
         self._closed = False
-        # Of one thread, not of one call: whoever hears a warning may make a call.
-        self._lock = threading.RLock()
-        self._token = ""
-        self._token_good_until = 0.0
-        self.user = ""
-        self.info = session_pb2.ServerInfo()
+        self._lock = threading.Lock()
+        self._signed_in: SignedIn | None = None
+        self._told: set[str] = set()
 
     @classmethod
-    def open(cls, host: str, port: int, identity: Identity) -> Session:
-        address = reach(host, port)
-        certificate = fetch_certificate(address)
-        session = cls(address, certificate, open_channel(address, certificate), identity)
+    def open(cls, host: str, port: int, identity: Identity, acceptance: Acceptance) -> Session:
+        session = cls(reach(host, port), identity, acceptance)
         try:
-            session._sign_in("")
+            session._ready()
         except BaseException:
             session.close()
             raise
@@ -69,116 +63,144 @@ class Session:
 
     def close(self) -> None:
         self._closed = True
-        self._channel.close()
+        if self._signed_in is not None:
+            self._signed_in.link.close()
 
-    def call(
-        self, method: Callable[..., Answer], request: Any, timeout: float | None = CALL_TIMEOUT_SECONDS, *, concerns: str = ""
-    ) -> Answer:
+    @property
+    def attested(self) -> Attested:
+        """What the server proved when it was last connected to."""
+        return self._last.link.attested
+
+    @property
+    def user(self) -> str:
+        return self._last.user
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return self._last.roles
+
+    def call(self, method: Method, request: Any, timeout: float | None = CALL_TIMEOUT_SECONDS, *, concerns: str = "") -> Any:
         """One request, one answer.
 
         :param concerns: the dataset whose account has to be the one of before, where the request has no dataset_id
         """
 
-        def once(metadata: list[tuple[str, str]]) -> Answer:
+        def once(on: SignedIn) -> Any:
             # After the sign-in, also after a second one: that is when it shows what the server has forgotten.
             self.memory.require(request, concerns)
-            return method(request, timeout=timeout, metadata=metadata)
+            return on.bind(method)(request, timeout=timeout, metadata=on.metadata)
 
-        return self._signed_in(once)
+        return self._do(method, once)
 
-    def watch(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+    def watch(self, method: Method, request: Any) -> Iterator[Any]:
         """One request, a stream of answers. Leaving the iteration leaves the stream."""
-        # The first answer decides whether the token was good; a stream that has begun is not begun again.
-        stream, first = self._signed_in(lambda metadata: _begin(method(request, metadata=metadata)))
+
+        def begin(on: SignedIn) -> tuple[SignedIn, Any, Any]:
+            stream = on.bind(method)(request, metadata=on.metadata)
+            return on, stream, next(stream, None)
+
+        # The first answer decides whether token and link were good; a stream that has begun is not begun again.
+        on, stream, first = self._do(method, begin)
         try:
             while first is not None:
                 yield first
                 first = next(stream, None)
         except grpc.RpcError as error:
-            raise error_of(error, str(self.address)) from None
+            raise self._failure(on, error) from None
         finally:
             stream.cancel()
 
-    def upload(self, method: Any, parts: Callable[[], Iterable[Any]]) -> Any:
+    def upload(self, method: Method, parts: Callable[[], Iterable[Any]]) -> Any:
         """Sends parts, one answer. parts is called anew where the upload has to begin again."""
-        return self._signed_in(lambda metadata: _send(method, parts(), metadata))
+        return self._do(method, lambda on: _send(on.bind(method), parts(), on.metadata))
 
-    def _signed_in(self, do: Callable[[list[tuple[str, str]]], Answer]) -> Answer:
-        token = self._fresh_token()
-        try:
+    @property
+    def _last(self) -> SignedIn:
+        assert self._signed_in is not None, "a session is made by Session.open"
+        return self._signed_in
+
+    def _do(self, method: Method, do: Callable[[SignedIn], Answer]) -> Answer:
+        on = self._ready()
+        relinked = signed_in_again = False
+        while True:
             try:
-                return do(self._metadata(token))
+                return do(on)
+            except errors.BastionLabError:
+                raise
             except grpc.RpcError as error:
-                if not is_signed_out(error):
+                if is_signed_out(error) and not signed_in_again:
+                    signed_in_again = True
+                    on = self._ready(stale=on)
+                    continue
+                failure = self._failure(on, error)
+                if not isinstance(failure, LinkLost) or relinked or not method.is_repeatable:
+                    raise failure from None
+            except ValueError:
+                # gRPC's word for a closed channel: nothing was sent.
+                if relinked or not on.link.is_lost:
                     raise
-            # The server has forgotten the token: it restarted. Once more with a new one.
-            return do(self._metadata(self._sign_in(token)))
-        except grpc.RpcError as error:
-            raise error_of(error, str(self.address)) from None
+            relinked = True
+            on = self._ready()
 
-    def _fresh_token(self) -> str:
-        if self._closed:
-            raise errors.ServerUnavailable(f"the connection to {self.address} was closed", next="open a new Connection")
-        if time.monotonic() < self._token_good_until:
-            return self._token
-        return self._sign_in(self._token)
+    def _failure(self, on: SignedIn, error: grpc.RpcError) -> errors.BastionLabError:
+        """What a failed call raises. A link on which the server is not heard any more is given up."""
+        if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not on.link.is_lost):
+            return error_of(error, str(self.address))
+        on.link.lose()
+        return LinkLost.of(error, str(self.address))
 
-    def _sign_in(self, stale: str) -> str:
-        """Proves possession of the key; one thread does it, the others get what it got."""
+    def _ready(self, stale: SignedIn | None = None) -> SignedIn:
+        """A link with a good token. One thread makes them, the others get what it got.
+
+        :param stale: whose token the server does not know any more
+        """
+        said: list[Said] = []
         with self._lock:
-            if self._token != stale:
-                return self._token
+            if self._closed:
+                raise errors.ServerUnavailable(f"the connection to {self.address} was closed", next="open a new Connection")
+            now = self._signed_in
+            if now is None or now is stale or not now.is_good:
+                now, said = self._renewed(now)
+                self._signed_in = now
+                if self._closed:  # by another thread, which did not see this link
+                    now.link.close()
+        for each in said:
+            if each.again or each.text not in self._told:
+                self._told.add(each.text)
+                notice(each.text, each.kind)
+        return now
+
+    def _renewed(self, before: SignedIn | None) -> tuple[SignedIn, list[Said]]:
+        if before is not None and not before.link.is_lost:
             try:
-                warnings = self._prove_key()
-            except grpc.RpcError as error:
+                return self._introduced(before.link)
+            except LinkLost:
+                pass  # a link that may connect again did not
+        if before is not None:
+            before.link.close()
+        # SECURITY: whatever was known of the server before, it proves itself anew, before it gets another word.
+        link = open_link(self.address, self._acceptance)
+        try:
+            return self._introduced(link)
+        except BaseException:
+            link.close()
+            raise
+
+    def _introduced(self, link: Any) -> tuple[SignedIn, list[Said]]:
+        """Signs in and shows what is remembered; with what the user should be told of."""
+        try:
+            signed_in = sign_in(link, self._identity, str(self.address))
+            # SECURITY: before the token is anybody's. A server that will not say what its ledger holds is not spoken to further.
+            key = link.attested.claims.ledger_key
+            warnings = self.memory.meet(key, asking(signed_in, LEDGER.PresentReceipts))
+            warnings += collect_closings(signed_in.user, key.hex(), asking(signed_in, LEDGER.ListClosings))
+        except grpc.RpcError as error:
+            if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not link.is_lost):
                 raise error_of(error, str(self.address)) from None
-            token = self._token
-        for text in warnings:
-            notice(text, errors.PrivacyWarning)
-        return token
-
-    def _prove_key(self) -> list[str]:
-        """Sets the token; what the user should be warned of."""
-        bare = self._metadata(None)
-        hello = self._sessions.Hello(
-            session_pb2.HelloRequest(client_version=__version__), metadata=bare, timeout=CALL_TIMEOUT_SECONDS
-        )
-        if hello.protocol != PROTOCOL:
-            raise errors.VersionMismatch(
-                f"the server at {self.address} (version {hello.server_version}) speaks protocol {hello.protocol}, "
-                f"this client (version {__version__}) speaks {PROTOCOL}",
-                next="install the client of the server's version",
-            )
-        # SECURITY: the signature binds the certificate this client sees, so a relay that shows another one cannot pass it on.
-        message = _SIGN_IN_PREFIX + hello.challenge + self._certificate.sha256
-        request = session_pb2.SignInRequest(
-            public_key=self._identity.public_key.der, signature=self._identity.sign(message), challenge=hello.challenge
-        )
-        started = time.monotonic()
-        answer = self._sessions.SignIn(request, metadata=bare, timeout=CALL_TIMEOUT_SECONDS)
-        signed_in = self._metadata(answer.token)
-        # SECURITY: before the token is anybody's. A server that will not say what its ledger holds is not spoken to any further.
-        warnings = self.memory.meet(
-            hello.info.ledger_key,
-            lambda presented: self.ledger.PresentReceipts(presented, metadata=signed_in, timeout=CALL_TIMEOUT_SECONDS),
-        )
-        self.info = hello.info
-        self.user = answer.user
-        self._token = answer.token
-        # At least half of its life, or a server with very short tokens would be asked before every call.
-        life = answer.expires_in_seconds
-        self._token_good_until = started + max(life - TOKEN_MARGIN_SECONDS, life / 2)
-        return warnings
-
-    def _metadata(self, token: str | None) -> list[tuple[str, str]]:
-        pairs = [("bastionlab-protocol", str(PROTOCOL)), ("bastionlab-client", __version__)]
-        if token is not None:
-            pairs.append(("authorization", f"Bearer {token}"))
-        return pairs
-
-
-def _begin(stream: Any) -> tuple[Any, Any]:
-    return stream, next(stream, None)
+            link.lose()
+            raise LinkLost.of(error, str(self.address)) from None
+        said = [*worth_saying(str(self.address), link.attested, self._acceptance.simulated)]
+        return signed_in, said + [Said(text, errors.PrivacyWarning, again=True) for text in warnings]
 
 
 def _send(method: Any, parts: Iterable[Any], metadata: list[tuple[str, str]]) -> Any:
@@ -191,6 +213,8 @@ def _send(method: Any, parts: Iterable[Any], metadata: list[tuple[str, str]]) ->
                 break  # the server has answered before the end: its answer says why
         feed.end()
         return answer.result()
+    except grpc.FutureCancelledError:
+        raise answer from None  # an RpcError, where gRPC tells of a closed channel in another way
     except BaseException:
         answer.cancel()
         feed.abandon()

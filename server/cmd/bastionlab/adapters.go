@@ -71,6 +71,7 @@ func (d datasets) Begin(ctx context.Context, user string, header *bastionlabv1.U
 // receipts are the ledger's, as each may see them.
 type receipts struct {
 	*ledger.Ledger
+	closings  *ledger.Closings
 	catalogue *dataset.Catalogue
 	runs      *training.Service
 	log       *slog.Logger
@@ -85,6 +86,10 @@ func (r receipts) OfDataset(ctx context.Context, user, id string, after int64) (
 func (r receipts) OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.Receipt, error) {
 	found, err := r.runs.Receipts(ctx, user, id)
 	return dataset.Receipts(found), err
+}
+
+func (r receipts) Closings(_ context.Context, user string) []*bastionlabv1.Receipt {
+	return dataset.Receipts(r.closings.Of(user))
 }
 
 func (r receipts) Present(ctx context.Context, user string, presented *bastionlabv1.Receipt) (*bastionlabv1.Standing, error) {

@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
-	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/supervisor"
 	"github.com/bastionlab/bastionlab/server/internal/training"
@@ -35,11 +36,14 @@ type domain struct {
 	users    users
 	boot     string // of this start, as receipts name it
 	ledger   *ledger.Ledger
+	closings *ledger.Closings
 	sessions *identity.Sessions
 	datasets datasets
 	models   models
 	runs     *training.Service
 	receipts receipts
+	audit    *audit.Log
+	trail    trail
 }
 
 // startTrainers makes the launcher that a server uses.
@@ -53,7 +57,7 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 			err = errors.Join(err, d.close())
 		}
 	}()
-	if d.store, err = storage.Open(ctx, s.dataDir); err != nil {
+	if d.store, err = storage.Open(ctx, s.dataDir, s.storageLevel(fileExists)); err != nil {
 		return d, withFix(err, "give this user a directory to write to, with --data-dir")
 	}
 	if d.socket, err = openLocalSocket(d.store.Dir()); err != nil {
@@ -67,17 +71,42 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 		return d, err
 	}
 	d.boot = storage.NewID()
-	if d.ledger, err = ledger.Open(d.store.Dir(), d.store.LedgerMark(), d.writer()); err != nil {
-		return d, withFix(err, "put back the ledger that belongs to this directory: without it nobody knows what was spent, and nothing may be trained on")
+	if err := d.openLedger(ctx, log); err != nil {
+		return d, err
 	}
 	found := d.ledger.Opening()
 	log.InfoContext(ctx, "ledger opened", "records", found.Records, "adopted", found.Adopted, "dropped_bytes", found.DroppedBytes)
+	d.audit, err = audit.Open(audit.Config{Dir: d.store.Dir(), Mark: d.store.AuditMark(), Room: d.store.Room, Log: log})
+	if err != nil {
+		return d, withFix(err, "put back the newest copy of the data directory that is whole, or keep these files and begin a new log with `bastionlab audit --renew` (docs/audit.md)")
+	}
 	l, err := start(ctx, s, log, d.registry.Development())
 	if err != nil {
 		return d, err
 	}
 	d.users = users{d.registry, l.Missing(), log}
 	return d, d.openServices(ctx, s, log, l)
+}
+
+// openLedger goes on with the directory's ledger, or where its key ended with the last start, begins one and keeps what that one closed.
+func (d *domain) openLedger(ctx context.Context, log *slog.Logger) (err error) {
+	if d.store.Level() == storage.File {
+		d.closings = &ledger.Closings{}
+		if d.ledger, err = ledger.Open(d.store.Dir(), d.store.LedgerMark(), d.writer()); err != nil {
+			return withFix(err, "put back the ledger that belongs to this directory: without it nobody knows what was spent, and nothing may be trained on")
+		}
+		return nil
+	}
+	if d.ledger, err = ledger.OpenAnew(d.store.Dir(), d.store.LedgerMark(), d.writer()); err != nil {
+		return withFix(err, "make the data directory one that this user can write to")
+	}
+	if d.closings, err = ledger.ReadClosings(d.store.Dir()); err != nil {
+		return withFix(err, "make the folder "+ledger.AsideFolder+" of the data directory one that this user can read")
+	}
+	if d.closings.LeftOut {
+		log.WarnContext(ctx, "there are more closed accounts of earlier starts than are kept: owners of the oldest have to count them as spent")
+	}
+	return nil
 }
 
 // ledgerPurpose is the purpose of the key that receipts are signed with.
@@ -87,7 +116,7 @@ const ledgerPurpose = "bastionlab ledger signing 1"
 func (d *domain) writer() ledger.Writer {
 	return ledger.Writer{
 		Key:    ledgerKey(d.store.DeriveKey),
-		Origin: receipt.Origin{Boot: d.boot, Level: server.StorageLevel, Release: version.Number}, Development: d.registry.Development,
+		Origin: receipt.Origin{Boot: d.boot, Level: string(d.store.Level()), Release: version.Number}, Development: d.registry.Development,
 	}
 }
 
@@ -149,13 +178,23 @@ func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger,
 		return err
 	}
 	d.datasets, d.models = datasets{catalogue, d.runs, log}, models{taken}
-	d.receipts = receipts{d.ledger, catalogue, d.runs, log}
+	d.receipts = receipts{d.ledger, d.closings, catalogue, d.runs, log}
+	d.trail = trail{Log: d.audit, ledger: d.ledger, store: d.store, seesAll: func(user string) bool {
+		return user == identity.MachineOperator || d.registry.RolesOf(user).Has(permission.Operator)
+	}}
 	return errors.Join(taken.Recover(ctx), d.runs.Recover(ctx))
 }
 
 func (d *domain) close() error {
 	var errs []error
+	if d.audit != nil {
+		errs = append(errs, d.audit.Close())
+	}
 	if d.ledger != nil {
+		if d.store.Level() == storage.Memory {
+			// PRIVACY: the key ends here. What owners may still count on is what it signs now; nothing trains any more.
+			errs = append(errs, d.ledger.CloseAccounts())
+		}
 		errs = append(errs, d.ledger.Close())
 	}
 	if d.socket.directory != nil {

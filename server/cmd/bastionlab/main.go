@@ -61,6 +61,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newUserCommand())
 	root.AddCommand(newLedgerCommand())
 	root.AddCommand(newVerifyCommand())
+	root.AddCommand(newAuditCommand())
 	root.AddCommand(newDoctorCommand())
 	root.AddCommand(newPrivacyCommand())
 	root.AddCommand(newVersionCommand())

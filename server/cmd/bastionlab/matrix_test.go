@@ -287,7 +287,7 @@ func drained[Message any](stream grpc.ServerStreamingClient[Message], err error)
 }
 
 // unserved are in the protocol and not in this server. What is served later must leave this list.
-var unserved = []string{"AuditService/ListAudit"}
+var unserved []string
 
 // comesOf is what a call's answer says of permissions. What it says of anything else - an argument, a run that does not wait - comes after them.
 func comesOf(err error) permission.Outcome {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/bastionlab/bastionlab/server/internal/identity"
@@ -45,6 +47,34 @@ func chooseMode(ctx context.Context, kept facts, allowed bool, exists func(path 
 		}
 	}
 	return mode == storage.ModeDevelopment, kept.SetFact(ctx, storage.ModeFact, []byte(mode))
+}
+
+// storageSetting is a storage level, or empty where none was said.
+type storageSetting storage.Level
+
+func (l *storageSetting) String() string { return string(*l) }
+
+func (l *storageSetting) Type() string { return "level" }
+
+// Set takes the levels that there are.
+func (l *storageSetting) Set(text string) error {
+	if text != string(storage.File) && text != string(storage.Memory) {
+		return errors.New("expected file or memory")
+	}
+	*l = storageSetting(text)
+	return nil
+}
+
+// storageLevel is what was said, or what the machine is for: in a TEE the disk is the host's, and what it holds must not depend on a key that
+// lies on it too.
+func (s *settings) storageLevel(exists func(path string) bool) storage.Level {
+	if s.storage != "" {
+		return storage.Level(s.storage)
+	}
+	if slices.ContainsFunc(teeDevices, exists) {
+		return storage.Memory
+	}
+	return storage.File
 }
 
 func fileExists(path string) bool {

@@ -14,7 +14,6 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/attestation/verification"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
-	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
@@ -31,7 +30,7 @@ func openProof(ctx context.Context, s settings, d *domain, publicKey []byte, log
 	if err != nil {
 		return nil, withFix(err, "see `bastionlab doctor`")
 	}
-	configuration, err := s.digest()
+	configuration, err := s.digest(d.store.Level())
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func checkProof(ctx context.Context, proof *attestation.Batcher, publicKey []byt
 func claims(d *domain, configuration [48]byte) []byte {
 	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(&bastionlabv1.Claims{
 		Version: version.Number, LedgerKey: d.ledger.Key(), ConfigDigest: configuration[:], BootId: d.boot,
-		StorageLevel: server.StorageLevel, Development: d.registry.Development(),
+		StorageLevel: string(d.store.Level()), Development: d.registry.Development(),
 	})
 	if err != nil {
 		panic(fmt.Errorf("encode claims: %w", err)) // of fields that this program made

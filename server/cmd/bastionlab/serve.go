@@ -73,7 +73,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		return err
 	}
 	front, err := server.New(server.Config{
-		Certificate: certificate, Log: log, Evidence: proof,
+		Certificate: certificate, Log: log, Evidence: proof, Audit: d.trail, Boot: d.boot,
 		Sessions: d.sessions, Users: d.users, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts,
 	})
 	if err != nil {

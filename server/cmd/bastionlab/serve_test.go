@@ -65,12 +65,17 @@ func testSettings(dir string) settings {
 // serveOn starts a server on a directory and waits until it is ready.
 func serveOn(t *testing.T, dir string, f *fakeTrainers) *node {
 	t.Helper()
+	return serveWith(t, testSettings(dir), f)
+}
+
+func serveWith(t *testing.T, s settings, f *fakeTrainers) *node {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // the last of the clean-ups: connections and servers are closed by then
-	n := &node{t: t, dir: dir, log: &lines{ready: make(chan string, 1)}}
+	n := &node{t: t, dir: s.dataDir, log: &lines{ready: make(chan string, 1)}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, testSettings(dir), n.log, f.start) }()
+	go func() { ended <- serve(ctx, s, n.log, f.start) }()
 	n.stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() {
 		if err := n.stop(); err != nil {

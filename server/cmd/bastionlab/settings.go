@@ -28,6 +28,7 @@ type settings struct {
 	threads     int
 	development bool
 	endorsement string
+	storage     storageSetting
 	config      string
 }
 
@@ -42,6 +43,7 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of one trainer")
 	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine or in a TEE; it ends when the first user is registered")
 	flags.StringVar(&s.endorsement, "endorsement", "", "file with the certificate of this chip's key (SEV-SNP, DER) or Intel's collateral (TDX, JSON), where the host hands out none")
+	flags.Var(&s.storage, "storage", "where the key of what is stored lives: file, or memory, where a restart forgets the data (default memory in a TEE, else file)")
 	flags.StringVar(&s.config, "config", "", "file of lines `name = value`, one for each setting")
 }
 

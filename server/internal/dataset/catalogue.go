@@ -91,7 +91,7 @@ func (c *Catalogue) Delete(ctx context.Context, user, id string) error {
 	case !errors.Is(err, storage.ErrNoRow):
 		return err
 	}
-	// Rows first: after a crash in between, blobs without a row are removed at the next start.
+	// Rows and keys first: after a crash in between, blobs without a row, which nothing opens, are removed at the next start.
 	if err := c.store.DeleteDataset(ctx, id); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (c *Catalogue) OpenRecords(ctx context.Context, id string) (Records, error)
 	if err != nil {
 		return Records{}, err
 	}
-	file, err := c.store.BlobMemfd(ctx, blobKind, id, row.BlobSHA256)
+	file, err := c.store.DatasetMemfd(ctx, id, blobKind, id, row.BlobSHA256)
 	if err != nil {
 		return Records{}, err
 	}

@@ -87,6 +87,9 @@ func New(ctx context.Context, config Config) (*Catalogue, error) {
 }
 
 func (c *Catalogue) removeOrphans(ctx context.Context) error {
+	if err := c.store.SweepDatasetKeys(ctx); err != nil {
+		return err
+	}
 	err := c.store.SweepBlobs(blobKind, func(id string) (bool, error) {
 		_, err := c.store.Dataset(ctx, id)
 		if errors.Is(err, storage.ErrNoRow) {

@@ -42,7 +42,7 @@ func rolesOf(user string) permission.Roles {
 
 func openSite(t *testing.T, dir string) *site {
 	t.Helper()
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

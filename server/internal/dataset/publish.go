@@ -113,13 +113,23 @@ func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, permissions
 }
 
 func (c *Catalogue) unpublished(id string, err error) error {
-	return errors.Join(err, c.store.DeleteBlob(blobKind, id), c.store.DeleteBlob(digestKind, id))
+	return errors.Join(err, c.dropRecords(id), c.store.DeleteBlob(digestKind, id))
 }
 
 // withoutRecords leaves the digests: there may be an account by now, also where the ledger failed, and an account without its digests
 // could not be compared any more. If there is none, the next start removes them.
 func (c *Catalogue) withoutRecords(id string, err error) error {
-	return errors.Join(err, c.store.DeleteBlob(blobKind, id))
+	return errors.Join(err, c.dropRecords(id))
+}
+
+// dropRecords destroys the key first: what cannot be removed cannot be read.
+func (c *Catalogue) dropRecords(id string) error {
+	return errors.Join(c.dropKey(id), c.store.DeleteBlob(blobKind, id))
+}
+
+// dropKey takes no context: a key that is not wanted any more goes also where its caller has left.
+func (c *Catalogue) dropKey(id string) error {
+	return c.store.DeleteDatasetKey(context.Background(), id)
 }
 
 // termsNow judges again what may have changed since the header was taken, now that nobody can change it.

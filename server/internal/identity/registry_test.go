@@ -280,7 +280,7 @@ func TestAPublicKeyIsReadFromEitherForm(t *testing.T) {
 
 // What the registry and the sessions say is one thing, whoever asks while it changes.
 func TestChangesWhileEverybodyCalls(t *testing.T) {
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

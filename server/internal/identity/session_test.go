@@ -103,7 +103,7 @@ func TestWhatIsNotRecordedIsNotLetIn(t *testing.T) {
 }
 
 func TestUsersAreRecordedInStorageWithTheirFirstAndLastSight(t *testing.T) {
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

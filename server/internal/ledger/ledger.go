@@ -16,6 +16,9 @@
 // a second fsync after a failed one may succeed without having written anything. Only a write that finds the disk full is undone, and the
 // ledger goes on: that the rest was cut off is synced before anything else is written.
 //
+// Where the key ends with the boot (OpenAnew), every start begins a ledger of its own and puts the one before aside; an orderly stop closes every
+// account with a last receipt (CloseAccounts), after which nothing is charged.
+//
 // Non-goals: no prices (accounting, planning), no run states, no proto types: a charge is the bytes that were authorised. Against someone
 // who puts file and mark back together, and keeps everyone who has newer receipts away, nothing here helps: docs/receipts.md.
 package ledger

@@ -32,7 +32,7 @@ func (oneDataset) Permitted(_ context.Context, _, _ string, wish permission.Wish
 
 func open(t *testing.T) (*Catalogue, *storage.Store) {
 	t.Helper()
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
+	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/training"
@@ -34,6 +35,16 @@ type Evidence interface {
 	Evidence(ctx context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error)
 }
 
+// Audit is the log of who did what.
+type Audit interface {
+	// Begin makes sure, before a call changes anything, that it can be noted. end must be called.
+	Begin() (end func(), err error)
+	// Record notes a call; a change is on disk when it returns.
+	Record(entry audit.Entry, change bool) error
+	// List returns what concerns the caller, of one dataset or of all, after a number; more says that there are others.
+	List(ctx context.Context, user, dataset string, after int64, most int) (lines []audit.Line, more bool, err error)
+}
+
 // Datasets is the catalogue.
 type Datasets interface {
 	Begin(ctx context.Context, user string, header *bastionlabv1.UploadDatasetHeader) (DatasetUpload, error)
@@ -55,12 +66,16 @@ type Receipts interface {
 	// OfRun returns those of a run, to its scientist and to the owner of its dataset.
 	OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.Receipt, error)
 	Present(ctx context.Context, user string, receipt *bastionlabv1.Receipt) (*bastionlabv1.Standing, error)
+	// Closings returns those with which earlier starts, whose keys are gone, closed the user's accounts.
+	Closings(ctx context.Context, user string) []*bastionlabv1.Receipt
 	// Key is the public key that they are signed with.
 	Key() []byte
 }
 
 // DatasetUpload is one upload. Abort is always called, and does nothing after Finish succeeded.
 type DatasetUpload interface {
+	// Rest is called where nothing may come for a while: what memory can be done without is given back.
+	Rest()
 	Add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
 	Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error)
 	Abort()

@@ -29,6 +29,9 @@ const requestIDTrailer = "bastionlab-request-id"
 type gate struct {
 	log      *slog.Logger
 	identify identify
+	audit    Audit
+	boot     string // of this start
+	binding  string // of every call on this listener; empty: of the sign-in
 }
 
 // call is what the log learns of one call.
@@ -36,13 +39,15 @@ type call struct {
 	id, method, user, client string
 	absent                   bool // nothing answers it but that there is no such method
 	started                  time.Time
+	noted                    *note
 }
 
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	// gRPC names no service for a method that this server does not have.
 	absent := service == nil && !permission.Knows(info.FullMethod)
-	return g.pass(stream.Context(), info.FullMethod, absent, stream.SetTrailer, func(ctx context.Context) error {
-		gated := gatedStream{stream, ctx, requestTime}
+	noted := newNote(g.audit, info.FullMethod, g.boot, g.binding)
+	return g.pass(stream.Context(), info.FullMethod, absent, stream.SetTrailer, noted, func(ctx context.Context) error {
+		gated := gatedStream{stream, ctx, requestTime, noted}
 		if info.IsClientStream {
 			gated.wait = 0
 		}
@@ -50,9 +55,9 @@ func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	})
 }
 
-func (g *gate) pass(ctx context.Context, method string, absent bool, setTrailer func(metadata.MD), handle func(context.Context) error) error {
-	this := call{id: newRequestID(), method: method, absent: absent, started: time.Now()}
-	err := g.handle(ctx, &this, handle)
+func (g *gate) pass(ctx context.Context, method string, absent bool, setTrailer func(metadata.MD), noted *note, handle func(context.Context) error) error {
+	this := call{id: newRequestID(), method: method, absent: absent, started: time.Now(), noted: noted}
+	err := noted.finish(ctx, g.handle(ctx, &this, handle))
 	if err == nil {
 		g.write(ctx, this, codes.OK, nil)
 		return nil
@@ -90,10 +95,14 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 	}
 	caller, err := g.identify(ctx, this.method, md)
 	this.user = caller.ID
+	this.noted.by(caller.ID, bindingText(caller.Binding))
 	if err != nil {
 		return err
 	}
 	if err := know(ctx, caller.ID); err != nil {
+		return err
+	}
+	if err := this.noted.begin(); err != nil {
 		return err
 	}
 	return underStanding(withUser(ctx, caller.ID), caller, handle)

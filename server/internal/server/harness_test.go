@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type fakes struct {
 
 	mu       sync.Mutex
 	channels []identity.Channel // that calls came on
+	audit    fakeAudit
+	begun    atomic.Int32 // dataset uploads
 }
 
 // fakeEvidence says what it was asked for.
@@ -103,6 +106,7 @@ func (f fakeDatasets) List(_ context.Context, user string) ([]*bastionlabv1.Data
 	return f.fakes.datasets(user)
 }
 func (f fakeDatasets) Begin(context.Context, string, *bastionlabv1.UploadDatasetHeader) (DatasetUpload, error) {
+	f.fakes.begun.Add(1)
 	return f.fakes.upload, nil
 }
 
@@ -116,6 +120,19 @@ func (f fakeModels) Begin(context.Context, string, *bastionlabv1.UploadModelHead
 type fakeUpload struct {
 	mu   sync.Mutex
 	seen []string
+	err  error // of what comes next
+}
+
+func (u *fakeUpload) fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err = err
+}
+
+func (u *fakeUpload) failure() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
 }
 
 func (u *fakeUpload) note(what string) {
@@ -130,11 +147,15 @@ func (u *fakeUpload) story() string {
 	return strings.Join(u.seen, " ")
 }
 
-func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error { u.note("add"); return nil }
-func (u *fakeUpload) Abort()                                               { u.note("abort") }
+func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error {
+	u.note("add")
+	return u.failure()
+}
+func (u *fakeUpload) Rest()  { u.note("rest") }
+func (u *fakeUpload) Abort() { u.note("abort") }
 func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	u.note("finish")
-	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, nil
+	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, u.failure()
 }
 
 type fakeModelUpload struct{ *fakeUpload }
@@ -154,6 +175,9 @@ func (fakeReceipts) Present(_ context.Context, _ string, receipt *bastionlabv1.R
 		return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_KNOWN, NewestSeq: 7}, nil
 	}
 	return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_FOREIGN}, nil
+}
+func (fakeReceipts) Closings(_ context.Context, user string) []*bastionlabv1.Receipt {
+	return []*bastionlabv1.Receipt{{Body: []byte("closed for " + user)}, {Body: make([]byte, 2<<20)}, {Body: make([]byte, 2<<20)}}
 }
 func (fakeReceipts) OfRun(_ context.Context, user, id string) ([]*bastionlabv1.Receipt, error) {
 	return []*bastionlabv1.Receipt{{Body: []byte(user + " " + id)}}, nil
@@ -180,6 +204,7 @@ func (f fakeTraining) Cancel(_ context.Context, user, id string) (*bastionlabv1.
 // running is a server under test, a client connection to it and what it wrote to its log.
 type running struct {
 	*Server
+	domain      *fakes
 	conn, local *grpc.ClientConn
 	address     string
 	leaf        *x509.Certificate
@@ -219,7 +244,7 @@ func start(t *testing.T, domain *fakes) *running {
 		Sessions:    fakeSessions{domain},
 		Datasets:    fakeDatasets{fakes: domain},
 		Models:      fakeModels{domain},
-		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{},
+		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{}, Audit: &domain.audit, Boot: "b1",
 		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -246,7 +271,7 @@ func start(t *testing.T, domain *fakes) *running {
 	})
 	t.Cleanup(stop)
 	return &running{
-		Server: server, address: network.Addr().String(), leaf: certificate.Leaf, log: log, stop: stop,
+		Server: server, domain: domain, address: network.Addr().String(), leaf: certificate.Leaf, log: log, stop: stop,
 		conn:  dial(t, network.Addr().String(), credentials.NewTLS(trusting(certificate.Leaf))),
 		local: dial(t, "unix:"+socket, insecure.NewCredentials()),
 	}

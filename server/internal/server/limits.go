@@ -21,6 +21,8 @@ const (
 	maxLocal             = 1024 // connections of the operator
 	maxUploads           = 8    // datasets and models together, of all clients
 	maxUploadsOfUser     = 2
+	maxKept              = 4 // uploads whose stream was cut, of those above
+	maxKeptOfUser        = 1
 	maxTokenBytes        = 512
 	maxClientVersionText = 64
 
@@ -34,6 +36,8 @@ const (
 	connectionIdle = 15 * time.Minute
 	// uploadIdle is how long an upload may pause before it is dropped, in all, unless what it brings makes up for it.
 	uploadIdle = 2 * time.Minute
+	// keepUpload is how long an upload whose stream was cut waits for another.
+	keepUpload = 10 * time.Minute
 	// uploadBytesPerSecond is what an upload must bring on average. A telephone line does.
 	uploadBytesPerSecond = 16 << 10
 )

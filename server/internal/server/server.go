@@ -33,6 +33,8 @@ type Config struct {
 	Models      Models
 	Training    Training
 	Receipts    Receipts
+	Audit       Audit
+	Boot        string // of this start, as receipts name it
 	Log         *slog.Logger
 }
 
@@ -40,6 +42,7 @@ type Config struct {
 type Server struct {
 	network, local *grpc.Server
 	health         *health.Server
+	uploads        *uploads
 	stopping       chan struct{}
 	stop           sync.Once
 }
@@ -48,7 +51,7 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Evidence == nil || config.Sessions == nil || config.Users == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Evidence == nil || config.Sessions == nil || config.Users == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Audit == nil || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
@@ -56,8 +59,8 @@ func New(config Config) (*Server, error) {
 	key := config.Certificate.Leaf.RawSubjectPublicKeyInfo
 	keyDigest := sha256.Sum256(key)
 	users := &userService{users: config.Users}
-	uploads := newUploads(maxUploads, maxUploadsOfUser)
-	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
+	s.uploads = newUploads(maxUploads, maxUploadsOfUser)
+	datasets := &datasetService{datasets: config.Datasets, uploads: s.uploads}
 	receipts := &receiptService{receipts: config.Receipts}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
@@ -66,28 +69,27 @@ func New(config Config) (*Server, error) {
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
 		// SECURITY: every connection agrees on keys of its own, so that its exporter is its own too.
 		SessionTicketsDisabled: true,
-	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions, keyDigest)})
+	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions, keyDigest), audit: config.Audit, boot: config.Boot})
 	network := asStreams{s.network}
 	bastionlabv1.RegisterAttestationServiceServer(network, &attestationService{evidence: config.Evidence, key: key})
 	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, publicKeySHA256: keyDigest})
 	bastionlabv1.RegisterUserServiceServer(network, users)
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
-	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
+	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: s.uploads})
 	bastionlabv1.RegisterTrainingServiceServer(network, training)
 	bastionlabv1.RegisterLedgerServiceServer(network, receipts)
+	bastionlabv1.RegisterAuditServiceServer(network, &auditService{audit: config.Audit})
 	grpc_health_v1.RegisterHealthServer(network, s.health)
 
-	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator})
+	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator, audit: config.Audit, boot: config.Boot, binding: "socket"})
 	local := asStreams{s.local}
 	bastionlabv1.RegisterUserServiceServer(local, users)
 	bastionlabv1.RegisterDatasetServiceServer(local, datasets)
 	bastionlabv1.RegisterTrainingServiceServer(local, training)
+	bastionlabv1.RegisterAuditServiceServer(local, &auditService{audit: config.Audit})
 	grpc_health_v1.RegisterHealthServer(local, s.health)
 	return s, nil
 }
-
-// StorageLevel is where the keys of what is stored are kept, as clients and receipts are told.
-const StorageLevel = "file"
 
 func newTransport(credentials credentials.TransportCredentials, gate *gate) *grpc.Server {
 	return grpc.NewServer(
@@ -145,6 +147,7 @@ func (s *Server) Stop(ctx context.Context) {
 		s.local.Stop()
 		<-drained
 	}
+	s.uploads.stop()
 }
 
 // endWith is ctx, ending with a cause also when some channel is closed. The returned function must be called.

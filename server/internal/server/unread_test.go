@@ -137,7 +137,7 @@ func (s silentStream) RecvMsg(any) error { <-s.ctx.Done(); return s.ctx.Err() }
 func TestARequestThatDoesNotArriveIsGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if err := (gatedStream{silentStream{ctx: ctx}, ctx, time.Millisecond}).RecvMsg(&bastionlabv1.GetRunRequest{}); refusal.KindOf(err) != refusal.Unavailable {
+	if err := (gatedStream{silentStream{ctx: ctx}, ctx, time.Millisecond, nil}).RecvMsg(&bastionlabv1.GetRunRequest{}); refusal.KindOf(err) != refusal.Unavailable {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"fmt"
 )
 
 // DatasetRow is a dataset that can be listed and trained on. Its limit and what was spent are the ledger's.
@@ -52,9 +53,27 @@ func (s *Store) SetPermissions(ctx context.Context, id string, permissions []byt
 	return s.exec(ctx, "write permissions", 1, "UPDATE datasets SET permissions = ? WHERE id = ?", notNull(permissions), id)
 }
 
-// DeleteDataset deletes the row, and with a training set its test set's.
+// DeleteDataset deletes the row, and with a training set its test set's, and destroys the keys of both: no blob of theirs can be read any
+// more, wherever a copy of it lies. That is durable when it returns.
 func (s *Store) DeleteDataset(ctx context.Context, id string) error {
-	return s.exec(ctx, "delete dataset", 1, "DELETE FROM datasets WHERE id = ?", id)
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return outOfSpace(fmt.Errorf("delete dataset: %w", err))
+	}
+	defer tx.Rollback() // does nothing after Commit
+	// The keys of both first: with the row goes what names the test set.
+	const keys = "DELETE FROM dataset_keys WHERE dataset_id = ?1 OR dataset_id IN (SELECT id FROM datasets WHERE test_of = ?1)"
+	if err := execOn(ctx, tx, "destroy key of dataset", -1, keys, id); err != nil {
+		return err
+	}
+	if err := execOn(ctx, tx, "delete dataset", 1, "DELETE FROM datasets WHERE id = ?", id); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return outOfSpace(fmt.Errorf("delete dataset: %w", err))
+	}
+	s.emptyLog(ctx)
+	return nil
 }
 
 const datasetColumns = "SELECT id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions FROM datasets"

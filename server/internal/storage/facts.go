@@ -56,6 +56,11 @@ func (m LedgerMark) Acknowledged() (records, bytes int64, chain []byte, err erro
 	return p.records, p.bytes, p.chain, err
 }
 
+// Forget takes the mark away, durably, for a ledger that begins anew.
+func (m LedgerMark) Forget() error {
+	return m.store.exec(context.Background(), "forget ledger mark", -1, "DELETE FROM ledger_mark")
+}
+
 // Acknowledge moves the mark, durably, and never back. It takes no context: a charge is not given up halfway because its caller left.
 func (m LedgerMark) Acknowledge(records, bytes int64, chain []byte) error {
 	err := m.store.exec(context.Background(), "write ledger mark", 1, `INSERT INTO ledger_mark (only, records, bytes, chain) VALUES (1, ?, ?, ?)

@@ -108,4 +108,10 @@ ALTER TABLE users ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
 
 -- bastionlab.v1.Permissions. Datasets of before are of development mode, where everybody may train on them, test and take weights home: the default says that.
 ALTER TABLE datasets ADD COLUMN permissions BLOB NOT NULL DEFAULT x'0a06100118012001';
+`, `
+-- The key of a dataset's blobs, wrapped by the server's. It is there before the dataset is, and goes with it: what it encrypted is lost then.
+CREATE TABLE dataset_keys (
+	dataset_id TEXT PRIMARY KEY,
+	wrapped    BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 `}

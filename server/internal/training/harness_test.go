@@ -117,7 +117,7 @@ func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
 	t.Helper()
 	w := &world{t: t, dir: dir, trainer: &fakeLauncher{}, log: &logBuffer{}}
 	var err error
-	if w.store, err = storage.Open(t.Context(), dir); err != nil {
+	if w.store, err = storage.Open(t.Context(), dir, storage.File); err != nil {
 		t.Fatal(err)
 	}
 	if w.ledger, err = ledger.Open(dir, w.store.LedgerMark(), ledger.Writer{Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}); err != nil {

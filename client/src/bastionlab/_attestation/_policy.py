@@ -63,7 +63,7 @@ class Policy:
         """From what a policy file holds."""
         values = fields.read(written, fields.POLICY, "")
         platforms = values["platforms"]
-        tdx = values["tdx"] and fields.read(values["tdx"], fields.TDX, "tdx.")
+        tdx = None if values["tdx"] is None else fields.read(values["tdx"], fields.TDX, "tdx.")
         if "sev-snp" in platforms and not values["measurements"]:
             refuse("policy", "field measurements: at least one where sev-snp is a platform", "none")
         if "sev-snp" in platforms and not values["tcb"]:

@@ -1,8 +1,8 @@
 """The checks of a TDX quote.
 
 Intel's part - the quote's signature, the quoting enclave, the state of the platform's TCB - is `dcap-qvl`'s, offline and with the
-collateral that travels with the evidence. What the guest is, this module reads and checks by itself: the library accepts a guest in
-debug mode.
+collateral that travels with the evidence. What the guest is, this module reads and checks by itself, debug mode included: 0.7 of
+the library refuses it too, but a claim of ours does not rest on that.
 
 SECURITY: never `get_collateral_and_verify` of that library: it asks a server of a third party's.
 """
@@ -23,7 +23,10 @@ _LIBRARY = "dcap_qvl"
 _HEADER = 48
 _TEE_TDX = 0x81
 _BODY_SIZES = {2: 584, 3: 648}  # of a quote of version 5, by type: TD report 1.0 and 1.5; the second begins as the first
-_DEBUG, _MIGRATABLE = 0xFF, 1 << 29  # of the TD's attributes; all eight bits of the first group are for debugging
+# Of the TD's attributes ("Intel TDX Module ABI", ATTRIBUTES): all eight bits of the first group are for debugging.
+_DEBUG, _MIGRATABLE = 0xFF, 1 << 29
+_HARMLESS = 1 << 27 | 1 << 28 | 1 << 30 | 1 << 31 | 1 << 63  # LASS, SEPT_VE_DISABLE, PKS, KL, PERFMON
+_STALE = ("expired", "in the future")  # in the library's words; chooses the name of a refusal, never whether there is one
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Guest:
     mr_td: bytes
     rtmrs: tuple[bytes, ...]
     report_data: bytes
+    service_td: bytes  # of a TD report 1.5; zeros where no other guest may move or change this one
 
     @classmethod
     def read(cls, quote: bytes) -> Guest:
@@ -45,6 +49,7 @@ class Guest:
             mr_td=body[136:184],
             rtmrs=tuple(body[start : start + 48] for start in range(328, 520, 48)),
             report_data=body[520:584],
+            service_td=body[600:648],
         )
 
 
@@ -101,6 +106,10 @@ def _check_guest(guest: Guest, policy: TdxPolicy) -> None:
         refuse("debug", "a guest whose memory the host cannot read", f"attributes {guest.attributes:#x}")
     if guest.attributes & _MIGRATABLE:
         refuse("migrate", "a guest that cannot be migrated", f"attributes {guest.attributes:#x}")
+    if any(guest.service_td):
+        refuse("migrate", "a guest without a service TD", guest.service_td.hex())
+    if guest.attributes & ~(_DEBUG | _MIGRATABLE | _HARMLESS):
+        refuse("policy_bits", "no TD attributes but the known ones", f"attributes {guest.attributes:#x}")
 
 
 def _verified(quote: bytes, collateral: bytes, now: datetime) -> tuple[str, list[str]]:
@@ -119,5 +128,6 @@ def _verified(quote: bytes, collateral: bytes, now: datetime) -> tuple[str, list
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in the library is not an Exception
-        refuse("signature", "a quote that Intel's collateral vouches for", error)
+        is_stale = any(word in str(error).lower() for word in _STALE)
+        refuse("collateral" if is_stale else "signature", "a quote that Intel's collateral vouches for", error)
     return report.status, list(report.advisory_ids)

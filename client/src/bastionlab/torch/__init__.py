@@ -1,10 +1,12 @@
 """Private training of PyTorch models: what ``client.torch`` gives and takes."""
 
+from bastionlab.torch._audit import AuditEntry, AuditLog
 from bastionlab.torch._budget import Budget, BudgetEntry, ScientistLimit
 from bastionlab.torch._client import TorchClient
 from bastionlab.torch._dataset import RemoteDataset
 from bastionlab.torch._learner import RemoteLearner
 from bastionlab.torch._measured import EpochMetrics, TestResult
+from bastionlab.torch._permissions import Grant, Permissions
 from bastionlab.torch._plan import TrainingPlan
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._report import CapabilityReport, Parameter
@@ -16,11 +18,15 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "AuditEntry",
+    "AuditLog",
     "Budget",
     "BudgetEntry",
     "CapabilityReport",
     "EpochMetrics",
+    "Grant",
     "Parameter",
+    "Permissions",
     "PublicFacts",
     "RemoteDataset",
     "RemoteLearner",

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from bastionlab._session import Session
+from bastionlab.torch._audit import AuditLog, fetch_audit
 from bastionlab.torch._dataset import RemoteDataset as Dataset
 from bastionlab.torch._dataset import upload
 from bastionlab.torch._learner import RemoteLearner as Learner
+from bastionlab.torch._permissions import Permissions
 from bastionlab.torch._run import Run
 from bastionlab.torch.optimizer import Adam, Optimizer
 from bastionlab.v1 import dataset_pb2, training_pb2
@@ -33,7 +35,7 @@ class TorchClient:
         delta: float | None = None,
         declared_samples: int | None = None,
         public: Mapping[str, Any] | None = None,
-        permissions: Any = None,
+        permissions: Permissions | None = None,
         progress: bool = True,
     ) -> Dataset:
         """Uploads a dataset with a limit on what may ever be learnt of one record.
@@ -47,7 +49,7 @@ class TorchClient:
         :param delta: None: the largest power of ten that is at most a tenth of 1/samples
         :param declared_samples: None: as many as there are, thereby published
         :param public: what you publish, for example ``{"classes": 2, "ranges": {"input_ids": (0, 30521)}}``
-        :param permissions: comes in a later release
+        :param permissions: who may do what with it; None: nobody but you, on a server in development mode everybody
 
         >>> import torch
         >>> from torch.utils.data import TensorDataset
@@ -137,6 +139,16 @@ class TorchClient:
         """
         answer = self._session.call(self._session.training.ListRuns, training_pb2.ListRunsRequest())
         return [Run(self._session, message) for message in answer.runs]
+
+    def audit(self, dataset: Dataset | None = None) -> AuditLog:
+        """Who did what, allowed or not: to your datasets, and what you did yourself; for operators, all.
+
+        :param dataset: only what concerns this one
+
+        >>> client.torch.audit()
+        no entries
+        """
+        return fetch_audit(self._session, "" if dataset is None else dataset.identifier)
 
     def run(self, identifier: str) -> Run:
         """Finds a run again."""

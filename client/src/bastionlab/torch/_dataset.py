@@ -15,14 +15,13 @@ from bastionlab._receipt_form import is_hash
 from bastionlab._receipts import Receipt
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget, disagreement
-from bastionlab.torch._later import comes_later
+from bastionlab.torch._continuing import Continuation, continue_accounts
+from bastionlab.torch._permissions import Grant, Permissions, Who, as_permissions, user_or_everybody
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Records
 from bastionlab.torch._schema import Schema
 from bastionlab.torch._upload import Upload
 from bastionlab.v1 import dataset_pb2
-
-_ANYBODY = "until then whoever may use the server may train within the dataset's limit, and take the weights"
 
 # How often budget and receipts are asked for anew where the account moves between the two.
 _LOOKS = 5
@@ -80,17 +79,53 @@ class RemoteDataset:
         return self._message.delta_atto / ATTO
 
     @property
-    def permissions(self) -> dict[str, Any]:
-        """Not yet: comes in a later release."""
-        raise comes_later("permissions", _ANYBODY)
+    def permissions(self) -> Permissions:
+        """Who may do what with it, as of when it was last heard of. For the owner.
 
-    def grant(self, *users: str, **permissions: Any) -> None:
-        """Not yet: comes in a later release."""
-        raise comes_later("grant", _ANYBODY)
+        >>> print(client.torch.list_remote_datasets()[0].permissions)
+        nobody but the owner sees it
+        """
+        if not self._is_mine:
+            raise errors.PermissionDenied(
+                f"only its owner is told who may do what with {self.name!r}", next="its `may` says what you may"
+            )
+        return Permissions.from_message(self._message.permissions)
 
-    def revoke(self, *users: str, **permissions: Any) -> None:
-        """Not yet: comes in a later release."""
-        raise comes_later("revoke", _ANYBODY)
+    @property
+    def may(self) -> Grant:
+        """What you may do with it, as of when it was last heard of."""
+        return Grant.from_message(self._message.may)
+
+    def grant(
+        self, who: Who, *, train: bool = True, test: bool = True, take_home: bool = True, eps: float | None = None
+    ) -> Permissions:
+        """Lets somebody do something with it, in the place of what they might before. For the owner.
+
+        :param who: a PublicKey, its PEM text, or a user's name; "everybody": whoever may sign in
+        :param take_home: the weights of completed runs
+        :param eps: up to which eps, in all; None: as far as the dataset's limit goes
+
+        >>> from bastionlab.torch import Grant
+        >>> dataset = client.torch.list_remote_datasets()[0]
+        >>> print(dataset.grant("ab" * 32, take_home=False, eps=2.0))
+        who           may
+        abababababab  train, test, up to eps 2
+        """
+        granted = Grant(train, test, take_home, eps).to_message(user_or_everybody(who))
+        if not granted.user and eps is not None:
+            raise errors.InvalidArgument("everybody has a limit of eps", next="limit single users, or the dataset: lower_limit")
+        request = dataset_pb2.GrantAccessRequest(dataset_id=self.identifier, grant=granted)
+        self._message = self._session.call(self._session.datasets.GrantAccess, request)
+        return self.permissions
+
+    def revoke(self, who: Who) -> Permissions:
+        """Takes back what somebody may. Their unfinished runs end, and they take no weights home any more. For the owner.
+
+        :param who: as in grant; "everybody" takes back what all may, not what single users were granted
+        """
+        request = dataset_pb2.RevokeAccessRequest(dataset_id=self.identifier, user=user_or_everybody(who))
+        self._message = self._session.call(self._session.datasets.RevokeAccess, request)
+        return self.permissions
 
     @property
     def test_dataset(self) -> RemoteDataset | None:
@@ -163,10 +198,13 @@ class RemoteDataset:
     def _account(self) -> str:
         return self._message.account or self.identifier
 
+    @property
+    def _is_mine(self) -> bool:
+        return self._message.mine or self._message.owner == self._session.user
+
     def _collect(self) -> list[Receipt]:
         """Looks what the server has signed of the account since; only its owner is told. Empty where that is not known."""
-        mine = self._message.mine or self._message.owner == self._session.user
-        if not mine or not has_receipts(self._session):
+        if not self._is_mine or not has_receipts(self._session):
             return []
         try:
             return chain_of_dataset(self._session, self.identifier, self._account)
@@ -197,8 +235,7 @@ def upload(
     progress: bool,
 ) -> RemoteDataset:
     """Checks all that can be checked here, then sends the training set and, as a dataset of its own, the test set."""
-    if permissions is not None:
-        raise comes_later("permissions", f"leave it out; {_ANYBODY}")
+    granted = as_permissions(permissions)
     for field, given in (("name", name), ("description", description)):
         if not isinstance(given, str) and (field, given) != ("name", None):
             raise errors.InvalidArgument(f"{field} is a {type(given).__name__}", next="give a text")
@@ -213,16 +250,20 @@ def upload(
         )
     name = type(train_dataset).__name__ if name is None else name
     declared = _check_declared(declared_samples, records.count)
+    sets = [records] if test_records is None else [records, test_records]
+    checked_delta = _check_delta(delta, limit, declared or records.count)
+    terms = continue_accounts(session, sets, name, limit, checked_delta, declared or records.count)
     train = Upload(
         records=records,
         name=name,
         description=description,
-        privacy_limit=limit,
-        delta=_check_delta(delta, limit, declared or records.count),
+        privacy_limit=terms.limit,
+        delta=terms.delta,
         declared_samples=declared,
         public=PublicFacts.of(public, records.schema),
+        permissions=granted,
     )
-    sent = train.send(session, progress)
+    sent = _send(train, session, progress, terms, 0)
     if test_records is not None:
         # The same limit and delta as the training set's, whatever its own size. They are its account's, which may be stricter than
         # what was asked for, where its records were uploaded before.
@@ -234,15 +275,26 @@ def upload(
             declared_samples=0,
             privacy_limit=sent.privacy_limit_nano / NANO if limited else None,
             delta=sent.delta_atto / ATTO if limited else None,
+            permissions=None,  # the training set's
             test_of=sent.id,
         )
         try:
-            sent.test_id = test.send(session, progress).id
+            sent.test_id = _send(test, session, progress, terms, 1).id
         except BaseException:
             # Both or none: half of a call is no dataset that anybody asked for.
             RemoteDataset(session, sent).delete()
             raise
     return RemoteDataset(session, sent)
+
+
+def _send(upload: Upload, session: Session, progress: bool, terms: Continuation, which: int) -> dataset_pb2.Dataset:
+    try:
+        sent = upload.send(session, progress)
+    except BaseException as error:
+        terms.refused(error)
+        raise
+    terms.sent(which, sent)
+    return sent
 
 
 def check_limit(limit: float | None) -> float | None:
@@ -281,7 +333,7 @@ def _check_declared(declared: int | None, count: int) -> int:
 
 
 def _warn_unlimited(session: Session) -> None:
-    if not session.info.development:
+    if not session.attested.claims.development:
         raise errors.InvalidArgument(
             "there is no privacy_limit", next="give one, for example 6.0; write math.inf where you want no protection"
         )

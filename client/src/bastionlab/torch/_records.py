@@ -47,7 +47,11 @@ class Records:
         self.schema = self._read(0).schema
 
     def __iter__(self) -> Iterator[Record]:
-        for index in range(self.count):
+        return self.after(0)
+
+    def after(self, count: int) -> Iterator[Record]:
+        """All but so many first ones, which are not read."""
+        for index in range(count, self.count):
             record = self._read(index)
             if record.schema != self.schema:
                 raise _ragged(record.schema, self.schema, index)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from bastionlab import errors
+from bastionlab._methods import Method
 from bastionlab._session import Session
 from bastionlab.v1 import training_pb2
 
@@ -15,7 +14,7 @@ _LOOK = "look at client.torch.runs() before you start again"
 
 def start(
     session: Session,
-    method: Callable[..., Any],
+    method: Method,
     request: training_pb2.StartTrainingRequest | training_pb2.StartTestRequest,
 ) -> training_pb2.Run:
     """The run that was started, or an error that says whether it may have been."""

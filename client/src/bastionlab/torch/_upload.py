@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ import torch
 
 from bastionlab._progress import bytes_bar
 from bastionlab._session import Session
+from bastionlab.torch._going_on import send_until_it_is_whole
 from bastionlab.torch._lineage import tell_lineage
+from bastionlab.torch._permissions import Permissions
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Record, Records
 from bastionlab.v1 import dataset_pb2
@@ -36,28 +39,18 @@ class Upload:
     delta: float | None
     declared_samples: int
     public: PublicFacts
+    permissions: Permissions | None = None
     test_of: str = ""
 
     def send(self, session: Session, progress: bool) -> dataset_pb2.Dataset:
         total = self.records.count * self.records.schema.record_bytes
         with bytes_bar(f"Sending {self.name}", total, progress) as bar:
-            answer: dataset_pb2.UploadDatasetResponse = session.upload(session.datasets.UploadDataset, lambda: self._parts(bar))
+            answer = send_until_it_is_whole(session, Stream(self, bar))
         session.memory.keep(answer.receipts)
         tell_lineage(session, answer)
         return answer.dataset
 
-    def _parts(self, bar: Any) -> Iterator[dataset_pb2.UploadDatasetRequest]:
-        bar.reset()
-        yield Request(header=self._header())
-        digests = hashlib.sha256()
-        for batch in batches(self.records, self.public):
-            digests.update(batch.sha256)
-            yield Request(batch=batch)
-            bar.update(batch.count * self.records.schema.record_bytes)
-        trailer = dataset_pb2.UploadDatasetTrailer(records=self.records.count, sha256=digests.digest())
-        yield Request(trailer=trailer)
-
-    def _header(self) -> dataset_pb2.UploadDatasetHeader:
+    def header(self) -> dataset_pb2.UploadDatasetHeader:
         return dataset_pb2.UploadDatasetHeader(
             name=self.name,
             description=self.description,
@@ -68,16 +61,64 @@ class Upload:
             delta=self.delta,
             public=self.public.to_message(),
             test_of=self.test_of,
+            permissions=None if self.permissions is None else self.permissions.to_message(),
         )
 
 
-def batches(records: Records, public: PublicFacts) -> Iterator[dataset_pb2.RecordBatch]:
-    """The records, in order, stacked."""
+class Stream:
+    """One upload under its name, in as many streams as it takes. Of what was sent it remembers digests and counts only."""
+
+    def __init__(self, upload: Upload, bar: Any) -> None:
+        self._upload = upload
+        self._bar = bar
+        self._counts: list[int] = []
+        self._digests: list[bytes] = []
+        self.name = _fresh_name()
+
+    @property
+    def title(self) -> str:
+        return self._upload.name
+
+    @property
+    def records(self) -> int:
+        return self._upload.records.count
+
+    def parts(self, after: int) -> Iterator[dataset_pb2.UploadDatasetRequest]:
+        """The stream that goes on after so many batches. Those after them are cut anew, for nobody has them."""
+        del self._counts[after:], self._digests[after:]
+        sent = sum(self._counts)
+        record_bytes = self._upload.records.schema.record_bytes
+        self._bar.reset()
+        self._bar.update(sent * record_bytes)
+        header = self._upload.header()
+        header.upload_id, header.after_batches = self.name, after
+        yield Request(header=header)
+        for batch in batches(self._upload.records, self._upload.public, sent):
+            self._counts.append(batch.count)
+            self._digests.append(batch.sha256)
+            yield Request(batch=batch)
+            self._bar.update(batch.count * record_bytes)
+        digest = hashlib.sha256(b"".join(self._digests)).digest()
+        yield Request(trailer=dataset_pb2.UploadDatasetTrailer(records=self.records, sha256=digest))
+
+    def go_on_after(self, standing: dataset_pb2.UploadStanding) -> int:
+        """How many batches need not be sent again. Where the server tells of others than were sent, it begins under a new name."""
+        if standing.batches <= len(self._counts) and standing.records == sum(self._counts[: standing.batches]):
+            return int(standing.batches)
+        self.name = _fresh_name()
+        return 0
+
+
+def _fresh_name() -> str:
+    return secrets.token_hex(16)
+
+
+def batches(records: Records, public: PublicFacts, sent: int = 0) -> Iterator[dataset_pb2.RecordBatch]:
+    """The records after those that were sent, in order, stacked."""
     per_batch = max(1, BATCH_BYTES // records.schema.record_bytes)
     waiting: list[Record] = []
-    sent = 0
     began = time.monotonic()
-    for record in records:
+    for record in records.after(sent):
         waiting.append(record)
         if len(waiting) == per_batch or time.monotonic() - began > BATCH_SECONDS:
             yield _batch(waiting, public, sent)
