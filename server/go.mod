@@ -11,10 +11,13 @@ tool (
 require (
 	filippo.io/age v1.3.2 // blobs at rest: a streaming AEAD with a key per file, wrapped for the server's key
 	github.com/elastic/go-seccomp-bpf v1.6.0 // assembles the trainer's system call filter, on all threads at once
+	github.com/google/go-sev-guest v0.15.0 // asks the SEV-SNP device for reports, carries AMD's certificates, a second opinion in tests; 0.14.0 verifies forged chains
+	github.com/google/go-tdx-guest v0.3.1 // asks the TDX device for quotes, and verifies their chains and TCB levels
 	github.com/rogpeppe/go-internal v1.16.0 // tests: the command line as scripts
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.9 // cobra's flags, read together with environment and file
 	go.uber.org/goleak v1.3.0 // tests: every goroutine has ended
+	golang.org/x/crypto v0.58.0 // the keys of datasets, wrapped by the server's
 	golang.org/x/net v0.61.0 // the filter's instructions, as go-seccomp-bpf takes them
 	golang.org/x/sync v0.24.0 // groups of goroutines with one error
 	golang.org/x/sys v0.49.0 // memfd, Landlock, namespaces and descriptors over sockets
@@ -28,14 +31,14 @@ require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/google/go-sev-guest v0.15.0 // indirect
-	github.com/google/go-tdx-guest v0.3.1 // indirect
+	github.com/google/go-configfs-tsm v0.2.2 // indirect
+	github.com/google/logger v1.1.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
-	golang.org/x/crypto v0.58.0 // indirect
+	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

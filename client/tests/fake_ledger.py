@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from fake_closings import Closings
 from fake_refusals import Kind, abort
 from receipt_writer import digest, sign, write_body
 
@@ -31,6 +32,10 @@ class FakeLedger:
     page: int = 100
     """How many receipts one answer holds."""
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    level: str = "file"
+    """Where it says that it keeps its key."""
+    closings: list[ledger_pb2.Receipt] = field(default_factory=list)
+    """What it hands on of earlier starts; fake_closings.py has how they come to be."""
     boot: str = field(default_factory=lambda: secrets.token_hex(16))
     books: dict[str, list[ledger_pb2.Receipt]] = field(default_factory=dict)
     account_of: dict[str, str] = field(default_factory=dict)
@@ -89,7 +94,7 @@ class FakeLedger:
         body = dict(
             v=1, type=kind, at=int(time.time() * 1000), account=account, seq=len(book) + 1,
             prev=digest(book[-1].body.decode()) if book else None,
-            boot=self.boot, level="file", development=False, release="1.0.0", dataset=dataset.id, owner=dataset.owner,
+            boot=self.boot, level=self.level, development=False, release="1.0.0", dataset=dataset.id, owner=dataset.owner,
         ) | members  # fmt: skip
         body["after"] = self._moved(dataset, body)
         text = write_body(self.bend(body))
@@ -134,7 +139,7 @@ class FakeLedger:
         return forgotten
 
 
-class LedgerService(ledger_pb2_grpc.LedgerServiceServicer):
+class LedgerService(Closings, ledger_pb2_grpc.LedgerServiceServicer):
     """Over a FakeServer."""
 
     def __init__(self, server: Any) -> None:

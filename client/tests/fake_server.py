@@ -78,7 +78,6 @@ class FakeServer:
     lineages: list[dataset_pb2.Lineage] = field(default_factory=list)
     """What the next uploads share with earlier ones; those joined bring one account."""
     device: SoftwareDevice = field(default_factory=SoftwareDevice)
-    storage_level: str = "file"
     evidence_filter: Callable[[attestation_pb2.Evidence], attestation_pb2.Evidence] = field(default=lambda honest: honest)
     said_version: str = "1.0.0"
     """In its Hello; what it proves is 1.0.0."""
@@ -129,7 +128,7 @@ class FakeServer:
         return claims(
             ledger_key=self.ledger.public,
             boot_id=self.ledger.boot,
-            storage_level=self.storage_level,
+            storage_level=self.ledger.level,
             development=self.development,
         )
 

@@ -41,6 +41,7 @@ def members(kind: str, **changed: Any) -> dict[str, Any]:
         "freeze": dict(
             reason="a receipt was presented that the ledger does not hold", presented="f0" * 32, after=AFTER | dict(frozen=True)
         ),
+        "close": dict(orders=[2, 4, 8, 16], renyi=[1, 2, 3, 4]),
     }
     found = BASE | dict(type=kind) | of_kind[kind] | changed
     if kind == "reserve" and "charge" not in changed:

@@ -44,6 +44,8 @@ def sums_that_follow() -> dict[str, Any]:
         "a first limit that is the largest": two(free, "limit", AFTER | dict(limit=LARGEST), limit=LARGEST),
         "a limit for one scientist leaves the account": two(some, "limit", some, scientist="5c" * 32),
         "a freeze": two(some, "freeze", some | dict(frozen=True)),
+        "a close": two(some, "close", some),
+        "a frozen account is closed": two(AFTER | dict(frozen=True), "close", AFTER | dict(frozen=True)),
         "a joining with what others spent": two(
             some, "join", dict(limit=5, delta=1, spent=8, spent_delta=9, infinite=True, frozen=True)
         ),
@@ -57,6 +59,10 @@ def sums_that_do_not_follow() -> dict[str, Any]:
     some = AFTER | dict(spent=7, spent_delta=8)
     frozen, free = AFTER | dict(frozen=True), AFTER | dict(limit=None)
     bad = {
+        "a limit after the close": two(AFTER, "limit", AFTER | dict(limit=3_000_000_000), "close"),
+        "a price after the close": two(AFTER, "reserve", PRICE["after"], "close"),
+        "a close after the close": two(AFTER, "close", AFTER, "close"),
+        "a joining after the close": two(AFTER, "join", AFTER, "close"),
         "an opening with another before it": two(AFTER, "open", AFTER),
         "less is added than the price": two(some, "reserve", paid | dict(spent_delta=166_666_666_666_674)),
         "more is added than the price": two(AFTER, "reserve", paid | dict(spent=2_000_000_001)),
@@ -92,7 +98,7 @@ def sums_that_do_not_follow() -> dict[str, Any]:
         limit=dict(limit=7), limits=dict(limit=None), delta=dict(delta=7), spent=dict(spent=6), spent_delta=dict(spent_delta=9),
         infinite=dict(infinite=True),
     )  # fmt: skip
-    for kind in ("data", "settle", "freeze"):
+    for kind in ("data", "settle", "freeze", "close"):
         for name, change in (other | (dict(frozen=dict(frozen=True)) if kind != "freeze" else {})).items():
             bad[f"a {kind} that changes {name}"] = two(some, kind, some | (dict(frozen=True) if kind == "freeze" else {}) | change)
         bad[f"a {kind} after which the account is finite"] = two(

@@ -28,7 +28,7 @@ def good_ones() -> dict[str, Any]:
     steps = [training_pb2.ChargedSteps(sample_rate=1, noise_multiplier=1e-3, count=LARGEST)]
     good = {
         f"a receipt of type {kind}": receipt(kind)
-        for kind in ("open", "join", "limit", "reserve", "data", "release", "settle", "freeze")
+        for kind in ("open", "join", "limit", "reserve", "data", "release", "settle", "freeze", "close")
     }
     return good | {
         "an account without a limit": receipt("open", limit=None, orders=None, after=AFTER | dict(limit=None)),
@@ -133,12 +133,12 @@ def bad_bodies() -> dict[str, Any]:
 
 
 # The members that do not stand with all types, each with the types it is named with, those where it is never left out, and a value.
-KINDS = ("open", "join", "limit", "reserve", "data", "release", "settle", "freeze")
+KINDS = ("open", "join", "limit", "reserve", "data", "release", "settle", "freeze", "close")
 OF_TYPES: dict[str, tuple[str, str, Any]] = {
     "scientist": ("limit reserve data release settle", "reserve", "5c" * 32),
     "limit": ("open join limit", "limit", 3),
     "delta": ("open join", "", 3),
-    "orders": ("open join", "", [2]),
+    "orders": ("open join close", "", [2]),
     "declared": ("open join", "open join", 3),
     "blob": ("open join", "open join", "b1" * 32),
     "rows": ("open join", "", "e7" * 32),
@@ -148,7 +148,7 @@ OF_TYPES: dict[str, tuple[str, str, Any]] = {
     "epsilon": ("reserve", "", 3),
     "run_delta": ("reserve", "", 3),
     "infinite": ("reserve", "", True),
-    "renyi": ("join reserve settle", "", [3]),
+    "renyi": ("join reserve settle close", "", [3]),
     "charge": ("reserve", "reserve", "CAE="),
     "outcome": ("settle", "settle", "failed"),
     "reason": ("freeze", "freeze", "put back"),

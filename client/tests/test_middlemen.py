@@ -276,7 +276,7 @@ def test_a_policy_from_a_file(server: FakeServer, policy: dict[str, Any], tmp_pa
 def test_where_the_key_of_what_is_stored_lives(server: FakeServer) -> None:
     with Connection("localhost", server.port) as connection:
         assert "outlive a restart" in connection.client.info.storage_consequences
-    server.storage_level = "memory"
+    server.ledger.level = "memory"
     with (
         pytest.warns(errors.BastionLabWarning, match="when it restarts, the data is gone"),
         Connection("localhost", server.port) as connection,

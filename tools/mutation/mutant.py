@@ -56,7 +56,18 @@ class Whole:
         return [python, "-m", "pytest", "-q", "-x", self.file]
 
 
-Tests = Engine | Go | Whole
+@dataclass(frozen=True)
+class Client:
+    """Tests of client/tests."""
+
+    file: str
+    select: str
+
+    def command(self, python: str) -> list[str]:
+        return [python, "-m", "pytest", "-q", "-x", f"tests/{self.file}", "-k", self.select]
+
+
+Tests = Engine | Go | Whole | Client
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,18 @@ import torch
 import accounts
 import books
 import engine
+import permissions
 import server
+import storage
+import verification
 from mutant import DoesNotApply, Go, Mutant, Tests
 from scratch import Scratch
 
 PYTEST_FAILED, PYTEST_NONE = 1, 5
+
+
+# One module for each part of the product.
+PARTS = (engine, server, accounts, books, permissions, storage, verification)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:
@@ -64,7 +71,7 @@ def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
 
 
 def main(words: list[str]) -> int:
-    every = (*engine.MUTANTS, *server.MUTANTS, *accounts.MUTANTS, *books.MUTANTS)
+    every = tuple(mutant for part in PARTS for mutant in part.MUTANTS)
     mutants = [mutant for mutant in every if not words or any(word in mutant.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
         scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))

@@ -128,7 +128,15 @@ class LedgerMemory:
         earlier = ReceiptBook(before) if before else None
         known = earlier.all() if earlier is not None else []
         warnings = []
-        if earlier is not None and self._warned_of != key.hex():
+        # SECURITY: that its key ended with it is the old server's own word, signed by that key.
+        restarted = bool(key) and bool(known) and all(receipt.level == "memory" for receipt in known)
+        if restarted:
+            warnings.append(
+                f"the server at {self._address} was started anew, and the keys and data of its last start are gone: it keeps them "
+                "in memory only. Upload again what is to go on; what was spent is deducted where that start closed its accounts, "
+                f"else they count as wholly spent. Its receipts stay in {ReceiptBook(before).path}"
+            )
+        elif earlier is not None and self._warned_of != key.hex():
             self._warned_of = key.hex()
             warnings.append(
                 f"the ledger of the server at {self._address} is another one than before: "
@@ -145,7 +153,7 @@ class LedgerMemory:
                 distrusted |= dict.fromkeys(_datasets_of(known, receipt.account), functools.partial(unsigned, receipt))
         # The key of before stays the known one for as long as there is something that only it has signed: nobody gets used to
         # another one by connecting twice.
-        if key and not known:
+        if key and (not known or restarted):
             try:
                 pin(self._address, key.hex())
             except OSError as error:

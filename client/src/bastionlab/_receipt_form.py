@@ -26,9 +26,10 @@ BLANKS = b" \t\r"
 WHITE_SPACE = BLANKS + b"\n"
 _LATEST = 253402300799999  # the last millisecond of the year 9999
 
-_ANY = frozenset({"open", "join", "limit", "reserve", "data", "release", "settle", "freeze"})
+_ANY = frozenset({"open", "join", "limit", "reserve", "data", "release", "settle", "freeze", "close"})
 _NONE: frozenset[str] = frozenset()
 _OPENING = frozenset({"open", "join"})
+_TELLING_ORDERS = _OPENING | {"close"}
 _OF_RUNS = frozenset({"reserve", "data", "release", "settle"})
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -178,7 +179,7 @@ _BODY = {
     "scientist": _Member(is_hash, frozenset({"reserve"}), _OF_RUNS | {"limit"}),
     "limit": _Member(_is_positive, frozenset({"limit"}), _OPENING | {"limit"}),
     "delta": _Member(_is_positive, _NONE, _OPENING),
-    "orders": _Member(_some(_is_positive), _NONE, _OPENING),
+    "orders": _Member(_some(_is_positive), _NONE, _TELLING_ORDERS),
     "declared": _Member(_is_positive, _OPENING, _OPENING),
     "blob": _Member(is_hash, _OPENING, _OPENING),
     "rows": _Member(is_hash, _NONE, _OPENING),
@@ -188,7 +189,7 @@ _BODY = {
     "epsilon": _Member(_is_positive, _NONE, frozenset({"reserve"})),
     "run_delta": _Member(_is_positive, _NONE, frozenset({"reserve"})),
     "infinite": _Member(_one_of(True), _NONE, frozenset({"reserve"})),
-    "renyi": _Member(_some(_is_whole), _NONE, frozenset({"join", "reserve", "settle"})),
+    "renyi": _Member(_some(_is_whole), _NONE, frozenset({"join", "reserve", "settle", "close"})),
     "charge": _Member(_is_base64, frozenset({"reserve"}), frozenset({"reserve"})),
     "outcome": _Member(_one_of("completed", "failed", "cancelled"), frozenset({"settle"}), frozenset({"settle"})),
     "reason": _Member(_is_text, frozenset({"freeze"}), frozenset({"freeze"})),

@@ -28,7 +28,7 @@ class Receipt:
     """
 
     type: str
-    """open, join, limit, reserve, data, release, settle or freeze."""
+    """open, join, limit, reserve, data, release, settle, freeze or close."""
     account: str
     """The identifier of the account's first dataset."""
     seq: int

@@ -11,16 +11,14 @@ from typing import Any
 from bastionlab import errors
 from bastionlab._identity import Identity
 from bastionlab._link import Link
-from bastionlab._methods import LEDGER, SESSIONS, Method, metadata
+from bastionlab._methods import SESSIONS, Method, metadata
 from bastionlab._version import PROTOCOL, __version__
-from bastionlab.v1 import attestation_pb2, ledger_pb2, session_pb2, user_pb2
+from bastionlab.v1 import attestation_pb2, session_pb2, user_pb2
 
 CALL_TIMEOUT_SECONDS = 120.0
 # A token is replaced this long before it runs out, so that a call that starts now does not meet its end.
 TOKEN_MARGIN_SECONDS = 60.0
 _PREFIX = b"bastionlab.v1 sign-in 2\x00"
-
-Present = Callable[[ledger_pb2.PresentReceiptsRequest], ledger_pb2.PresentReceiptsResponse]
 
 
 @dataclass(frozen=True)
@@ -85,15 +83,10 @@ def signed_at_sign_in(challenge: bytes, binding: int, public_key: bytes, exporte
     return _PREFIX + challenge + bytes([binding]) + hashlib.sha256(public_key).digest() + exporter
 
 
-def presenting(signed_in: SignedIn) -> Present:
-    """For what the client remembers of the server's ledger."""
-    present = signed_in.bind(LEDGER.PresentReceipts)
-
-    def on_link(request: ledger_pb2.PresentReceiptsRequest) -> ledger_pb2.PresentReceiptsResponse:
-        answer: ledger_pb2.PresentReceiptsResponse = present(request, metadata=signed_in.metadata, timeout=CALL_TIMEOUT_SECONDS)
-        return answer
-
-    return on_link
+def asking(signed_in: SignedIn, method: Method) -> Callable[[Any], Any]:
+    """The method as a plain function, for what has to be asked before anything else is."""
+    ask = signed_in.bind(method)
+    return lambda request: ask(request, metadata=signed_in.metadata, timeout=CALL_TIMEOUT_SECONDS)
 
 
 def _role_name(role: int) -> str:

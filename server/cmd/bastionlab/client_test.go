@@ -35,7 +35,9 @@ type person struct {
 	token string
 	user  string
 	seen  *seen
-	info  *bastionlabv1.ServerInfo
+	info  *bastionlabv1.Claims
+
+	certificate *x509.Certificate
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -45,6 +47,15 @@ func newKey(t *testing.T) ed25519.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+func publicKeyOf(t *testing.T, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public
 }
 
 // connect signs in, as the Python client does.
@@ -71,30 +82,47 @@ func connect(t *testing.T, address string, key ed25519.PrivateKey) *person {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.conn.Close() })
-	p.signIn(leaf)
+	p.signIn(certificate)
 	return p
 }
 
-func (p *person) signIn(leaf []byte) {
+func (p *person) signIn(certificate *x509.Certificate) {
 	p.t.Helper()
 	sessions := bastionlabv1.NewSessionServiceClient(p.conn)
 	hello, err := sessions.Hello(p.ctx(), &bastionlabv1.HelloRequest{ClientVersion: "1.0.0"})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	public, err := x509.MarshalPKIXPublicKey(p.key.Public())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	digest := sha256.Sum256(leaf)
-	message := append([]byte("bastionlab.v1 sign-in\x00"), hello.GetChallenge()...)
+	public := publicKeyOf(p.t, p.key)
+	p.certificate = certificate
 	signed, err := sessions.SignIn(p.ctx(), &bastionlabv1.SignInRequest{
-		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, append(message, digest[:]...)),
+		PublicKey: public, Challenge: hello.GetChallenge(), Signature: ed25519.Sign(p.key, signInMessage(hello.GetChallenge(), certificate)), Binding: bastionlabv1.Binding_BINDING_KEY,
 	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.token, p.user, p.info = signed.GetToken(), signed.GetUser(), hello.GetInfo()
+	p.token, p.user, p.info = signed.GetToken(), signed.GetUser(), p.claims()
+}
+
+// claims are what the server says of itself; its evidence is other tests' affair.
+func (p *person) claims() *bastionlabv1.Claims {
+	p.t.Helper()
+	request := &bastionlabv1.GetEvidenceRequest{Nonce: make([]byte, 32), Binding: bastionlabv1.Binding_BINDING_KEY}
+	evidence, err := bastionlabv1.NewAttestationServiceClient(p.conn).GetEvidence(p.ctx(), request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	claims := &bastionlabv1.Claims{}
+	if err := proto.Unmarshal(evidence.GetClaims(), claims); err != nil {
+		p.t.Fatal(err)
+	}
+	return claims
+}
+
+// signInMessage is what session.proto says is signed, by the server's key.
+func signInMessage(challenge []byte, certificate *x509.Certificate) []byte {
+	digest := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return bytes.Join([][]byte{[]byte("bastionlab.v1 sign-in 2\x00"), challenge, {1}, digest[:], make([]byte, 32)}, nil)
 }
 
 func (p *person) ctx() context.Context {

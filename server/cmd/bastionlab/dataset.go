@@ -16,7 +16,7 @@ import (
 
 func newDatasetCommand() *cobra.Command {
 	group := &cobra.Command{Use: "dataset", Short: "The datasets of the server on this machine, and what they cost", RunE: refuseUnknownCommand}
-	group.AddCommand(newDatasetList(), newDatasetShow(), newDatasetBudget(), newDatasetLimit())
+	group.AddCommand(newDatasetList(), newDatasetShow(), newDatasetBudget(), newDatasetLimit(), newDatasetGrant(), newDatasetRevoke())
 	return group
 }
 

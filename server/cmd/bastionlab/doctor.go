@@ -67,7 +67,7 @@ func tee() finding {
 			return finding{"TEE", true, device + ", which this release cannot use yet"}
 		}
 	}
-	return finding{"TEE", true, "none; the server runs in development mode"}
+	return finding{"TEE", true, "none; a new data directory is in development mode until its first user is registered"}
 }
 
 func sandbox(layers []*trainerv1.SandboxLayer, attempts []*trainerv1.ProbeAttempt) []finding {

@@ -24,6 +24,7 @@ type fakeTrainers struct {
 	train  func(ctx context.Context, records []byte, progress func(*trainerv1.Progress)) error
 	// prepared fails the preparation of a run where it is not nil.
 	prepared error
+	missing  []string // of the sandbox
 }
 
 // unrolled is what the fake intake writes, and what it says about it.
@@ -68,6 +69,8 @@ func (f *fakeTrainers) now() (intake func(*unrolled) error, train func(context.C
 	defer f.mu.Unlock()
 	return f.intake, f.train, f.prepared
 }
+
+func (f *fakeTrainers) Missing() []string { return f.missing }
 
 func (f *fakeTrainers) Intake(_ context.Context, request *trainerv1.Intake, archive, output *os.File) (*trainerv1.IntakeDone, error) {
 	content, err := io.ReadAll(archive)

@@ -64,7 +64,7 @@ func TestLayers(t *testing.T) {
 	all := packages(t)
 	t.Run("what is pure imports no input or output", func(t *testing.T) {
 		impure := []string{"os", "os/exec", "os/signal", "net", "net/http", "database/sql", "io/fs", "io/ioutil", "syscall", "log", "log/slog", "time", "path/filepath", "golang.org/x/sys/unix", "google.golang.org/grpc"}
-		for _, name := range []string{"internal/accounting", "internal/lineage", "internal/planning", "internal/program", "internal/receipt", "internal/refusal", "internal/safetensors"} {
+		for _, name := range []string{"internal/accounting", "internal/lineage", "internal/permission", "internal/planning", "internal/program", "internal/receipt", "internal/refusal", "internal/safetensors"} {
 			for _, path := range append([]string{name}, inModule(all[name].Deps)...) {
 				if strings.HasPrefix(path, "api/") {
 					continue // generated
@@ -77,9 +77,31 @@ func TestLayers(t *testing.T) {
 			}
 		}
 	})
+	t.Run("evidence is judged without files and without a network", func(t *testing.T) {
+		const name = "internal/attestation/verification"
+		if _, ok := all[name]; !ok {
+			t.Fatalf("there is no %s", name)
+		}
+		outside := []string{"os", "os/exec", "os/signal", "net", "net/http", "net/rpc", "database/sql", "embed", "io/fs", "io/ioutil", "syscall", "log", "log/slog", "path/filepath", "crypto/tls"}
+		for _, imported := range all[name].Imports {
+			if slices.Contains(outside, imported) || strings.HasPrefix(imported, "golang.org/x/sys") || strings.HasPrefix(imported, "google.golang.org/grpc") {
+				t.Errorf("%s imports %s", name, imported)
+			}
+			// The one can speak to devices and registers flags; the other is a second opinion in tests and no judge.
+			if strings.HasPrefix(imported, "github.com/google/go-tdx-guest/client") || strings.HasPrefix(imported, "github.com/google/go-sev-guest") {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+		for _, imported := range inModule(all[name].Imports) {
+			if !slices.Contains([]string{"internal/attestation", "internal/refusal", "api/bastionlab/v1"}, imported) {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	})
 	t.Run("each layer knows those below it only", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"internal/accounting": {"internal/refusal"},
+			"internal/permission": {"internal/accounting", "internal/refusal", "api/bastionlab/v1"},
 			"internal/planning":   {"internal/accounting", "internal/receipt", "internal/refusal", "api/bastionlab/v1"},
 			"internal/program":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1", "api/bastionlab/trainer/v1"},
 			"internal/ledger":     {"internal/accounting", "internal/receipt", "internal/storage", "internal/refusal"},

@@ -17,22 +17,19 @@ const (
 	socketFile  = "operator.sock"
 )
 
-// addresses is where a server listens, and the name that its certificate must have beside the usual ones.
-func addresses(listen string) (list []string, host string, beyondLoopback bool, err error) {
+// addresses is where a server listens.
+func addresses(listen string) (list []string, beyondLoopback bool, err error) {
 	if listen == "" {
-		return []string{net.JoinHostPort("127.0.0.1", defaultPort), net.JoinHostPort("::1", defaultPort)}, "", false, nil
+		return []string{net.JoinHostPort("127.0.0.1", defaultPort), net.JoinHostPort("::1", defaultPort)}, false, nil
 	}
-	host, _, err = net.SplitHostPort(listen)
+	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, "", false, refusal.New(refusal.InvalidArgument, "give --listen HOST:PORT, such as 127.0.0.1:50056", "%q is no address to listen on", listen)
+		return nil, false, refusal.New(refusal.InvalidArgument, "give --listen HOST:PORT, such as 127.0.0.1:50056", "%q is no address to listen on", listen)
 	}
 	ip := net.ParseIP(host)
 	// SECURITY: a name other than localhost may resolve to anything, and no host means every address of the machine.
 	beyondLoopback = host != "localhost" && (ip == nil || !ip.IsLoopback())
-	if ip != nil && ip.IsUnspecified() {
-		host = "" // nobody connects to 0.0.0.0 by that name
-	}
-	return []string{listen}, host, beyondLoopback, nil
+	return []string{listen}, beyondLoopback, nil
 }
 
 // listen opens the network's listeners. Of the two default addresses, a machine without IPv6 has only the first.

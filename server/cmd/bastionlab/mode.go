@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 // facts is what holds for a data directory as long as it exists.
@@ -17,34 +21,60 @@ type facts interface {
 	SetFact(ctx context.Context, name string, value []byte) error
 }
 
-const (
-	modeFact        = "mode"
-	modeDevelopment = "development"
-)
-
 // teeDevices is how a confidential VM shows itself to its guest.
 var teeDevices = []string{"/dev/sev-guest", "/dev/tdx_guest"}
 
 // chooseMode decides, once for a data directory, whether it is one for development, in which every key is accepted. A machine with a TEE
-// is one for real data: there it must be said.
+// is one for real data: there it must be said. The first user who is registered closes it for good (see identity.Registry), whatever is said.
 func chooseMode(ctx context.Context, kept facts, allowed bool, exists func(path string) bool) (development bool, err error) {
-	value, known, err := kept.Fact(ctx, modeFact)
+	value, known, err := kept.Fact(ctx, storage.ModeFact)
 	if err != nil {
 		return false, err
 	}
-	if known && string(value) != modeDevelopment {
-		return false, refusal.New(refusal.Unavailable, "serve it with the release that wrote it, or a later one", "this data directory is one for registered identities, which this release does not know")
-	}
 	if known {
-		return true, nil
+		switch string(value) {
+		case storage.ModeRegistered:
+			return false, nil
+		case storage.ModeDevelopment:
+			return true, nil
+		}
+		return false, refusal.New(refusal.Unavailable, "serve it with the release that wrote it, or a later one", "this data directory is in a mode which this release does not know")
 	}
+	mode := storage.ModeDevelopment
 	for _, device := range teeDevices {
 		if exists(device) && !allowed {
-			return false, refusal.New(refusal.Unavailable, "start with --development to try it with data that need no protection",
-				"this machine has a TEE (%s), and this release cannot prove to data owners what runs in it", device)
+			mode = storage.ModeRegistered
 		}
 	}
-	return true, kept.SetFact(ctx, modeFact, []byte(modeDevelopment))
+	return mode == storage.ModeDevelopment, kept.SetFact(ctx, storage.ModeFact, []byte(mode))
+}
+
+// storageSetting is a storage level, or empty where none was said.
+type storageSetting storage.Level
+
+func (l *storageSetting) String() string { return string(*l) }
+
+func (l *storageSetting) Type() string { return "level" }
+
+// Set takes the levels that there are.
+func (l *storageSetting) Set(text string) error {
+	if text != string(storage.File) && text != string(storage.Memory) {
+		return errors.New("expected file or memory")
+	}
+	*l = storageSetting(text)
+	return nil
+}
+
+// storageLevel is what was said, or what the machine is for: in a TEE the disk is the host's, and what it holds must not depend on a key that
+// lies on it too.
+func (s *settings) storageLevel(exists func(path string) bool) storage.Level {
+	if s.storage != "" {
+		return storage.Level(s.storage)
+	}
+	if slices.ContainsFunc(teeDevices, exists) {
+		return storage.Memory
+	}
+	return storage.File
 }
 
 func fileExists(path string) bool {
@@ -52,10 +82,10 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// checkReach refuses to offer a server that believes every key to a whole network, unless that was said.
+// checkReach refuses to offer a server that believes every key to a whole network, unless that was said. Where identities are registered nothing need be said.
 func checkReach(development, allowed, beyondLoopback bool) error {
 	if development && beyondLoopback && !allowed {
-		return refusal.New(refusal.InvalidArgument, "listen on 127.0.0.1, or add --development if that is what you want",
+		return refusal.New(refusal.InvalidArgument, "register users with `bastionlab user add`, or listen on 127.0.0.1, or add --development if that is what you want",
 			"this server is in development mode, in which every key is accepted, and was told to listen beyond this machine")
 	}
 	return nil
@@ -71,6 +101,26 @@ func checkSandbox(ctx context.Context, log *slog.Logger, missing []string, devel
 			"the trainer's sandbox lacks %s, and real data are not given to such a trainer", strings.Join(missing, ", "))
 	}
 	log.WarnContext(ctx, "the trainer's sandbox is incomplete; without development mode this server would not start", "missing", missing)
+	return nil
+}
+
+// welcome says who may sign in where not everybody may.
+func welcome(ctx context.Context, log *slog.Logger, registry *identity.Registry) error {
+	users, err := registry.List(ctx)
+	if err != nil {
+		return err
+	}
+	admitted := 0
+	for _, user := range users {
+		if user.Roles != 0 && !user.Revoked {
+			admitted++
+		}
+	}
+	if admitted == 0 {
+		log.WarnContext(ctx, "nobody is registered, so nobody can sign in: add users with `bastionlab user add` on this machine")
+		return nil
+	}
+	log.InfoContext(ctx, "registered identities", "users", admitted)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 type fakeFacts map[string]string
@@ -24,27 +25,32 @@ func (f fakeFacts) SetFact(_ context.Context, name string, value []byte) error {
 
 func TestModeIsChosenOnceForADirectory(t *testing.T) {
 	for name, test := range map[string]struct {
-		kept         fakeFacts
-		allowed, tee bool
-		refused      string
+		kept                      fakeFacts
+		allowed, tee, development bool
+		refused                   string
 	}{
-		"new, ordinary machine":        {kept: fakeFacts{}},
-		"new, TEE":                     {kept: fakeFacts{}, tee: true, refused: "TEE"},
-		"new, TEE, allowed":            {kept: fakeFacts{}, tee: true, allowed: true},
-		"known, moved to a TEE":        {kept: fakeFacts{modeFact: modeDevelopment}, tee: true},
-		"of a later release":           {kept: fakeFacts{modeFact: "registered"}, refused: "registered identities"},
-		"of a later release, insisted": {kept: fakeFacts{modeFact: "registered"}, allowed: true, refused: "registered identities"},
+		"new, ordinary machine":    {kept: fakeFacts{}, development: true},
+		"new, TEE":                 {kept: fakeFacts{}, tee: true},
+		"new, TEE, allowed":        {kept: fakeFacts{}, tee: true, allowed: true, development: true},
+		"known, moved to a TEE":    {kept: fakeFacts{storage.ModeFact: storage.ModeDevelopment}, tee: true, development: true},
+		"closed":                   {kept: fakeFacts{storage.ModeFact: storage.ModeRegistered}},
+		"closed, insisted":         {kept: fakeFacts{storage.ModeFact: storage.ModeRegistered}, allowed: true},
+		"of a later release":       {kept: fakeFacts{storage.ModeFact: "lunar"}, refused: "does not know"},
+		"of a later one, insisted": {kept: fakeFacts{storage.ModeFact: "lunar"}, allowed: true, refused: "does not know"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			development, err := chooseMode(t.Context(), test.kept, test.allowed, func(string) bool { return test.tee })
-			if test.refused != "" {
-				if refusal.KindOf(err) != refusal.Unavailable || !strings.Contains(err.Error(), test.refused) {
-					t.Errorf("it is served: %t, %v", development, err)
+			for range 2 { // the second time it is a known one
+				development, err := chooseMode(t.Context(), test.kept, test.allowed, func(string) bool { return test.tee })
+				if test.refused != "" {
+					if refusal.KindOf(err) != refusal.Unavailable || !strings.Contains(err.Error(), test.refused) {
+						t.Errorf("it is served: %t, %v", development, err)
+					}
+					return
 				}
-				return
-			}
-			if err != nil || !development || test.kept[modeFact] != modeDevelopment {
-				t.Errorf("development %t, kept %v, %v", development, test.kept, err)
+				if err != nil || development != test.development || (test.kept[storage.ModeFact] == storage.ModeDevelopment) != development {
+					t.Errorf("development %t, kept %v, %v", development, test.kept, err)
+				}
+				test.allowed = test.allowed && test.development // what was said once need not be said again
 			}
 		})
 	}

@@ -6,23 +6,18 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
-	"sync"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
-	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
-	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -33,7 +28,7 @@ import (
 // right to decide for one.
 type remote struct {
 	local
-	connect, identity string
+	connect, identity, policy string
 }
 
 // newRemoteCommand makes a command that asks a server one thing as the holder of a key, and prints the answer.
@@ -54,6 +49,7 @@ func newRemoteCommand[A proto.Message](use, about string, wanted cobra.Positiona
 	flags := command.Flags()
 	flags.StringVar(&r.connect, "connect", "localhost", "the server, as HOST or HOST:PORT")
 	flags.StringVar(&r.identity, "identity", "", "the file of the key, as the Python client keeps it (default.pem of its identities)")
+	flags.StringVar(&r.policy, "policy", "", "the file of what the server must prove (default: simulated evidence is taken of this machine only; \"simulated\": of any)")
 	flags.BoolVar(&r.json, "json", false, "print JSON")
 	return command
 }
@@ -67,22 +63,28 @@ func (r *remote) call(command *cobra.Command, do func(ctx context.Context, conn 
 	if err != nil {
 		return err
 	}
-	addresses, err := loopbackAddresses(r.connect)
+	ctx, cancel := context.WithTimeout(command.Context(), callTime)
+	defer cancel()
+	addresses, loopback, err := addressesOf(ctx, r.connect)
 	if err != nil {
 		return err
 	}
-	seen := &shown{}
-	conn, err := grpc.NewClient("passthrough:"+r.connect, grpc.WithTransportCredentials(credentials.NewTLS(seen.config())), grpc.WithNoProxy(),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dialAny(ctx, addresses) }))
+	policy, err := policyFor(r.policy, loopback)
+	if err != nil {
+		return err
+	}
+	l := &link{addresses: addresses}
+	conn, err := grpc.NewClient("passthrough:"+r.connect, grpc.WithTransportCredentials(l.tls()), grpc.WithNoProxy(), grpc.WithContextDialer(l.dial))
 	if err != nil {
 		return fmt.Errorf("make a connection: %w", err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(command.Context(), callTime)
-	defer cancel()
 	ctx = metadata.AppendToOutgoingContext(ctx, server.ProtocolKey, fmt.Sprint(server.Protocol), server.ClientVersionKey, version.Number)
 	var trailer metadata.MD
-	token, err := signIn(ctx, conn, key, seen, grpc.Trailer(&trailer))
+	var token string
+	if err = l.prove(ctx, conn, policy, grpc.Trailer(&trailer)); err == nil {
+		token, err = l.signIn(ctx, conn, key, grpc.Trailer(&trailer))
+	}
 	if err == nil {
 		err = do(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token), conn, grpc.Trailer(&trailer))
 	}
@@ -99,67 +101,22 @@ func (r *remote) call(command *cobra.Command, do func(ctx context.Context, conn 
 	return refusal.New(refusal.Unavailable, "is the server running there?", "no answer from %s: %s", r.connect, err)
 }
 
-func signIn(ctx context.Context, conn *grpc.ClientConn, key crypto.Signer, seen *shown, trailer grpc.CallOption) (string, error) {
-	sessions := bastionlabv1.NewSessionServiceClient(conn)
-	hello, err := sessions.Hello(ctx, &bastionlabv1.HelloRequest{ClientVersion: version.Number}, trailer)
-	if err != nil {
-		return "", err
-	}
-	// SECURITY: the signature binds the certificate that was seen here, so that a relay that shows another one cannot pass it on.
-	publicKey, signature, err := identity.Sign(key, hello.GetChallenge(), seen.sha256())
-	if err != nil {
-		return "", err
-	}
-	answer, err := sessions.SignIn(ctx, &bastionlabv1.SignInRequest{PublicKey: publicKey, Signature: signature, Challenge: hello.GetChallenge()}, trailer)
-	return answer.GetToken(), err
-}
-
-// shown is the certificate that the server showed first, and the only one that is taken then.
-type shown struct {
-	mu   sync.Mutex
-	leaf []byte
-}
-
-func (s *shown) config() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		ServerName: "localhost",
-		// SECURITY: a server cannot prove yet what code it runs. Only the loopback interface is trusted to have delivered its certificate.
-		InsecureSkipVerify: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			leaf := state.PeerCertificates[0].Raw
-			if s.leaf != nil && string(s.leaf) != string(leaf) {
-				return errors.New("the server shows another certificate than before")
-			}
-			s.leaf = leaf
-			return nil
-		},
-	}
-}
-
-func (s *shown) sha256() []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	digest := sha256.Sum256(s.leaf)
-	return digest[:]
-}
-
-// loopbackAddresses refuses every host but this machine, as the Python client does.
-func loopbackAddresses(connect string) ([]string, error) {
+// addressesOf looks a name up, once: what it led to is what is spoken to. loopback says whether that is this machine alone.
+func addressesOf(ctx context.Context, connect string) (addresses []string, loopback bool, err error) {
 	host, port, err := net.SplitHostPort(connect)
 	if err != nil {
-		host, port = connect, defaultPort
+		host, port = strings.Trim(connect, "[]"), defaultPort
 	}
-	switch host {
-	case "localhost":
-		return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}, nil
-	case "127.0.0.1", "::1":
-		return []string{net.JoinHostPort(host, port)}, nil
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(found) == 0 {
+		return nil, false, refusal.New(refusal.Unavailable, "name the server with --connect HOST or HOST:PORT", "%q has no address: %v", host, err)
 	}
-	return nil, refusal.New(refusal.InvalidArgument, "forward the port, for example with ssh -L, if you trust the way there, and connect to localhost",
-		"a server cannot prove yet what code it runs, so this release speaks to localhost, 127.0.0.1 and ::1 only, not to %q", host)
+	loopback = true
+	for _, ip := range found {
+		loopback = loopback && ip.Unmap().IsLoopback()
+		addresses = append(addresses, net.JoinHostPort(ip.Unmap().String(), port))
+	}
+	return addresses, loopback, nil
 }
 
 func dialAny(ctx context.Context, addresses []string) (conn net.Conn, err error) {

@@ -46,7 +46,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
-	list, host, beyondLoopback, err := addresses(s.listen)
+	list, beyondLoopback, err := addresses(s.listen)
 	if err != nil {
 		return err
 	}
@@ -56,31 +56,30 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if err := checkReach(d.development, s.development, beyondLoopback); err != nil {
+	if err := checkReach(d.registry.Development(), s.development, beyondLoopback); err != nil {
 		return err
 	}
-	certificate, err := server.LoadCertificate(d.store.KeyDir(), host, time.Now())
+	certificate, err := server.NewCertificate(time.Now())
 	if err != nil {
-		return withFix(err, "remove the file to have a new certificate made")
+		return err
+	}
+	proof, err := openProof(ctx, s, d, certificate.Leaf.RawSubjectPublicKeyInfo, log)
+	if err != nil {
+		return err
+	}
+	// Under a context of its own, as the runs below: they end after the calls under way.
+	defer alongside(ctx, proof.Serve)()
+	if err := checkProof(ctx, proof, certificate.Leaf.RawSubjectPublicKeyInfo); err != nil {
+		return err
 	}
 	front, err := server.New(server.Config{
-		Certificate: certificate, Development: d.development, Log: log,
-		Sessions: d.sessions, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Boot: d.boot,
+		Certificate: certificate, Log: log, Evidence: proof, Audit: d.trail, Boot: d.boot,
+		Sessions: d.sessions, Users: d.users, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts,
 	})
 	if err != nil {
 		return err
 	}
-	// Training runs under a context of its own: it ends after the calls under way.
-	trainingCtx, stopTraining := context.WithCancel(context.WithoutCancel(ctx))
-	trained := make(chan struct{})
-	go func() {
-		defer close(trained)
-		d.runs.Serve(trainingCtx)
-	}()
-	defer func() {
-		stopTraining()
-		<-trained
-	}()
+	defer alongside(ctx, d.runs.Serve)()
 	network, err := listen(ctx, list)
 	if err != nil {
 		return err
@@ -90,11 +89,28 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		closeAll(network)
 		return err
 	}
-	if d.development {
+	if d.registry.Development() {
 		warn(ctx, log, terminalOf(stderr), beyondLoopback)
+	} else if err := welcome(ctx, log, d.registry); err != nil {
+		closeAll(append(network, local))
+		return err
 	}
 	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
 	return answer(ctx, front, network, local, log)
+}
+
+// alongside runs work until the function that it returns is called, which waits for its end.
+func alongside(ctx context.Context, work func(context.Context)) (end func()) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		work(ctx)
+	}()
+	return func() {
+		stop()
+		<-ended
+	}
 }
 
 // answer serves until ctx is done or a listener fails, and returns when no call is under way any more.

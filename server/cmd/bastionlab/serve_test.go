@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -58,18 +59,23 @@ func (l *lines) String() string {
 }
 
 func testSettings(dir string) settings {
-	return settings{listen: "127.0.0.1:0", dataDir: dir, logLevel: "debug", memoryLimit: 1 << 30, threads: 1}
+	return settings{listen: "127.0.0.1:0", dataDir: dir, trainer: os.DevNull, logLevel: "debug", memoryLimit: 1 << 30, threads: 1}
 }
 
 // serveOn starts a server on a directory and waits until it is ready.
 func serveOn(t *testing.T, dir string, f *fakeTrainers) *node {
 	t.Helper()
+	return serveWith(t, testSettings(dir), f)
+}
+
+func serveWith(t *testing.T, s settings, f *fakeTrainers) *node {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // the last of the clean-ups: connections and servers are closed by then
-	n := &node{t: t, dir: dir, log: &lines{ready: make(chan string, 1)}}
+	n := &node{t: t, dir: s.dataDir, log: &lines{ready: make(chan string, 1)}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, testSettings(dir), n.log, f.start) }()
+	go func() { ended <- serve(ctx, s, n.log, f.start) }()
 	n.stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() {
 		if err := n.stop(); err != nil {
@@ -267,7 +273,7 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		return dir
 	}
 	noLedger, otherLedger := broken("ledger.log", ""), broken("ledger.log", "{}\n")
-	noKey, spoiltCertificate := broken("keys/blobs.agekey", ""), broken("keys/server.pem", "rubbish")
+	noKey := broken("keys/blobs.agekey", "")
 	// The one that goes on is started last: what it starts behind its first word would look like something that the others left.
 	taken := serveOn(t, t.TempDir(), &fakeTrainers{})
 	for name, test := range map[string]struct {
@@ -284,7 +290,7 @@ func TestServeRefusesWithTheFix(t *testing.T) {
 		"the ledger is gone":          {func(s *settings) { s.dataDir = noLedger }, refusal.Unavailable, []string{"ledger", "put back"}},
 		"the ledger is another":       {func(s *settings) { s.dataDir = otherLedger }, refusal.Unavailable, []string{"ledger", "put back"}},
 		"the key is gone":             {func(s *settings) { s.dataDir = noKey }, refusal.Unavailable, []string{"key", "backup"}},
-		"the certificate is spoilt":   {func(s *settings) { s.dataDir = spoiltCertificate }, refusal.Unavailable, []string{"server.pem", "remove the file"}},
+		"an endorsement that is none": {func(s *settings) { s.endorsement = "/nowhere/vcek.der" }, refusal.Unavailable, []string{"/nowhere/vcek.der", "--endorsement"}},
 		"a directory that is none":    {func(s *settings) { s.dataDir = "/dev/null/here" }, refusal.Unavailable, []string{"/dev/null", "--data-dir"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,5 +329,37 @@ func TestDevelopmentModeBeyondThisMachineHasToBeSaid(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, `"level":"WARN"`) || !strings.Contains(text, "every key is accepted") || !strings.Contains(text, `"beyond_loopback":true`) {
 		t.Errorf("it is not loud:\n%s", text)
+	}
+}
+
+// Where keys are registered a server is offered to a network without a word, and in development mode it is not.
+func TestAServerOfRegisteredIdentitiesIsOfferedToTheNetwork(t *testing.T) {
+	dir := t.TempDir()
+	n := serveOn(t, dir, &fakeTrainers{})
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s := testSettings(dir)
+	s.listen = "0.0.0.0:0"
+	if err := serve(t.Context(), s, io.Discard, (&fakeTrainers{}).start); refusal.KindOf(err) != refusal.InvalidArgument || !strings.Contains(err.Error(), "bastionlab user add") {
+		t.Fatalf("in development mode: %v", err)
+	}
+	n = serveOn(t, dir, &fakeTrainers{})
+	register(t, onSocket(t, n), publicKeyOf(t, newKey(t)), permission.Owner)
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	log := &lines{ready: make(chan string, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, s, log, (&fakeTrainers{}).start) }()
+	select {
+	case <-log.ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
 	}
 }

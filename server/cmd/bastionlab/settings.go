@@ -27,6 +27,8 @@ type settings struct {
 	memoryLimit byteSize
 	threads     int
 	development bool
+	endorsement string
+	storage     storageSetting
 	config      string
 }
 
@@ -39,7 +41,9 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.Var(&s.memoryLimit, "memory-limit", "memory that one trainer may take, such as 8GiB (default three quarters of the machine's)")
 	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of one trainer")
-	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine")
+	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine or in a TEE; it ends when the first user is registered")
+	flags.StringVar(&s.endorsement, "endorsement", "", "file with the certificate of this chip's key (SEV-SNP, DER) or Intel's collateral (TDX, JSON), where the host hands out none")
+	flags.Var(&s.storage, "storage", "where the key of what is stored lives: file, or memory, where a restart forgets the data (default memory in a TEE, else file)")
 	flags.StringVar(&s.config, "config", "", "file of lines `name = value`, one for each setting")
 }
 

@@ -21,7 +21,7 @@ import (
 const maxBookBytes = 256 << 20
 
 func newVerifyCommand() *cobra.Command {
-	return newGroup("verify", "Check what a server signed, without a server", newVerifyReceipt())
+	return newGroup("verify", "Check what a server signed, without a server", newVerifyReceipt(), newVerifyEvidence())
 }
 
 func newVerifyReceipt() *cobra.Command {
@@ -51,7 +51,7 @@ func verifyReceipt(command *cobra.Command, path, keyText string, asJSON bool) er
 		}
 		key = decoded
 	}
-	content, err := readBook(command, path)
+	content, err := readDocument(command, path, "receipt", maxBookBytes)
 	if err != nil {
 		return err
 	}
@@ -95,25 +95,26 @@ func verifiedRows(content []byte, bodies []receipt.Body, keyKnown bool) [][]stri
 	return rows
 }
 
-func readBook(command *cobra.Command, path string) ([]byte, error) {
+// readDocument reads a file, or standard input under the name "-", up to a size.
+func readDocument(command *cobra.Command, path, what string, most int64) ([]byte, error) {
 	source := command.InOrStdin()
 	if path != "-" {
 		file, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, refusal.New(refusal.NotFound, "name the receipt's file", "there is no file %s", path)
+			return nil, refusal.New(refusal.NotFound, "name the file of the "+what, "there is no file %s", path)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read receipt: %w", err)
+			return nil, fmt.Errorf("read %s: %w", what, err)
 		}
 		defer file.Close()
 		source = file
 	}
-	content, err := io.ReadAll(io.LimitReader(source, maxBookBytes+1))
+	content, err := io.ReadAll(io.LimitReader(source, most+1))
 	if err != nil {
-		return nil, fmt.Errorf("read receipt: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
-	if len(content) > maxBookBytes {
-		return nil, refusal.New(refusal.InvalidArgument, "split the book", "the file takes more than %d bytes", maxBookBytes)
+	if int64(len(content)) > most {
+		return nil, refusal.New(refusal.InvalidArgument, "give a smaller file", "the file takes more than %d bytes", most)
 	}
 	return content, nil
 }

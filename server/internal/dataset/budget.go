@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"maps"
 	"slices"
 
@@ -13,8 +12,8 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
-	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 // Budget returns a dataset's account as it is told to people. The owner still sees that of a deleted dataset.
@@ -23,12 +22,10 @@ func (c *Catalogue) Budget(ctx context.Context, user, id string) (*bastionlabv1.
 	if err != nil {
 		return nil, notFound()
 	}
-	_, err = c.store.Dataset(ctx, id)
-	if errors.Is(err, storage.ErrNoRow) && account.Owner != user {
-		return nil, notFound()
-	}
-	if err != nil && !errors.Is(err, storage.ErrNoRow) {
-		return nil, err
+	if account.Owner != user {
+		if _, _, err := c.permitted(ctx, user, id, permission.Wish{Action: permission.See}); err != nil {
+			return nil, err
+		}
 	}
 	return budgetOf(account, id, user), nil
 }
@@ -37,12 +34,8 @@ func (c *Catalogue) Budget(ctx context.Context, user, id string) (*bastionlabv1.
 func (c *Catalogue) LowerLimit(ctx context.Context, user, id string, limit float64, scientist string) (*bastionlabv1.Budget, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	row, err := c.row(ctx, id)
-	if err != nil {
+	if _, _, err := c.owned(ctx, user, id, "lower its limit"); err != nil {
 		return nil, err
-	}
-	if row.Owner != user {
-		return nil, notOwner("lower its limit")
 	}
 	eps, err := checkLimit(&limit)
 	if err != nil {

@@ -10,19 +10,17 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-// Get returns one dataset, a test set too.
+// Get returns one dataset that the user may see, a test set too.
 func (c *Catalogue) Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error) {
-	row, err := c.row(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return c.present(ctx, user, row)
+	return c.Permitted(ctx, user, id, permission.Wish{Action: permission.See})
 }
 
+// row is a dataset whoever asks: who it is for has to be judged.
 func (c *Catalogue) row(ctx context.Context, id string) (storage.DatasetRow, error) {
 	row, err := c.store.Dataset(ctx, id)
 	if errors.Is(err, storage.ErrNoRow) {
@@ -31,16 +29,16 @@ func (c *Catalogue) row(ctx context.Context, id string) (storage.DatasetRow, err
 	return row, err
 }
 
-func (c *Catalogue) present(ctx context.Context, user string, row storage.DatasetRow) (*bastionlabv1.Dataset, error) {
+func (c *Catalogue) present(ctx context.Context, user string, row storage.DatasetRow, permissions permission.Permissions) (*bastionlabv1.Dataset, error) {
 	test, err := c.store.TestSetOf(ctx, row.ID)
 	if err != nil && !errors.Is(err, storage.ErrNoRow) {
 		return nil, err
 	}
-	return c.card(user, row, test.ID)
+	return c.card(user, row, permissions, test.ID)
 }
 
 // card is the dataset as the user sees it, with the limit that holds now.
-func (c *Catalogue) card(user string, row storage.DatasetRow, testID string) (*bastionlabv1.Dataset, error) {
+func (c *Catalogue) card(user string, row storage.DatasetRow, permissions permission.Permissions, testID string) (*bastionlabv1.Dataset, error) {
 	dataset, err := decodeCard(row)
 	if err != nil {
 		return nil, err
@@ -50,6 +48,7 @@ func (c *Catalogue) card(user string, row storage.DatasetRow, testID string) (*b
 		return nil, fmt.Errorf("a dataset without an account: %w", err)
 	}
 	describe(dataset, account, user)
+	tellAccess(dataset, permissions, account, user)
 	dataset.TestId = testID
 	dataset.Mine = row.Owner == user
 	return dataset, nil
@@ -81,12 +80,8 @@ func decodeCard(row storage.DatasetRow) (*bastionlabv1.Dataset, error) {
 func (c *Catalogue) Delete(ctx context.Context, user, id string) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	row, err := c.row(ctx, id)
-	if err != nil {
+	if _, _, err := c.owned(ctx, user, id, "delete it"); err != nil {
 		return err
-	}
-	if row.Owner != user {
-		return notOwner("delete it")
 	}
 	ids := []string{id}
 	test, err := c.store.TestSetOf(ctx, id)
@@ -96,7 +91,7 @@ func (c *Catalogue) Delete(ctx context.Context, user, id string) error {
 	case !errors.Is(err, storage.ErrNoRow):
 		return err
 	}
-	// Rows first: after a crash in between, blobs without a row are removed at the next start.
+	// Rows and keys first: after a crash in between, blobs without a row, which nothing opens, are removed at the next start.
 	if err := c.store.DeleteDataset(ctx, id); err != nil {
 		return err
 	}
@@ -124,7 +119,7 @@ func (c *Catalogue) OpenRecords(ctx context.Context, id string) (Records, error)
 	if err != nil {
 		return Records{}, err
 	}
-	file, err := c.store.BlobMemfd(ctx, blobKind, id, row.BlobSHA256)
+	file, err := c.store.DatasetMemfd(ctx, id, blobKind, id, row.BlobSHA256)
 	if err != nil {
 		return Records{}, err
 	}

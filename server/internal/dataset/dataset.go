@@ -6,7 +6,9 @@
 // its records are stored (see lineage), and stay when the dataset is deleted: an account belongs to records. What others see - names, shapes, dtypes,
 // declared figures - is never computed from records. No error holds a value of a record.
 //
-// Non-goals: no prices, no runs, no grants: whoever may call sees the catalogue, and only the owner lowers, deletes.
+// What somebody may not see is, to them, what there is not; only the owner lowers, grants, deletes.
+//
+// Non-goals: no prices, no runs, and no rules: what a grant permits is permission's.
 package dataset
 
 import (
@@ -17,6 +19,7 @@ import (
 
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -42,6 +45,11 @@ type Config struct {
 	Ledger *ledger.Ledger
 	Limits Limits
 	Now    func() time.Time // nil: the clock
+
+	// Roles are what a user is at the moment, and Development whether every key is accepted: then everybody may do everything with a dataset whose
+	// owner said nothing.
+	Roles       func(user string) permission.Roles
+	Development func() bool
 }
 
 // Catalogue holds the datasets of one server. Its methods may be called concurrently.
@@ -50,7 +58,10 @@ type Catalogue struct {
 	ledger books
 	limits Limits
 	now    func() time.Time
+	roles  func(user string) permission.Roles
 	insert func(context.Context, storage.DatasetRow) error // of the store
+
+	development func() bool
 
 	// comparing serialises uploads from where they are compared with earlier ones to where they are on an account. It bounds how many records are
 	// compared at once, and is never held by who lowers a limit or deletes. It is taken before changing.
@@ -62,8 +73,8 @@ type Catalogue struct {
 // New opens the catalogue and removes blobs that an upload left when the server was killed before they became a dataset or got an
 // account.
 func New(ctx context.Context, config Config) (*Catalogue, error) {
-	if config.Store == nil || config.Ledger == nil {
-		return nil, errors.New("dataset: store and ledger must be given")
+	if config.Store == nil || config.Ledger == nil || config.Roles == nil || config.Development == nil {
+		return nil, errors.New("dataset: store, ledger, roles and mode must be given")
 	}
 	if err := config.Limits.check(); err != nil {
 		return nil, err
@@ -71,11 +82,14 @@ func New(ctx context.Context, config Config) (*Catalogue, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	c := &Catalogue{store: config.Store, ledger: config.Ledger, limits: config.Limits, now: config.Now, insert: config.Store.InsertDataset}
+	c := &Catalogue{store: config.Store, ledger: config.Ledger, limits: config.Limits, now: config.Now, roles: config.Roles, insert: config.Store.InsertDataset, development: config.Development}
 	return c, c.removeOrphans(ctx)
 }
 
 func (c *Catalogue) removeOrphans(ctx context.Context) error {
+	if err := c.store.SweepDatasetKeys(ctx); err != nil {
+		return err
+	}
 	err := c.store.SweepBlobs(blobKind, func(id string) (bool, error) {
 		_, err := c.store.Dataset(ctx, id)
 		if errors.Is(err, storage.ErrNoRow) {

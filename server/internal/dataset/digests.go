@@ -13,7 +13,7 @@ import (
 
 const (
 	// digestKind is the storage kind of the digests of a dataset's records, under the dataset's identifier. They outlive the dataset: its
-	// account does, and belongs to the records.
+	// account does, and belongs to the records. So they are under the server's key, not under the dataset's, which is destroyed.
 	digestKind = "digests"
 	// digestPurpose is the purpose of the key that owners' keys are made of.
 	digestPurpose = "bastionlab record digests 1"

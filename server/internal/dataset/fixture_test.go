@@ -18,6 +18,7 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -29,11 +30,19 @@ type site struct {
 	store     *storage.Store
 	ledger    *ledger.Ledger
 	catalogue *Catalogue
+	real      bool // no development mode
+}
+
+func rolesOf(user string) permission.Roles {
+	if user == "operator" {
+		return permission.Operator
+	}
+	return permission.OfDevelopment
 }
 
 func openSite(t *testing.T, dir string) *site {
 	t.Helper()
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +52,14 @@ func openSite(t *testing.T, dir string) *site {
 	}
 	limits := DefaultLimits(1 << 20)
 	limits.RecordBytes, limits.BatchBytes = 64<<10, 256<<10
-	catalogue, err := New(t.Context(), Config{Store: store, Ledger: books, Limits: limits, Now: func() time.Time { return time.UnixMilli(1000) }})
+	s := &site{dir: dir, store: store, ledger: books}
+	s.catalogue, err = New(t.Context(), Config{
+		Store: store, Ledger: books, Limits: limits, Now: func() time.Time { return time.UnixMilli(1000) },
+		Roles: rolesOf, Development: func() bool { return !s.real },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{dir: dir, store: store, ledger: books, catalogue: catalogue}
 	t.Cleanup(s.close)
 	return s
 }

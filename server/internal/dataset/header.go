@@ -10,6 +10,7 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -21,6 +22,7 @@ type terms struct {
 	declared    int64
 	limit       accounting.Epsilon // 0: none
 	delta       accounting.Delta
+	permissions permission.Permissions
 }
 
 func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *bastionlabv1.UploadDatasetHeader) (terms, error) {
@@ -47,6 +49,9 @@ func (c *Catalogue) checkHeader(ctx context.Context, owner string, header *basti
 	}
 	if header.GetTestOf() != "" {
 		err = c.inherit(ctx, owner, &t)
+		return t, err
+	}
+	if t.permissions, err = c.permissionsFor(owner, header); err != nil {
 		return t, err
 	}
 	if t.limit, err = checkLimit(header.PrivacyLimit); err != nil {
@@ -133,6 +138,13 @@ func (c *Catalogue) inherit(ctx context.Context, owner string, t *terms) error {
 	if err := agreesWith(t.header, account); err != nil {
 		return err
 	}
+	if err := agreesWithPermissions(t.header, training); err != nil {
+		return err
+	}
+	// Those that hold are the training set's, as they are at any moment. These are for what is bound and told now.
+	if t.permissions, err = boundPermissions(training, account); err != nil {
+		return err
+	}
 	if err := accounting.CheckDelta(t.delta, t.declared); err != nil {
 		return invalid("upload the training set with a smaller delta, or declare fewer samples for the test set",
 			"a test set has its training set's delta, and %s is not below 1/%d", t.delta, t.declared)
@@ -158,10 +170,7 @@ func agreesWith(header *bastionlabv1.UploadDatasetHeader, account ledger.Account
 
 // trainingSet finds the training set that a header is the test set of.
 func (c *Catalogue) trainingSet(ctx context.Context, owner string, header *bastionlabv1.UploadDatasetHeader) (storage.DatasetRow, error) {
-	row, err := c.store.Dataset(ctx, header.GetTestOf())
-	if errors.Is(err, storage.ErrNoRow) {
-		return row, notFound()
-	}
+	row, _, err := c.permitted(ctx, owner, header.GetTestOf(), permission.Wish{Action: permission.See})
 	if err != nil {
 		return row, err
 	}

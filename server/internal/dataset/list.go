@@ -6,12 +6,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-// List returns the datasets, newest first; test sets are named by their training sets. Where they are more than one message holds, the oldest
-// of other people's are left out: they are still found by their identifiers.
+// List returns the datasets that the user may see, newest first; test sets are named by their training sets. Where they are more than one message holds, the oldest
+// of other people's are left out: they are still found by their identifiers. What each of the user's own permits to others is left to Get.
 func (c *Catalogue) List(ctx context.Context, user string) ([]*bastionlabv1.Dataset, error) {
 	rows, err := c.store.Datasets(ctx)
 	if err != nil {
@@ -25,15 +26,24 @@ func (c *Catalogue) List(ctx context.Context, user string) ([]*bastionlabv1.Data
 	}
 	// SECURITY: what one person uploads must not keep another's listing from being sent. The user's own come first, and are few enough.
 	others := c.limits.ListingBytes - sizeOf(rows, user)
+	roles := c.roles(user)
 	datasets := []*bastionlabv1.Dataset{}
 	for _, row := range rows {
 		if row.TestOf != "" {
 			continue
 		}
-		dataset, err := c.card(user, row, tests[row.ID])
+		permissions, err := decodePermissions(row)
 		if err != nil {
 			return nil, err
 		}
+		if hidden, _ := permission.May(user, roles, permission.Wish{Action: permission.See}, permission.Dataset{Owner: row.Owner, Permissions: permissions}); hidden {
+			continue
+		}
+		dataset, err := c.card(user, row, permissions, tests[row.ID])
+		if err != nil {
+			return nil, err
+		}
+		dataset.Permissions = nil
 		if row.Owner != user {
 			if others -= listedSize(dataset); others < 0 {
 				continue
@@ -44,8 +54,8 @@ func (c *Catalogue) List(ctx context.Context, user string) ([]*bastionlabv1.Data
 	return datasets, nil
 }
 
-// listedOverhead is more than what a listing adds to a stored card: limit, test set and whose it is, and the length of it all.
-const listedOverhead = 128
+// listedOverhead is more than what a listing adds to a stored card: limit, test set, whose it is and what the user may, and the length of it all.
+const listedOverhead = 256
 
 func sizeOf(rows []storage.DatasetRow, owner string) (total int) {
 	for _, row := range rows {

@@ -10,6 +10,7 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/lineage"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -49,6 +50,10 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	if err != nil {
 		return nil, c.withoutRecords(u.id, fmt.Errorf("open the dataset's account: %w", err))
 	}
+	receipts := c.newestReceipt(u.id)
+	if err := c.boundNew(u.id, t.permissions); err != nil {
+		return nil, c.withoutRecords(u.id, fmt.Errorf("limit who may use the dataset: %w", err))
+	}
 	if err := c.insert(ctx, row); err != nil {
 		switch _, found := c.store.Dataset(ctx, u.id); {
 		case errors.Is(found, storage.ErrNoRow):
@@ -61,7 +66,7 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	if t.limit != 0 {
 		card.PrivacyLimitNano = proto.Int64(int64(t.limit))
 	}
-	return c.published(u, card, decision), nil
+	return c.published(u, card, t.permissions, decision, receipts), nil
 }
 
 // decide says which accounts the records of an upload were on before.
@@ -83,8 +88,8 @@ func (c *Catalogue) takeAccount(decision lineage.Decision, d ledger.Dataset) err
 }
 
 // published is what the owner is told. The dataset is there: what cannot be read is left out.
-func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision lineage.Decision) *bastionlabv1.UploadDatasetResponse {
-	answer := &bastionlabv1.UploadDatasetResponse{Dataset: card, Lineage: &bastionlabv1.Lineage{}}
+func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, permissions permission.Permissions, decision lineage.Decision, receipts []*bastionlabv1.Receipt) *bastionlabv1.UploadDatasetResponse {
+	answer := &bastionlabv1.UploadDatasetResponse{Dataset: card, Lineage: &bastionlabv1.Lineage{}, Receipts: receipts}
 	card.Mine = true
 	training := ""
 	if account, err := c.ledger.Account(u.terms.header.GetTestOf()); err == nil {
@@ -92,6 +97,7 @@ func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision li
 	}
 	if account, err := c.ledger.Account(u.id); err == nil {
 		describe(card, account, u.owner)
+		tellAccess(card, permissions, account, u.owner)
 		for _, other := range account.Datasets {
 			if other != u.id {
 				answer.Lineage.Joined = append(answer.Lineage.Joined, other)
@@ -103,18 +109,27 @@ func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, decision li
 			DatasetId: apart.Account, Records: int64(apart.Shared), TrainingSet: apart.Account == training,
 		})
 	}
-	answer.Receipts = c.newestReceipt(u.id)
 	return answer
 }
 
 func (c *Catalogue) unpublished(id string, err error) error {
-	return errors.Join(err, c.store.DeleteBlob(blobKind, id), c.store.DeleteBlob(digestKind, id))
+	return errors.Join(err, c.dropRecords(id), c.store.DeleteBlob(digestKind, id))
 }
 
 // withoutRecords leaves the digests: there may be an account by now, also where the ledger failed, and an account without its digests
 // could not be compared any more. If there is none, the next start removes them.
 func (c *Catalogue) withoutRecords(id string, err error) error {
-	return errors.Join(err, c.store.DeleteBlob(blobKind, id))
+	return errors.Join(err, c.dropRecords(id))
+}
+
+// dropRecords destroys the key first: what cannot be removed cannot be read.
+func (c *Catalogue) dropRecords(id string) error {
+	return errors.Join(c.dropKey(id), c.store.DeleteBlob(blobKind, id))
+}
+
+// dropKey takes no context: a key that is not wanted any more goes also where its caller has left.
+func (c *Catalogue) dropKey(id string) error {
+	return c.store.DeleteDatasetKey(context.Background(), id)
 }
 
 // termsNow judges again what may have changed since the header was taken, now that nobody can change it.
@@ -133,9 +148,13 @@ func (c *Catalogue) termsNow(ctx context.Context, u *Upload) (terms, error) {
 
 func (u *Upload) row(digest []byte, size int64) (*bastionlabv1.Dataset, storage.DatasetRow, error) {
 	card, encoded, err := u.catalogue.cardOf(u)
+	if err != nil {
+		return nil, storage.DatasetRow{}, err
+	}
+	permissions, err := encodePermissions(u.terms.permissions)
 	return card, storage.DatasetRow{
 		ID: u.id, Owner: u.owner, TestOf: u.terms.header.GetTestOf(), CreatedUnixMS: card.GetCreatedUnixMs(), Card: encoded,
-		Records: u.records, RecordBytes: u.terms.recordBytes, BlobSHA256: digest, BlobBytes: size,
+		Records: u.records, RecordBytes: u.terms.recordBytes, BlobSHA256: digest, BlobBytes: size, Permissions: permissions,
 	}, err
 }
 

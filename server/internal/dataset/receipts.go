@@ -4,6 +4,7 @@ import (
 	"context"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
 
@@ -12,12 +13,15 @@ const maxListedReceipts = 500
 
 // Receipts returns the receipts of the account that one of the caller's datasets draws on, also of a deleted one, after a number. more says
 // that there are others.
-func (c *Catalogue) Receipts(_ context.Context, user, id string, after int64) (receipts []*bastionlabv1.Receipt, more bool, err error) {
+func (c *Catalogue) Receipts(ctx context.Context, user, id string, after int64) (receipts []*bastionlabv1.Receipt, more bool, err error) {
 	account, err := c.ledger.Account(id)
 	if err != nil {
 		return nil, false, notFound()
 	}
 	if account.Owner != user {
+		if _, _, err := c.permitted(ctx, user, id, permission.Wish{Action: permission.See}); err != nil {
+			return nil, false, err
+		}
 		return nil, false, notOwner("read its receipts")
 	}
 	found, err := c.ledger.Receipts(id, after, maxListedReceipts+1)

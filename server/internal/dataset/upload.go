@@ -36,9 +36,12 @@ func (c *Catalogue) Begin(ctx context.Context, owner string, header *bastionlabv
 		return nil, err
 	}
 	id := storage.NewID()
-	blob, err := c.store.CreateBlob(blobKind, id)
-	if err != nil {
+	if err := c.store.NewDatasetKey(ctx, id); err != nil {
 		return nil, err
+	}
+	blob, err := c.store.CreateDatasetBlob(ctx, id, blobKind, id)
+	if err != nil {
+		return nil, errors.Join(err, c.dropKey(id))
 	}
 	return &Upload{
 		catalogue: c, id: id, owner: owner, terms: t, blob: blob, rows: rows,
@@ -91,6 +94,9 @@ func (u *Upload) add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
 	return nil
 }
 
+// Rest gives back what memory an upload needs only while batches come. It can go on afterwards.
+func (u *Upload) Rest() { u.relay.buffer = nil }
+
 // Finish checks the trailer and makes the dataset visible. After an error nothing of it is left.
 func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	if u.ended {
@@ -110,7 +116,7 @@ func (u *Upload) Finish(ctx context.Context, trailer *bastionlabv1.UploadDataset
 	}
 	digest, size, err := u.blob.Commit()
 	if err != nil {
-		return nil, err
+		return nil, err // and Abort drops the key
 	}
 	u.ended = true
 	return u.publish(ctx, digest, size)
@@ -123,4 +129,5 @@ func (u *Upload) Abort() {
 	}
 	u.ended = true
 	u.blob.Abort()
+	_ = u.catalogue.dropKey(u.id) // what stays goes at the next start, and opens nothing
 }

@@ -16,7 +16,7 @@ func TestAChallengeIsGoodForAMinuteAndOnce(t *testing.T) {
 	for wait, good := range map[time.Duration]bool{0: true, time.Second: true, 58 * time.Second: true, time.Minute: false, time.Hour: false} {
 		request := k.request(t, s)
 		clock.turn(wait)
-		if _, err := s.SignIn(t.Context(), request, leaf[:]); (err == nil) != good {
+		if _, err := s.SignIn(t.Context(), request, channel); (err == nil) != good {
 			t.Errorf("after %s: %v", wait, err)
 		}
 		clock.turn(17 * time.Second)
@@ -38,7 +38,7 @@ func TestOneChallengeHasOneWinner(t *testing.T) {
 	var all sync.WaitGroup
 	for range 32 {
 		all.Go(func() {
-			if _, err := s.SignIn(t.Context(), request, leaf[:]); err == nil {
+			if _, err := s.SignIn(t.Context(), request, channel); err == nil {
 				won.Add(1)
 			}
 		})
@@ -61,7 +61,7 @@ func TestHelloCostsNoMemory(t *testing.T) {
 	if len(s.challenges.used) != 0 || len(s.tokens.sessions) != 0 {
 		t.Errorf("%d challenges are remembered", len(s.challenges.used))
 	}
-	if _, err := s.SignIn(t.Context(), honest, leaf[:]); err != nil {
+	if _, err := s.SignIn(t.Context(), honest, channel); err != nil {
 		t.Errorf("an honest client in the crowd: %v", err)
 	}
 }

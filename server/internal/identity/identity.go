@@ -1,10 +1,11 @@
-// Package identity turns keys into callers: a challenge, a signature over it and over the server's certificate, a short-lived token.
+// Package identity turns keys into callers: a challenge, a signature over it and over the channel, a short-lived token; and it keeps who is registered.
 //
-// Invariants: a challenge is accepted once, for a minute, from this process only; a signature counts for one server certificate only, so
-// that a relay with another cannot use it; tokens are random, live an hour and are kept as digests. Whatever is wrong with a sign-in, the
-// answer is the same text. No call that has not signed in makes the server remember anything.
+// Invariants: a challenge is accepted once, for a minute, from this process only; a signature counts for one server key only, or for one
+// connection, so that a relay cannot use it, and a token of the latter is good on that connection only; tokens are random, live an hour and are
+// kept as digests. Whatever is wrong with a proof, the answer is the same text; whose key was proved and is not registered is told so. No call that has
+// not signed in makes the server remember anything. Development mode, in which every key is taken, ends with the first registration, at once and for good.
 //
-// Non-goals: no permissions (who may do what is judged where it is done), no key files, no roles yet: Admission is their place.
+// Non-goals: no permissions (see permission), no key files.
 package identity
 
 import (
@@ -30,57 +31,41 @@ func UserOf(publicKey []byte) User {
 	return User{ID: hex.EncodeToString(digest[:])}
 }
 
+// Channel is what the server knows of the connection that a call came on.
+type Channel struct {
+	PublicKeySHA256 [sha256.Size]byte // of the server's own TLS key, as SubjectPublicKeyInfo
+	Exporter        [32]byte          // of RFC 9266: of this connection and no other
+	HasExporter     bool
+}
+
 // Session is what a proved key is given.
 type Session struct {
 	User     User
+	Roles    Roles
 	Token    string
 	Lifetime time.Duration
 }
 
-// Users records who signed in.
-type Users interface {
-	RecordUser(ctx context.Context, id string, publicKey []byte, nowUnixMS int64) error
-	KnowsUser(ctx context.Context, id string) (bool, error)
-	CountUsers(ctx context.Context) (int64, error)
-}
-
-// Admission says which proved keys are let in.
-type Admission interface {
-	Admit(ctx context.Context, user User, users Users) error
-}
-
-// AnyKey admits every key, as development mode does, up to a number that no honest machine sees.
-type AnyKey struct{}
-
-const maxUsers = 100_000
-
-// Admit implements Admission.
-func (AnyKey) Admit(ctx context.Context, user User, users Users) error {
-	known, err := users.KnowsUser(ctx, user.ID)
-	if known || err != nil {
-		return err
-	}
-	count, err := users.CountUsers(ctx)
-	if err != nil {
-		return err
-	}
-	if count >= maxUsers {
-		return refusal.New(refusal.Unavailable, "ask the server's operator", "the server knows %d users and takes no new ones", count)
-	}
-	return nil
+// Caller is who makes a call.
+type Caller struct {
+	User
+	Roles   Roles
+	Binding bastionlabv1.Binding // that the sign-in had
+	// Ended is closed when the user is revoked, has fewer roles, or was nobody's but development mode's that is over. A call that is open then must end.
+	Ended <-chan struct{}
 }
 
 // Config is what Sessions needs. All fields but Now must be set.
 type Config struct {
-	Users     Users
-	Admission Admission
-	Now       func() time.Time // nil: the clock
+	Users    Users
+	Registry *Registry
+	Now      func() time.Time // nil: the clock
 }
 
 // Sessions hands out challenges and tokens. Its methods may be called concurrently.
 type Sessions struct {
 	users      Users
-	admission  Admission
+	registry   *Registry
 	now        func() time.Time
 	challenges *challenges
 
@@ -90,14 +75,14 @@ type Sessions struct {
 
 // New makes an authority without sessions: those of an earlier process are void.
 func New(config Config) (*Sessions, error) {
-	if config.Users == nil || config.Admission == nil {
-		return nil, fmt.Errorf("identity: users and admission must be given")
+	if config.Users == nil || config.Registry == nil {
+		return nil, fmt.Errorf("identity: users and registry must be given")
 	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
 	return &Sessions{
-		users: config.Users, admission: config.Admission, now: config.Now,
+		users: config.Users, registry: config.Registry, now: config.Now,
 		challenges: newChallenges(config.Now), tokens: newTokens(),
 	}, nil
 }
@@ -105,19 +90,17 @@ func New(config Config) (*Sessions, error) {
 // Challenge makes a challenge of 32 bytes. It costs the server no memory, however often it is called.
 func (s *Sessions) Challenge(context.Context) ([]byte, error) { return s.challenges.issue(), nil }
 
-// SignIn checks the proof of possession in request against the digest of the certificate that the server shows, and opens a session.
-func (s *Sessions) SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (Session, error) {
-	if len(leafSHA256) != sha256.Size {
-		return Session{}, fmt.Errorf("sign in: the digest of the server's certificate has %d bytes", len(leafSHA256))
-	}
+// SignIn checks the proof of possession in request against the channel that it came on, and opens a session.
+func (s *Sessions) SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, channel Channel) (Session, error) {
 	if err := s.challenges.redeem(request.GetChallenge()); err != nil {
 		return Session{}, err
 	}
-	if !verify(request.GetPublicKey(), request.GetSignature(), message(request.GetChallenge(), leafSHA256)) {
+	bound, known := channel.boundBy(request.GetBinding())
+	if !known || !verify(request.GetPublicKey(), request.GetSignature(), message(request.GetChallenge(), bound)) {
 		return Session{}, notProved()
 	}
 	user := UserOf(request.GetPublicKey())
-	if err := s.admission.Admit(ctx, user, s.users); err != nil {
+	if err := s.registry.Admit(ctx, user); err != nil {
 		return Session{}, fmt.Errorf("sign in: %w", err)
 	}
 	now := s.now()
@@ -126,22 +109,31 @@ func (s *Sessions) SignIn(ctx context.Context, request *bastionlabv1.SignInReque
 	}
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	token, err := s.tokens.open(user, now)
+	token, err := s.tokens.open(user, bound, now)
 	if err != nil {
 		return Session{}, err
 	}
-	return Session{User: user, Token: token, Lifetime: tokenLifetime}, nil
+	return Session{User: user, Roles: s.registry.RolesOf(user.ID), Token: token, Lifetime: tokenLifetime}, nil
 }
 
-// Authenticate names the holder of a token.
-func (s *Sessions) Authenticate(_ context.Context, token string) (User, error) {
+// Authenticate names the holder of a token that comes on a channel, as what they are at this moment.
+func (s *Sessions) Authenticate(_ context.Context, token string, channel Channel) (Caller, error) {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	user, ok := s.tokens.find(token, s.now())
-	if !ok {
-		return User{}, refusal.New(refusal.Unauthenticated, "sign in again", "the session has ended or is not known")
+	session, ok := s.tokens.find(token, s.now())
+	if !ok || !session.on(channel) {
+		return Caller{}, notASession()
 	}
-	return user, nil
+	standing := s.registry.standingOf(session.user.ID)
+	if standing == nil {
+		s.tokens.endAll(session.user.ID)
+		return Caller{}, notASession()
+	}
+	return Caller{User: session.user, Roles: standing.roles, Binding: session.bound.binding, Ended: standing.ended}, nil
+}
+
+func notASession() error {
+	return refusal.New(refusal.Unauthenticated, "sign in again", "the session has ended or is not known")
 }
 
 // notProved is the one answer to every sign-in that fails. SECURITY: which check failed would tell an attacker what to mend.

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"bytes"
-	"context"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"errors"
@@ -20,14 +19,14 @@ func TestTokens(t *testing.T) {
 	s, clock, _ := newSessions(t)
 	k := ed25519Key(t)
 	signIn := func(k key) Session {
-		session, err := s.SignIn(t.Context(), k.request(t, s), leaf[:])
+		session, err := s.SignIn(t.Context(), k.request(t, s), channel)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return session
 	}
 	valid := func(token string) bool {
-		_, err := s.Authenticate(t.Context(), token)
+		_, err := s.Authenticate(t.Context(), token, channel)
 		if err != nil && refusal.KindOf(err) != refusal.Unauthenticated {
 			t.Fatal(err)
 		}
@@ -63,7 +62,7 @@ func TestTokens(t *testing.T) {
 	for i := len(s.tokens.sessions); i < maxTokens; i++ {
 		s.tokens.sessions[sha256.Sum256(big.NewInt(int64(i)).Bytes())] = tokenSession{user: User{ID: "crowd"}, ends: clock.now().Add(time.Minute)}
 	}
-	if _, err := s.SignIn(t.Context(), ed25519Key(t).request(t, s), leaf[:]); refusal.KindOf(err) != refusal.Unavailable {
+	if _, err := s.SignIn(t.Context(), ed25519Key(t).request(t, s), channel); refusal.KindOf(err) != refusal.Unavailable {
 		t.Errorf("one more than all: %v", err)
 	}
 	clock.turn(time.Minute)
@@ -75,47 +74,28 @@ func TestTokens(t *testing.T) {
 func TestDevelopmentModeTakesNewKeysUpToABound(t *testing.T) {
 	s, _, users := newSessions(t)
 	old := ed25519Key(t)
-	if _, err := s.SignIn(t.Context(), old.request(t, s), leaf[:]); err != nil {
+	if _, err := s.SignIn(t.Context(), old.request(t, s), channel); err != nil {
 		t.Fatal(err)
 	}
 	users.count = maxUsers
-	if _, err := s.SignIn(t.Context(), ed25519Key(t).request(t, s), leaf[:]); refusal.KindOf(err) != refusal.Unavailable {
+	if _, err := s.SignIn(t.Context(), ed25519Key(t).request(t, s), channel); refusal.KindOf(err) != refusal.Unavailable {
 		t.Errorf("a new key: %v", err)
 	}
-	if _, err := s.SignIn(t.Context(), old.request(t, s), leaf[:]); err != nil {
+	if _, err := s.SignIn(t.Context(), old.request(t, s), channel); err != nil {
 		t.Errorf("a known key: %v", err)
 	}
 }
 
-// nobody admits nobody.
-type nobody struct{}
-
-func (nobody) Admit(context.Context, User, Users) error {
-	return refusal.New(refusal.PermissionDenied, "ask the operator", "this key is not registered")
-}
-
-func TestAdmissionDecidesAndWhatIsNotRecordedIsNotLetIn(t *testing.T) {
+func TestWhatIsNotRecordedIsNotLetIn(t *testing.T) {
 	s, _, users := newSessions(t)
-	k := ed25519Key(t)
 	users.err = errors.New("the disk is full")
-	if _, err := s.SignIn(t.Context(), k.request(t, s), leaf[:]); !errors.Is(err, users.err) {
+	if _, err := s.SignIn(t.Context(), ed25519Key(t).request(t, s), channel); !errors.Is(err, users.err) {
 		t.Errorf("got %v", err)
 	}
-	users.err = nil
-	s.admission = nobody{}
-	if _, err := s.SignIn(t.Context(), k.request(t, s), leaf[:]); refusal.KindOf(err) != refusal.PermissionDenied {
-		t.Errorf("got %v", err)
-	}
-	if len(users.keys) != 0 || len(s.tokens.sessions) != 0 {
+	if users.keys() != 0 || len(s.tokens.sessions) != 0 {
 		t.Error("let in")
 	}
-	s.admission = AnyKey{}
-	bound := k.request(t, s)
-	bound.Signature = k.sign(t, signed(bound.GetChallenge(), nil))
-	if _, err := s.SignIn(t.Context(), bound, nil); err == nil {
-		t.Error("let in without a certificate to be bound to")
-	}
-	for _, config := range []Config{{}, {Users: users}, {Admission: AnyKey{}}} {
+	for _, config := range []Config{{}, {Users: users}, {Registry: s.registry}} {
 		if _, err := New(config); err == nil {
 			t.Errorf("%+v: made", config)
 		}
@@ -123,26 +103,30 @@ func TestAdmissionDecidesAndWhatIsNotRecordedIsNotLetIn(t *testing.T) {
 }
 
 func TestUsersAreRecordedInStorageWithTheirFirstAndLastSight(t *testing.T) {
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
 	clock := &movableClock{at: time.UnixMilli(1000)}
-	s, err := New(Config{Users: store, Admission: AnyKey{}, Now: clock.now})
+	registry, err := OpenRegistry(t.Context(), store, true, clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Config{Users: store, Registry: registry, Now: clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := ed25519Key(t)
 	for range 2 {
-		if _, err := s.SignIn(t.Context(), k.request(t, s), leaf[:]); err != nil {
+		if _, err := s.SignIn(t.Context(), k.request(t, s), channel); err != nil {
 			t.Fatal(err)
 		}
 		clock.turn(time.Second)
 	}
 	users, err := store.Users(t.Context())
 	if err != nil || len(users) != 1 || users[0].ID != UserOf(k.der).ID || !bytes.Equal(users[0].PublicKey, k.der) ||
-		users[0].FirstSeenUnixMS != 1000 || users[0].LastSeenUnixMS != 2000 {
+		users[0].AddedUnixMS != 1000 || users[0].LastSeenUnixMS != 2000 {
 		t.Errorf("%+v, %v", users, err)
 	}
 }
@@ -150,13 +134,19 @@ func TestUsersAreRecordedInStorageWithTheirFirstAndLastSight(t *testing.T) {
 func FuzzSignIn(f *testing.F) {
 	s, _, _ := newSessions(f)
 	for _, k := range []key{ed25519Key(f), ecdsaKey(f, elliptic.P256())} {
-		request := k.request(f, s)
-		f.Add(request.GetPublicKey(), request.GetSignature(), request.GetChallenge())
+		for _, binding := range []bastionlabv1.Binding{byKey, byExporter} {
+			request := k.bound(f, s, binding)
+			f.Add(request.GetPublicKey(), request.GetSignature(), request.GetChallenge(), int32(binding))
+		}
 	}
 	stranger, _, _ := newSessions(f)
-	f.Fuzz(func(t *testing.T, publicKey, signature, challenge []byte) {
-		if _, err := stranger.SignIn(t.Context(), &bastionlabv1.SignInRequest{PublicKey: publicKey, Signature: signature, Challenge: challenge}, leaf[:]); err == nil {
+	f.Fuzz(func(t *testing.T, publicKey, signature, challenge []byte, binding int32) {
+		request := &bastionlabv1.SignInRequest{PublicKey: publicKey, Signature: signature, Challenge: challenge, Binding: bastionlabv1.Binding(binding)}
+		if _, err := stranger.SignIn(t.Context(), request, channel); err == nil {
 			t.Fatal("let in")
+		}
+		if taken, err := PublicKeyOf(publicKey); err == nil && !validKey(taken) {
+			t.Fatal("a key was taken that cannot sign in")
 		}
 		if verify(publicKey, signature, []byte("what nobody signed")) {
 			t.Fatal("verified")

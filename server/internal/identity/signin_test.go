@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestAKeyThatSignsIsLetInUnderItsDigest(t *testing.T) {
 			if len(request.GetChallenge()) != 32 {
 				t.Errorf("a challenge of %d bytes", len(request.GetChallenge()))
 			}
-			session, err := s.SignIn(t.Context(), request, leaf[:])
+			session, err := s.SignIn(t.Context(), request, channel)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,11 +36,11 @@ func TestAKeyThatSignsIsLetInUnderItsDigest(t *testing.T) {
 			if want := hex.EncodeToString(digest[:]); session.User.ID != want || session.User != UserOf(k.der) || session.Lifetime != time.Hour {
 				t.Errorf("session %+v", session)
 			}
-			if !bytes.Equal(users.keys[session.User.ID], k.der) {
+			if row, err := users.User(t.Context(), session.User.ID); err != nil || !bytes.Equal(row.PublicKey, k.der) {
 				t.Error("the key was not recorded")
 			}
-			if user, err := s.Authenticate(t.Context(), session.Token); err != nil || user != session.User {
-				t.Errorf("%+v, %v", user, err)
+			if caller, err := s.Authenticate(t.Context(), session.Token, channel); err != nil || caller.User != session.User || caller.Roles != session.Roles || caller.Binding != byKey {
+				t.Errorf("%+v, %v", caller, err)
 			}
 		})
 	}
@@ -63,24 +64,32 @@ func TestEverySignInThatIsWrongGetsTheSameAnswer(t *testing.T) {
 			request.PublicKey, request.Signature = k.der, k.sign(t, message(request))
 		}
 	}
-	other := sha256.Sum256([]byte("a relay's certificate"))
+	relay, other := sha256.Sum256([]byte("a relay's key")), sha256.Sum256([]byte("a relay's connection"))
+	none := [32]byte{}
+	// bound is a request that was signed well, for another channel or in another form.
+	bound := func(binding bastionlabv1.Binding, message func(challenge []byte) []byte) alter {
+		return func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
+			request.Binding, request.Signature = binding, ed.sign(t, message(request.GetChallenge()))
+		}
+	}
+	here := channel.PublicKeySHA256
 	cases := map[string]alter{
 		"expired challenge": func(_ *testing.T, _ *Sessions, clock *movableClock, _ *r) { clock.turn(time.Minute) },
 		"used challenge": func(t *testing.T, s *Sessions, _ *movableClock, request *r) {
-			if _, err := s.SignIn(t.Context(), request, leaf[:]); err != nil {
+			if _, err := s.SignIn(t.Context(), request, channel); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"used challenge, resigned": func(t *testing.T, s *Sessions, _ *movableClock, request *r) {
-			if _, err := s.SignIn(t.Context(), request, leaf[:]); err != nil {
+			if _, err := s.SignIn(t.Context(), request, channel); err != nil {
 				t.Fatal(err)
 			}
-			request.PublicKey, request.Signature = p256.der, p256.sign(t, signed(request.GetChallenge(), leaf[:]))
+			request.PublicKey, request.Signature = p256.der, p256.sign(t, signedHere(request.GetChallenge(), byKey))
 		},
 		"used challenge, in the next span": func(t *testing.T, s *Sessions, clock *movableClock, request *r) {
 			clock.turn(59 * time.Second)
 			replace(request, ed.request(t, s))
-			if _, err := s.SignIn(t.Context(), request, leaf[:]); err != nil {
+			if _, err := s.SignIn(t.Context(), request, channel); err != nil {
 				t.Fatal(err)
 			}
 			clock.turn(59 * time.Second)
@@ -96,7 +105,7 @@ func TestEverySignInThatIsWrongGetsTheSameAnswer(t *testing.T) {
 		},
 		"made-up challenge": func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
 			request.Challenge = make([]byte, 32)
-			request.Signature = ed.sign(t, signed(request.GetChallenge(), leaf[:]))
+			request.Signature = ed.sign(t, signedHere(request.GetChallenge(), byKey))
 		},
 		"no challenge": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.Challenge = nil },
 		"long challenge": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
@@ -121,24 +130,33 @@ func TestEverySignInThatIsWrongGetsTheSameAnswer(t *testing.T) {
 		"raw key": func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) {
 			request.PublicKey = request.PublicKey[12:]
 		},
-		"long key":            func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.PublicKey = make([]byte, 1<<20) },
-		"P-384":               resigned(ecdsaKey(t, elliptic.P384()), func(request *r) []byte { return signed(request.GetChallenge(), leaf[:]) }),
-		"P-224":               resigned(ecdsaKey(t, elliptic.P224()), func(request *r) []byte { return signed(request.GetChallenge(), leaf[:]) }),
-		"RSA":                 resigned(keyOf(t, rsaPrivate, crypto.SHA256), func(request *r) []byte { return signed(request.GetChallenge(), leaf[:]) }),
-		"another certificate": resigned(ed, func(request *r) []byte { return signed(request.GetChallenge(), other[:]) }),
-		"no certificate":      resigned(ed, func(request *r) []byte { return signed(request.GetChallenge(), nil) }),
+		"long key":                    func(_ *testing.T, _ *Sessions, _ *movableClock, request *r) { request.PublicKey = make([]byte, 1<<20) },
+		"P-384":                       resigned(ecdsaKey(t, elliptic.P384()), func(request *r) []byte { return signedHere(request.GetChallenge(), byKey) }),
+		"P-224":                       resigned(ecdsaKey(t, elliptic.P224()), func(request *r) []byte { return signedHere(request.GetChallenge(), byKey) }),
+		"RSA":                         resigned(keyOf(t, rsaPrivate, crypto.SHA256), func(request *r) []byte { return signedHere(request.GetChallenge(), byKey) }),
+		"another key of the server":   bound(byKey, func(c []byte) []byte { return signed(c, 1, relay, none) }),
+		"another key, by exporter":    bound(byExporter, func(c []byte) []byte { return signed(c, 2, relay, channel.Exporter) }),
+		"another connection":          bound(byExporter, func(c []byte) []byte { return signed(c, 2, here, other) }),
+		"no exporter, by exporter":    bound(byExporter, func(c []byte) []byte { return signed(c, 2, here, none) }),
+		"an exporter, by key":         bound(byKey, func(c []byte) []byte { return signed(c, 1, here, channel.Exporter) }),
+		"by key, said to be exporter": bound(byExporter, func(c []byte) []byte { return signed(c, 1, here, none) }),
+		"by exporter, said to be key": bound(byKey, func(c []byte) []byte { return signed(c, 2, here, channel.Exporter) }),
+		"no binding":                  bound(0, func(c []byte) []byte { return signed(c, 0, here, none) }),
+		"a binding that there is not": bound(3, func(c []byte) []byte { return signed(c, 3, here, none) }),
+		"a binding beyond a byte":     bound(257, func(c []byte) []byte { return signed(c, 1, here, none) }),
+		"the message of release 1":    bound(byKey, func(c []byte) []byte { return slices.Concat([]byte("bastionlab.v1 sign-in\x00"), c, here[:]) }),
 		"another context": resigned(ed, func(request *r) []byte {
-			return bytes.Replace(signed(request.GetChallenge(), leaf[:]), []byte("sign-in"), []byte("receipt"), 1)
+			return bytes.Replace(signedHere(request.GetChallenge(), byKey), []byte("sign-in"), []byte("receipt"), 1)
 		}),
 		"the challenge alone": resigned(ed, func(request *r) []byte { return request.GetChallenge() }),
 		"P-256, hashed twice": resigned(p256, func(request *r) []byte {
-			digest := sha256.Sum256(signed(request.GetChallenge(), leaf[:]))
+			digest := sha256.Sum256(signedHere(request.GetChallenge(), byKey))
 			return digest[:]
 		}),
 		"P-256, raw signature": func(t *testing.T, _ *Sessions, _ *movableClock, request *r) {
 			request.PublicKey = p256.der
 			var pair struct{ R, S *big.Int }
-			if _, err := asn1.Unmarshal(p256.sign(t, signed(request.GetChallenge(), leaf[:])), &pair); err != nil {
+			if _, err := asn1.Unmarshal(p256.sign(t, signedHere(request.GetChallenge(), byKey)), &pair); err != nil {
 				t.Fatal(err)
 			}
 			request.Signature = append(pair.R.FillBytes(make([]byte, 32)), pair.S.FillBytes(make([]byte, 32))...)
@@ -152,12 +170,12 @@ func TestEverySignInThatIsWrongGetsTheSameAnswer(t *testing.T) {
 			s, clock, users := newSessions(t)
 			request := ed.request(t, s)
 			alter(t, s, clock, request)
-			known := len(users.keys)
-			_, err := s.SignIn(t.Context(), request, leaf[:])
+			known := users.keys()
+			_, err := s.SignIn(t.Context(), request, channel)
 			if refusal.KindOf(err) != refusal.Unauthenticated || err.Error() != notProved().Error() {
 				t.Errorf("got %v", err)
 			}
-			if len(users.keys) != known {
+			if users.keys() != known {
 				t.Error("the key was recorded")
 			}
 		})
@@ -181,7 +199,7 @@ func TestAKeyInAnotherEncodingIsNobody(t *testing.T) {
 	}
 	request := k.request(t, s)
 	request.PublicKey = longer
-	if _, err := s.SignIn(t.Context(), request, leaf[:]); refusal.KindOf(err) != refusal.Unauthenticated {
+	if _, err := s.SignIn(t.Context(), request, channel); refusal.KindOf(err) != refusal.Unauthenticated {
 		t.Errorf("got %v", err)
 	}
 }

@@ -26,15 +26,23 @@ type tokens struct {
 }
 
 type tokenSession struct {
-	user User
-	ends time.Time
+	user  User
+	bound bound
+	ends  time.Time
+}
+
+// on says whether a token that comes on a channel is of a sign-in that was bound to it.
+// SECURITY: a token that was seen on one connection is worth nothing on another, where its holder signed in by the exporter.
+func (t tokenSession) on(channel Channel) bool {
+	now, known := channel.boundBy(t.bound.binding)
+	return known && now == t.bound
 }
 
 func newTokens() tokens {
 	return tokens{sessions: map[[sha256.Size]byte]tokenSession{}, byUser: map[string][][sha256.Size]byte{}}
 }
 
-func (t *tokens) open(user User, now time.Time) (string, error) {
+func (t *tokens) open(user User, bound bound, now time.Time) (string, error) {
 	if len(t.sessions) >= maxTokens {
 		t.sweep(now)
 	}
@@ -48,22 +56,22 @@ func (t *tokens) open(user User, now time.Time) (string, error) {
 	rand.Read(random[:]) // never fails
 	token := base64.RawURLEncoding.EncodeToString(random[:])
 	digest := sha256.Sum256([]byte(token))
-	t.sessions[digest] = tokenSession{user: user, ends: now.Add(tokenLifetime)}
+	t.sessions[digest] = tokenSession{user: user, bound: bound, ends: now.Add(tokenLifetime)}
 	t.byUser[user.ID] = append(t.byUser[user.ID], digest)
 	return token, nil
 }
 
-func (t *tokens) find(token string, now time.Time) (User, bool) {
+func (t *tokens) find(token string, now time.Time) (tokenSession, bool) {
 	digest := sha256.Sum256([]byte(token))
 	session, ok := t.sessions[digest]
 	if !ok {
-		return User{}, false
+		return tokenSession{}, false
 	}
 	if !now.Before(session.ends) {
 		t.end(digest)
-		return User{}, false
+		return tokenSession{}, false
 	}
-	return session.user, true
+	return session, true
 }
 
 func (t *tokens) end(digest [sha256.Size]byte) {
@@ -75,6 +83,12 @@ func (t *tokens) end(digest [sha256.Size]byte) {
 		return
 	}
 	t.byUser[user] = kept
+}
+
+func (t *tokens) endAll(user string) {
+	for _, digest := range slices.Clone(t.byUser[user]) {
+		t.end(digest)
+	}
 }
 
 func (t *tokens) sweep(now time.Time) {

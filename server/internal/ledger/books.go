@@ -28,7 +28,8 @@ type account struct {
 	base  []accounting.Renyi            // what joined accounts brought along, at this one's orders
 	chain []place                       // its receipts, in order
 
-	heir string // the account that continues this one; empty: none does
+	heir   string // the account that continues this one; empty: none does
+	closed bool   // for good
 }
 
 // place is where a receipt is, and what it is called.
@@ -164,6 +165,8 @@ func (b *books) apply(m receipt.Body, next Account, at place) {
 		if m.Scientist != "" {
 			a.limitScientist(m.Scientist, m.Limit)
 		}
+	case receipt.Close:
+		a.closed = true
 	case receipt.Reserve:
 		a.byRun[m.Run] = len(a.Entries)
 		a.Entries = append(a.Entries, entryOf(m))

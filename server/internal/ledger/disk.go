@@ -17,6 +17,10 @@ type disk interface {
 	// fs.ErrNotExist.
 	open(path string, create bool) (file, error)
 	syncDir(path string) error
+	// makeDir makes a folder, durably; one that is there is no error.
+	makeDir(path string) error
+	// rename moves a file to a name that no other has. A missing one is fs.ErrNotExist.
+	rename(from, to string) error
 }
 
 type file interface {
@@ -46,6 +50,15 @@ func (osDisk) open(path string, create bool) (file, error) {
 	}
 	return opened, nil
 }
+
+func (d osDisk) makeDir(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make folder of ledgers: %w", err)
+	}
+	return d.syncDir(filepath.Dir(path))
+}
+
+func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 
 func (osDisk) syncDir(path string) error {
 	dir, err := os.Open(path)

@@ -72,6 +72,11 @@ func (d *memoryDisk) syncDir(string) error {
 	return nil
 }
 
+func (d *memoryDisk) makeDir(string) error { return d.step() }
+
+// rename is for a disk with more than one file: folderDisk.
+func (d *memoryDisk) rename(_, _ string) error { return errFault }
+
 // afterCrash is the disk as the next start finds it, with kept bytes of what was not synced.
 func (d *memoryDisk) afterCrash(kept int) *memoryDisk {
 	if !d.named {
@@ -145,6 +150,16 @@ func (m *memoryMark) Acknowledge(records, bytes int64, chain []byte) error {
 		}
 	}
 	m.records, m.bytes, m.chain = records, bytes, slices.Clone(chain)
+	return nil
+}
+
+func (m *memoryMark) Forget() error {
+	if m.disk != nil {
+		if err := m.disk.step(); err != nil {
+			return err
+		}
+	}
+	m.records, m.bytes, m.chain = 0, 0, nil
 	return nil
 }
 

@@ -16,6 +16,9 @@
 // a second fsync after a failed one may succeed without having written anything. Only a write that finds the disk full is undone, and the
 // ledger goes on: that the rest was cut off is synced before anything else is written.
 //
+// Where the key ends with the boot (OpenAnew), every start begins a ledger of its own and puts the one before aside; an orderly stop closes every
+// account with a last receipt (CloseAccounts), after which nothing is charged.
+//
 // Non-goals: no prices (accounting, planning), no run states, no proto types: a charge is the bytes that were authorised. Against someone
 // who puts file and mark back together, and keeps everyone who has newer receipts away, nothing here helps: docs/receipts.md.
 package ledger
@@ -61,6 +64,16 @@ type Ledger struct {
 type Writer struct {
 	Key    ed25519.PrivateKey // the ledger's, for its whole life
 	Origin receipt.Origin
+	// Development says whether the server takes every key now, which can end while it runs; nil: as Origin says.
+	Development func() bool
+}
+
+func (w Writer) origin() receipt.Origin {
+	origin := w.Origin
+	if w.Development != nil {
+		origin.Development = w.Development()
+	}
+	return origin
 }
 
 // Opening says what was found at Open, for the log.
@@ -117,7 +130,7 @@ func (l *Ledger) Close() error {
 
 // append makes one movement: checked, signed, durable, acknowledged, and only then visible. The caller holds l.writing.
 func (l *Ledger) append(m receipt.Body) error {
-	m.Form, m.UnixMS, m.Origin = receipt.Form, l.now().UnixMilli(), l.writer.Origin
+	m.Form, m.UnixMS, m.Origin = receipt.Form, l.now().UnixMilli(), l.writer.origin()
 	if err := l.books.check(m); err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func BenchmarkCharges(b *testing.B) {
 	for name, whole := range map[string]bool{"reserve": false, "reserve, data and settle": true} {
 		b.Run(name, func(b *testing.B) {
 			dir := b.TempDir()
-			store, err := storage.Open(b.Context(), dir)
+			store, err := storage.Open(b.Context(), dir, storage.File)
 			must(b, err)
 			defer store.Close()
 			l, err := Open(dir, store.LedgerMark(), testWriter())

@@ -46,7 +46,7 @@ func (l *Ledger) Present(presented receipt.Receipt) (standing Standing, newest i
 	for heir.heir != "" {
 		heir = l.books.accounts[heir.heir]
 	}
-	if heir.Frozen != "" {
+	if heir.Frozen != "" || heir.closed {
 		return Forgotten, newest, nil
 	}
 	return Forgotten, newest, wrap("freeze account", l.append(receipt.Body{

@@ -444,7 +444,7 @@ func TestAnUnsignedFileIsRefusedWithItsReason(t *testing.T) {
 // On a real disk, with the mark where the server has it.
 func TestOnDiskWithTheMarkInTheDatabase(t *testing.T) {
 	dir := t.TempDir()
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -465,7 +465,7 @@ func TestOnDiskWithTheMarkInTheDatabase(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if store, err = storage.Open(t.Context(), dir); err != nil {
+	if store, err = storage.Open(t.Context(), dir, storage.File); err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()

@@ -25,6 +25,9 @@ func (b *books) check(m receipt.Body) error {
 	if a == nil || a.heir != "" {
 		return noAccount()
 	}
+	if a.closed {
+		return errAccountClosed
+	}
 	if m.Owner != a.Owner {
 		return errors.New("a movement of another owner")
 	}
@@ -33,6 +36,8 @@ func (b *books) check(m receipt.Body) error {
 		return b.checkJoin(a, m)
 	case receipt.Freeze:
 		return a.checkFreeze(m)
+	case receipt.Close:
+		return a.checkClose(m)
 	}
 	if b.of[m.Dataset] != a.ID {
 		return errors.New("a movement of a dataset that draws on another account")
@@ -111,7 +116,7 @@ func (b *books) checkJoin(a *account, m receipt.Body) error {
 	joined := []*account{a}
 	for i, id := range m.Accounts {
 		other := b.accounts[id]
-		if other == nil || other.heir != "" || other == a || other.Owner != a.Owner || slices.Contains(m.Accounts[:i], id) {
+		if other == nil || other.heir != "" || other.closed || other == a || other.Owner != a.Owner || slices.Contains(m.Accounts[:i], id) {
 			return errors.New("a joining of an account that cannot be joined")
 		}
 		for run := range other.byRun {

@@ -39,6 +39,18 @@ var script = []movement{
 	{"charge c", func(l *Ledger) error { return reserveReal(l, "j", "c") }},
 	{"freeze", presentForgotten},
 	{"release c", func(l *Ledger) error { return l.Release("j", "c") }},
+	{"close", func(l *Ledger) error { return closeAccount(l, "d") }},
+}
+
+// closeAccount closes one account, and lets the ledger go on.
+func closeAccount(l *Ledger, id string) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	a := l.books.accounts[id]
+	if a == nil {
+		return noAccount()
+	}
+	return l.append(a.closing())
 }
 
 // play makes movements from a fresh ledger until one fails, and returns how many were acknowledged.

@@ -33,7 +33,7 @@ func TestHelperMovements(t *testing.T) {
 		t.Skip("only a helper")
 	}
 	runtime.LockOSThread() // strace counts the calls of each thread
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func callsMade(t *testing.T) map[string]callRange {
 func preparedDirectory(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func movementsUnderStrace(t *testing.T, dir string, options ...string) (acknowle
 // wantNothingLost starts on what is left, as the next server does.
 func wantNothingLost(t *testing.T, what, dir string, states []books, acknowledged int) {
 	t.Helper()
-	store, err := storage.Open(t.Context(), dir)
+	store, err := storage.Open(t.Context(), dir, storage.File)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}

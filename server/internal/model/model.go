@@ -21,6 +21,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -38,7 +39,7 @@ type Intake interface {
 
 // Datasets tells what a model is checked against.
 type Datasets interface {
-	Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error)
+	Permitted(ctx context.Context, user, id string, wish permission.Wish) (*bastionlabv1.Dataset, error)
 }
 
 // Config is what a Catalogue is made of.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -21,13 +23,16 @@ var testSchema = &bastionlabv1.Schema{
 
 type oneDataset struct{}
 
-func (oneDataset) Get(context.Context, string, string) (*bastionlabv1.Dataset, error) {
+func (oneDataset) Permitted(_ context.Context, _, _ string, wish permission.Wish) (*bastionlabv1.Dataset, error) {
+	if wish.Action != permission.Propose {
+		return nil, errors.New("it was not asked whether a model may be sent")
+	}
 	return &bastionlabv1.Dataset{Schema: testSchema}, nil
 }
 
 func open(t *testing.T) (*Catalogue, *storage.Store) {
 	t.Helper()
-	store, err := storage.Open(t.Context(), t.TempDir())
+	store, err := storage.Open(t.Context(), t.TempDir(), storage.File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -39,7 +40,7 @@ func (c *Catalogue) Begin(ctx context.Context, user string, header *bastionlabv1
 		return nil, refusal.New(refusal.InvalidArgument, "train a smaller model, or ask the server's operator for more memory",
 			"the archive has %d bytes, and the server takes at most %d", size, c.Limits.ArchiveBytes)
 	}
-	dataset, err := c.Datasets.Get(ctx, user, header.GetDatasetId())
+	dataset, err := c.Datasets.Permitted(ctx, user, header.GetDatasetId(), permission.Wish{Action: permission.Propose})
 	if err != nil {
 		return nil, err
 	}

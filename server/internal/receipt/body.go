@@ -33,6 +33,7 @@ const (
 	Release Type = "release" // the charge given back: the trainer never had the data
 	Settle  Type = "settle"  // how the run ended
 	Freeze  Type = "freeze"  // nothing is charged any more
+	Close   Type = "close"   // the last of an account whose key ends with its boot: what was spent, and that nothing more will be
 )
 
 // Body is what a receipt says. Its members are written in this order.

@@ -21,7 +21,7 @@ func prices(bodies []Body) map[runKey][]Body {
 	return found
 }
 
-// follows says whether the account can be what b says of it, after what the receipt before it in the account said; the rules are those
+// follows says whether the account, which was not closed, can be what b says of it, after what the receipt before it in the account said; the rules are those
 // of docs/receipts.md. reserves are those of the run whose charge b gives back, as far as they are known.
 func (b Body) follows(before After, reserves []Body) bool {
 	spent, delta := []accounting.Epsilon{}, []accounting.Delta{}

@@ -13,8 +13,9 @@ const latestUnixMS = 253402300799999
 
 var (
 	opening = []Type{Open, Join}
+	orders  = []Type{Open, Join, Close}
 	ofRuns  = []Type{Reserve, Data, Release, Settle}
-	all     = []Type{Open, Join, Limit, Reserve, Data, Release, Settle, Freeze}
+	all     = []Type{Open, Join, Limit, Reserve, Data, Release, Settle, Freeze, Close}
 )
 
 // member is what is to be judged of one member of a body.
@@ -67,7 +68,7 @@ func (b Body) members() []member {
 		hash("scientist", b.Scientist, reserve, append(limit, ofRuns...)),
 		{"limit", b.Limit != 0, b.Limit > 0, limit, append(limit, opening...)},
 		{"delta", b.Delta != 0, b.Delta > 0, nil, opening},
-		{"orders", len(b.Orders) > 0, !slices.ContainsFunc(b.Orders, func(order int64) bool { return order <= 0 }), nil, opening},
+		{"orders", len(b.Orders) > 0, !slices.ContainsFunc(b.Orders, func(order int64) bool { return order <= 0 }), nil, orders},
 		{"declared", b.Declared != 0, b.Declared > 0, opening, opening},
 		hash("blob", b.Blob, opening, opening), hash("rows", b.Rows, nil, opening), text("test_of", b.TestOf, nil, opening),
 		{"accounts", len(b.Accounts) > 0, !slices.ContainsFunc(b.Accounts, func(id string) bool { return !isText(id) }), nil, []Type{Join}},
@@ -75,7 +76,7 @@ func (b Body) members() []member {
 		{"epsilon", b.Epsilon != 0, b.Epsilon > 0, nil, reserve},
 		{"run_delta", b.RunDelta != 0, b.RunDelta > 0, nil, reserve},
 		{"infinite", b.Infinite, true, nil, reserve},
-		{"renyi", len(b.Renyi) > 0, !slices.ContainsFunc(b.Renyi, func(r accounting.Renyi) bool { return r < 0 }), nil, []Type{Join, Reserve, Settle}},
+		{"renyi", len(b.Renyi) > 0, !slices.ContainsFunc(b.Renyi, func(r accounting.Renyi) bool { return r < 0 }), nil, []Type{Join, Reserve, Settle, Close}},
 		{"charge", len(b.Charge) > 0, true, reserve, reserve},
 		{"outcome", b.Outcome != "", slices.Contains([]string{"completed", "failed", "cancelled"}, b.Outcome), []Type{Settle}, []Type{Settle}},
 		text("reason", b.Reason, freeze, freeze), hash("presented", b.Presented, nil, freeze),

@@ -105,12 +105,13 @@ func verifyBook(bodies []Body, hashes []string) *Failure {
 	}
 	known := map[place]string{}
 	after := map[place]After{}
+	closed := map[place]bool{}
 	for i, b := range bodies {
 		at := place{b.Account, b.Seq}
 		if hash, twice := known[at]; twice && hash != hashes[i] {
 			return &Failure{CheckFork, i, fmt.Sprintf("two receipts of account %s have the number %d and differ: the server ran twice, or its ledger was put back", b.Account, b.Seq)}
 		}
-		known[at], after[at] = hashes[i], b.After
+		known[at], after[at], closed[at] = hashes[i], b.After, b.Type == Close
 	}
 	for i, b := range bodies {
 		if before, there := known[place{b.Account, b.Seq - 1}]; there && b.Prev != before {
@@ -119,6 +120,9 @@ func verifyBook(bodies []Body, hashes []string) *Failure {
 	}
 	reserves := prices(bodies)
 	for i, b := range bodies {
+		if closed[place{b.Account, b.Seq - 1}] {
+			return &Failure{CheckSums, i, fmt.Sprintf("number %d closed account %s, and nothing follows on that", b.Seq-1, b.Account)}
+		}
 		if before, there := after[place{b.Account, b.Seq - 1}]; there && !b.follows(before, reserves[runKey{b.Dataset, b.Run}]) {
 			return &Failure{CheckSums, i, fmt.Sprintf("number %d of account %s left it as %+v, and it cannot have made %+v of that", b.Seq-1, b.Account, before, b.After)}
 		}

@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -18,20 +20,42 @@ func withUser(ctx context.Context, user string) context.Context {
 // userOf is the caller that the gate let in. It panics outside the gate: a handler without a caller must not run at all.
 func userOf(ctx context.Context) string { return ctx.Value(userKey{}).(string) }
 
-// identifyByToken reads the bearer token that SignIn handed out.
-func identifyByToken(sessions Sessions) func(context.Context, metadata.MD) (string, error) {
-	return func(ctx context.Context, md metadata.MD) (string, error) {
+// identify says who makes a call, or refuses a caller who may not make it.
+type identify func(ctx context.Context, method string, md metadata.MD) (identity.Caller, error)
+
+// identifyByToken reads the bearer token that SignIn handed out, and holds its holder to the table of methods.
+func identifyByToken(sessions Sessions, publicKeySHA256 [32]byte) identify {
+	return func(ctx context.Context, method string, md metadata.MD) (identity.Caller, error) {
 		values := md.Get("authorization")
 		if len(values) != 1 {
-			return "", unauthenticated("the call carries no token")
+			return identity.Caller{}, unauthenticated("the call carries no token")
 		}
 		scheme, token, _ := strings.Cut(values[0], " ")
 		if !strings.EqualFold(scheme, "bearer") || token == "" || len(token) > maxTokenBytes {
-			return "", unauthenticated("the call carries no bearer token")
+			return identity.Caller{}, unauthenticated("the call carries no bearer token")
 		}
-		user, err := sessions.Authenticate(ctx, token)
-		return user.ID, err
+		caller, err := sessions.Authenticate(ctx, token, connectionOf(ctx, publicKeySHA256))
+		if err != nil {
+			return identity.Caller{}, err
+		}
+		return caller, permission.ByRole(method, caller.Roles)
 	}
+}
+
+// identifyOperator names the caller on the local socket.
+// SECURITY: whoever the operating system lets into the data directory, which is its owner's alone.
+func identifyOperator(_ context.Context, method string, _ metadata.MD) (identity.Caller, error) {
+	caller := identity.Caller{User: identity.User{ID: identity.MachineOperator}, Roles: permission.Operator}
+	return caller, permission.OnSocket(method)
+}
+
+// connectionOf is what the server knows of the connection that a call came on, for a sign-in and its token.
+func connectionOf(ctx context.Context, publicKeySHA256 [32]byte) identity.Channel {
+	channel := identity.Channel{PublicKeySHA256: publicKeySHA256}
+	if exporter, err := exporterOf(ctx); err == nil {
+		channel.Exporter, channel.HasExporter = exporter, true
+	}
+	return channel
 }
 
 func unauthenticated(what string) error {

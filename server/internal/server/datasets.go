@@ -26,25 +26,32 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if first.GetHeader() == nil {
 		return outOfOrder("a dataset upload starts with its header")
 	}
-	leave, err := s.uploads.enter(userOf(ctx))
+	if answer := s.uploads.answered(userOf(ctx), first.GetHeader()); answer != nil {
+		return stream.SendAndClose(answer)
+	}
+	d, err := s.uploads.open(userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err
 	}
-	defer leave()
 	defer unmetered(ctx)()
-	upload, err := s.datasets.Begin(ctx, userOf(ctx), first.GetHeader())
+	cut := false
+	defer func() { s.uploads.release(d, cut) }()
+	uploaded, err := s.feed(ctx, stream, d, first.GetHeader())
 	if err != nil {
-		return err
-	}
-	defer upload.Abort()
-	uploaded, err := s.receive(ctx, stream, upload)
-	if err != nil {
+		cut = wasCut(ctx, err)
 		return err
 	}
 	return stream.SendAndClose(uploaded)
 }
 
-func (s *datasetService) receive(ctx context.Context, stream datasetStream, upload DatasetUpload) (*bastionlabv1.UploadDatasetResponse, error) {
+// feed begins an upload where it was not begun, and brings it what comes on a stream.
+func (s *datasetService) feed(ctx context.Context, stream datasetStream, d *datasetUpload, header *bastionlabv1.UploadDatasetHeader) (_ *bastionlabv1.UploadDatasetResponse, err error) {
+	if d.upload == nil {
+		if d.upload, err = s.datasets.Begin(ctx, userOf(ctx), header); err != nil {
+			d.upload = nil // not an interface that holds nothing
+			return nil, err
+		}
+	}
 	for pace := newPace(); ; {
 		message, err := receive(ctx, pace, stream.Recv)
 		if err != nil {
@@ -52,15 +59,30 @@ func (s *datasetService) receive(ctx context.Context, stream datasetStream, uplo
 		}
 		switch part := message.GetPart().(type) {
 		case *bastionlabv1.UploadDatasetRequest_Batch:
-			if err := upload.Add(ctx, part.Batch); err != nil {
+			// A batch that came whole is taken whole, also where its client has gone meanwhile.
+			if err := d.upload.Add(context.WithoutCancel(ctx), part.Batch); err != nil {
+				d.ended = true
 				return nil, err
 			}
+			s.uploads.came(d, part.Batch.GetCount())
 		case *bastionlabv1.UploadDatasetRequest_Trailer:
-			return upload.Finish(ctx, part.Trailer)
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			d.ended = true
+			answer, err := d.upload.Finish(ctx, part.Trailer)
+			if err == nil {
+				s.uploads.remember(d, answer)
+			}
+			return answer, err
 		default:
 			return nil, outOfOrder("after the header of a dataset come batches, then one trailer")
 		}
 	}
+}
+
+func (s *datasetService) GetUpload(ctx context.Context, request *bastionlabv1.GetUploadRequest) (*bastionlabv1.UploadStanding, error) {
+	return s.uploads.standing(userOf(ctx), request.GetUploadId()), nil
 }
 
 func outOfOrder(what string) error {
@@ -92,4 +114,12 @@ func (s *datasetService) DeleteDataset(ctx context.Context, request *bastionlabv
 		return nil, err
 	}
 	return &bastionlabv1.DeleteDatasetResponse{}, nil
+}
+
+func (s *datasetService) GrantAccess(ctx context.Context, request *bastionlabv1.GrantAccessRequest) (*bastionlabv1.Dataset, error) {
+	return s.datasets.Grant(ctx, userOf(ctx), request.GetDatasetId(), request.GetGrant())
+}
+
+func (s *datasetService) RevokeAccess(ctx context.Context, request *bastionlabv1.RevokeAccessRequest) (*bastionlabv1.Dataset, error) {
+	return s.datasets.Revoke(ctx, userOf(ctx), request.GetDatasetId(), request.GetUser())
 }

@@ -4,18 +4,45 @@ import (
 	"context"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
+	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
-// The domain as the handlers call it. `user` is always the caller, in hex, or training.Operator; who may do what is judged behind these.
+// The domain as the handlers call it. `user` is always the caller, in hex, or identity.MachineOperator. The gate has judged the caller's roles; what depends on
+// the dataset or the run is judged behind these.
 
 // Sessions turns keys into callers.
 type Sessions interface {
 	Challenge(ctx context.Context) ([]byte, error)
-	// SignIn checks the request's signature over the challenge and the digest of the certificate that the caller saw.
-	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, leafSHA256 []byte) (identity.Session, error)
-	Authenticate(ctx context.Context, token string) (identity.User, error)
+	// SignIn checks the request's signature over the challenge and the channel that it came on.
+	SignIn(ctx context.Context, request *bastionlabv1.SignInRequest, channel identity.Channel) (identity.Session, error)
+	// Authenticate names the holder of a token that comes on a channel, as what they are now.
+	Authenticate(ctx context.Context, token string, channel identity.Channel) (identity.Caller, error)
+}
+
+// Users are who may sign in.
+type Users interface {
+	Add(ctx context.Context, publicKey []byte, name string, roles identity.Roles) (storage.UserRow, error)
+	List(ctx context.Context) ([]storage.UserRow, error)
+	Revoke(ctx context.Context, user string) (storage.UserRow, error)
+}
+
+// Evidence proves what the server is, to one connection.
+type Evidence interface {
+	Evidence(ctx context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error)
+}
+
+// Audit is the log of who did what.
+type Audit interface {
+	// Begin makes sure, before a call changes anything, that it can be noted. end must be called.
+	Begin() (end func(), err error)
+	// Record notes a call; a change is on disk when it returns.
+	Record(entry audit.Entry, change bool) error
+	// List returns what concerns the caller, of one dataset or of all, after a number; more says that there are others.
+	List(ctx context.Context, user, dataset string, after int64, most int) (lines []audit.Line, more bool, err error)
 }
 
 // Datasets is the catalogue.
@@ -27,6 +54,9 @@ type Datasets interface {
 	// LowerLimit lowers the limit for all, or for one scientist.
 	LowerLimit(ctx context.Context, user, id string, limit float64, scientist string) (*bastionlabv1.Budget, error)
 	Delete(ctx context.Context, user, id string) error
+	Grant(ctx context.Context, user, id string, grant *bastionlabv1.Grant) (*bastionlabv1.Dataset, error)
+	// Revoke takes back what a user was granted, or what everybody was where none is named.
+	Revoke(ctx context.Context, user, id, granted string) (*bastionlabv1.Dataset, error)
 }
 
 // Receipts are what the ledger signed.
@@ -36,12 +66,16 @@ type Receipts interface {
 	// OfRun returns those of a run, to its scientist and to the owner of its dataset.
 	OfRun(ctx context.Context, user, id string) ([]*bastionlabv1.Receipt, error)
 	Present(ctx context.Context, user string, receipt *bastionlabv1.Receipt) (*bastionlabv1.Standing, error)
+	// Closings returns those with which earlier starts, whose keys are gone, closed the user's accounts.
+	Closings(ctx context.Context, user string) []*bastionlabv1.Receipt
 	// Key is the public key that they are signed with.
 	Key() []byte
 }
 
 // DatasetUpload is one upload. Abort is always called, and does nothing after Finish succeeded.
 type DatasetUpload interface {
+	// Rest is called where nothing may come for a while: what memory can be done without is given back.
+	Rest()
 	Add(ctx context.Context, batch *bastionlabv1.RecordBatch) error
 	Finish(ctx context.Context, trailer *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error)
 	Abort()

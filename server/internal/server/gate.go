@@ -17,27 +17,37 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
-	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 // requestIDTrailer names the log lines of a call to the person who asks about it.
 const requestIDTrailer = "bastionlab-request-id"
 
-// gate is what every call passes, before anything of its request is read: protocol number, caller, handler, answer, one line in the log.
+// gate is what every call passes, before anything of its request is read: protocol number, caller, table of methods, handler, answer, one line in the log.
 type gate struct {
 	log      *slog.Logger
-	identify func(ctx context.Context, md metadata.MD) (user string, err error)
+	identify identify
+	audit    Audit
+	boot     string // of this start
+	binding  string // of every call on this listener; empty: of the sign-in
 }
 
 // call is what the log learns of one call.
 type call struct {
 	id, method, user, client string
+	absent                   bool // nothing answers it but that there is no such method
 	started                  time.Time
+	noted                    *note
 }
 
 func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return g.pass(stream.Context(), info.FullMethod, stream.SetTrailer, func(ctx context.Context) error {
-		gated := gatedStream{stream, ctx, requestTime}
+	// gRPC names no service for a method that this server does not have.
+	absent := service == nil && !permission.Knows(info.FullMethod)
+	noted := newNote(g.audit, info.FullMethod, g.boot, g.binding)
+	return g.pass(stream.Context(), info.FullMethod, absent, stream.SetTrailer, noted, func(ctx context.Context) error {
+		gated := gatedStream{stream, ctx, requestTime, noted}
 		if info.IsClientStream {
 			gated.wait = 0
 		}
@@ -45,9 +55,9 @@ func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	})
 }
 
-func (g *gate) pass(ctx context.Context, method string, setTrailer func(metadata.MD), handle func(context.Context) error) error {
-	this := call{id: newRequestID(), method: method, started: time.Now()}
-	err := g.handle(ctx, &this, handle)
+func (g *gate) pass(ctx context.Context, method string, absent bool, setTrailer func(metadata.MD), noted *note, handle func(context.Context) error) error {
+	this := call{id: newRequestID(), method: method, absent: absent, started: time.Now(), noted: noted}
+	err := noted.finish(ctx, g.handle(ctx, &this, handle))
 	if err == nil {
 		g.write(ctx, this, codes.OK, nil)
 		return nil
@@ -80,26 +90,36 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 	if err := checkProtocol(md); err != nil {
 		return err
 	}
-	if openMethods[this.method] {
-		err := handle(ctx)
-		if err == nil && this.method == bastionlabv1.SessionService_SignIn_FullMethodName {
-			know(ctx)
-		}
-		return err
+	if this.absent || permission.IsOpen(this.method) {
+		return handle(ctx)
 	}
-	user, err := g.identify(ctx, md)
+	caller, err := g.identify(ctx, this.method, md)
+	this.user = caller.ID
+	this.noted.by(caller.ID, bindingText(caller.Binding))
 	if err != nil {
 		return err
 	}
-	know(ctx)
-	this.user = user
-	return handle(withUser(ctx, user))
+	if err := know(ctx, caller.ID); err != nil {
+		return err
+	}
+	if err := this.noted.begin(); err != nil {
+		return err
+	}
+	return underStanding(withUser(ctx, caller.ID), caller, handle)
 }
 
-// openMethods need no token: they are how one gets it.
-var openMethods = map[string]bool{
-	bastionlabv1.SessionService_Hello_FullMethodName:  true,
-	bastionlabv1.SessionService_SignIn_FullMethodName: true,
+// errStanding is what a call gets whose caller lost the right to make it while it was open.
+var errStanding = refusal.New(refusal.Unauthenticated, "sign in again", "the session ended during the call: its user was revoked, or has fewer rights than before")
+
+// underStanding ends a call that goes on longer than its caller may make it.
+func underStanding(ctx context.Context, caller identity.Caller, handle func(context.Context) error) error {
+	ctx, release := endWith(ctx, caller.Ended, errStanding)
+	defer release()
+	err := handle(ctx)
+	if err != nil && context.Cause(ctx) == error(errStanding) {
+		return errStanding
+	}
+	return err
 }
 
 func (g *gate) write(ctx context.Context, this call, code codes.Code, err error) {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,27 +13,27 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
-	"github.com/bastionlab/bastionlab/server/internal/training"
 	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
 // everyMethod comes from the protocol itself, so that a new method is covered without anybody remembering this file.
 func everyMethod() []string {
 	var methods []string
-	for _, file := range []protoreflect.FileDescriptor{
-		bastionlabv1.File_bastionlab_v1_session_proto, bastionlabv1.File_bastionlab_v1_dataset_proto,
-		bastionlabv1.File_bastionlab_v1_model_proto, bastionlabv1.File_bastionlab_v1_training_proto,
-	} {
+	protoregistry.GlobalFiles.RangeFilesByPackage("bastionlab.v1", func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {
 				methods = append(methods, fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(j).Name()))
 			}
 		}
-	}
+		return true
+	})
 	return methods
 }
 
@@ -72,7 +71,7 @@ func TestEveryMethodWantsTheProtocolNumber(t *testing.T) {
 func TestEveryMethodButTheDoorWantsAToken(t *testing.T) {
 	s := start(t, &fakes{})
 	for _, method := range everyMethod() {
-		if openMethods[method] {
+		if permission.IsOpen(method) {
 			continue
 		}
 		for name, ctx := range map[string]context.Context{
@@ -111,7 +110,7 @@ func TestFirstProductsClientIsToldWhatToInstall(t *testing.T) {
 	}
 }
 
-func TestSignInIsBoundToTheCertificate(t *testing.T) {
+func TestSignInIsBoundToTheServersKey(t *testing.T) {
 	s := start(t, &fakes{})
 	client := bastionlabv1.NewSessionServiceClient(s.conn)
 	ctx := as(context.Background(), "")
@@ -119,16 +118,16 @@ func TestSignInIsBoundToTheCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hello.GetProtocol() != Protocol || !hello.GetInfo().GetDevelopment() || len(hello.GetChallenge()) != 32 {
+	if hello.GetProtocol() != Protocol || len(hello.GetChallenge()) != 32 {
 		t.Errorf("hello says %v", hello)
 	}
-	leaf := sha256.Sum256(s.leaf.Raw)
-	signed, err := client.SignIn(ctx, &bastionlabv1.SignInRequest{Signature: leaf[:]}) // the fake takes the digest for the signature
-	if err != nil || signed.GetToken() != goodToken || signed.GetExpiresInSeconds() != 3600 {
+	signature := signatureOn(s.leaf) // the fake takes the digest of the key for the signature
+	signed, err := client.SignIn(ctx, &bastionlabv1.SignInRequest{Signature: signature})
+	if err != nil || signed.GetToken() != goodToken || signed.GetExpiresInSeconds() != 3600 || len(signed.GetRoles()) != 2 {
 		t.Fatalf("SignIn: %v, %v", signed, err)
 	}
 	if _, err := client.SignIn(ctx, &bastionlabv1.SignInRequest{Signature: make([]byte, 32)}); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("another certificate's digest: %v", err)
+		t.Errorf("another key's digest: %v", err)
 	}
 }
 
@@ -194,13 +193,13 @@ func TestLogNamesTheCallAndNotItsContent(t *testing.T) {
 
 func TestOperatorMayLookAndCancelAndNoMore(t *testing.T) {
 	s := start(t, &fakes{datasets: func(user string) ([]*bastionlabv1.Dataset, error) {
-		if user != training.Operator {
+		if user != identity.MachineOperator {
 			t.Errorf("the local caller is %q", user)
 		}
 		return nil, nil
 	}})
 	for _, method := range everyMethod() {
-		if operatorMethods[method] {
+		if permission.OnSocket(method) == nil {
 			continue
 		}
 		detail, err := invoke(as(context.Background(), goodToken), s.local, method)
@@ -213,7 +212,7 @@ func TestOperatorMayLookAndCancelAndNoMore(t *testing.T) {
 	if _, err := bastionlabv1.NewDatasetServiceClient(s.local).ListDatasets(as(context.Background(), ""), &bastionlabv1.ListDatasetsRequest{}); err != nil {
 		t.Errorf("list datasets: %v", err)
 	}
-	if run, err := bastionlabv1.NewTrainingServiceClient(s.local).CancelRun(as(context.Background(), ""), &bastionlabv1.CancelRunRequest{Id: "r"}); err != nil || run.GetScientist() != training.Operator {
+	if run, err := bastionlabv1.NewTrainingServiceClient(s.local).CancelRun(as(context.Background(), ""), &bastionlabv1.CancelRunRequest{Id: "r"}); err != nil || run.GetScientist() != identity.MachineOperator {
 		t.Errorf("cancel: %v, %v", run, err)
 	}
 }

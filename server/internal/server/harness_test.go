@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
@@ -39,22 +43,58 @@ type fakes struct {
 	upload   *fakeUpload
 	watch    func(ctx context.Context, user string, send func(*bastionlabv1.Run) error) error
 	weights  func(user string) (training.Weights, error)
+	roles    identity.Roles // 0: those of development mode
+	ended    chan struct{}  // closed when alice is revoked
+
+	mu       sync.Mutex
+	channels []identity.Channel // that calls came on
+	audit    fakeAudit
+	begun    atomic.Int32 // dataset uploads
 }
 
-type fakeSessions struct{}
+// fakeEvidence says what it was asked for.
+type fakeEvidence struct{}
+
+func (fakeEvidence) Evidence(_ context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error) {
+	return &bastionlabv1.Evidence{Report: nonce[:], Endorsements: [][]byte{channel.PublicKey, channel.Exporter[:]}, Binding: channel.Binding}, nil
+}
+
+func (f *fakes) noteChannel(channel identity.Channel) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.channels = append(f.channels, channel)
+}
+
+type fakeSessions struct{ fakes *fakes }
 
 func (fakeSessions) Challenge(context.Context) ([]byte, error) { return make([]byte, 32), nil }
-func (fakeSessions) SignIn(_ context.Context, request *bastionlabv1.SignInRequest, leaf []byte) (identity.Session, error) {
-	if !bytes.Equal(request.GetSignature(), leaf) {
+func (fakeSessions) SignIn(_ context.Context, request *bastionlabv1.SignInRequest, channel identity.Channel) (identity.Session, error) {
+	if !bytes.Equal(request.GetSignature(), channel.PublicKeySHA256[:]) {
 		return identity.Session{}, unauthenticated("the signature does not hold")
 	}
-	return identity.Session{Token: goodToken, Lifetime: time.Hour, User: identity.User{ID: "alice"}}, nil
+	return identity.Session{Token: goodToken, Lifetime: time.Hour, User: identity.User{ID: "alice"}, Roles: permission.OfDevelopment}, nil
 }
-func (fakeSessions) Authenticate(_ context.Context, token string) (identity.User, error) {
+func (f fakeSessions) Authenticate(_ context.Context, token string, channel identity.Channel) (identity.Caller, error) {
 	if token != goodToken {
-		return identity.User{}, unauthenticated("the token is unknown or has expired")
+		return identity.Caller{}, unauthenticated("the token is unknown or has expired")
 	}
-	return identity.User{ID: "alice"}, nil
+	f.fakes.noteChannel(channel)
+	caller := identity.Caller{User: identity.User{ID: "alice"}, Roles: permission.OfDevelopment, Ended: f.fakes.ended}
+	if f.fakes.roles != 0 {
+		caller.Roles = f.fakes.roles
+	}
+	return caller, nil
+}
+
+// fakeUsers know nobody.
+type fakeUsers struct{}
+
+func (fakeUsers) Add(_ context.Context, key []byte, name string, roles identity.Roles) (storage.UserRow, error) {
+	return storage.UserRow{ID: "new", PublicKey: key, Name: name, Roles: int64(roles)}, nil
+}
+func (fakeUsers) List(context.Context) ([]storage.UserRow, error) { return nil, nil }
+func (fakeUsers) Revoke(_ context.Context, user string) (storage.UserRow, error) {
+	return storage.UserRow{ID: user, Revoked: true}, nil
 }
 
 type fakeDatasets struct {
@@ -66,6 +106,7 @@ func (f fakeDatasets) List(_ context.Context, user string) ([]*bastionlabv1.Data
 	return f.fakes.datasets(user)
 }
 func (f fakeDatasets) Begin(context.Context, string, *bastionlabv1.UploadDatasetHeader) (DatasetUpload, error) {
+	f.fakes.begun.Add(1)
 	return f.fakes.upload, nil
 }
 
@@ -79,6 +120,19 @@ func (f fakeModels) Begin(context.Context, string, *bastionlabv1.UploadModelHead
 type fakeUpload struct {
 	mu   sync.Mutex
 	seen []string
+	err  error // of what comes next
+}
+
+func (u *fakeUpload) fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err = err
+}
+
+func (u *fakeUpload) failure() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
 }
 
 func (u *fakeUpload) note(what string) {
@@ -93,11 +147,15 @@ func (u *fakeUpload) story() string {
 	return strings.Join(u.seen, " ")
 }
 
-func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error { u.note("add"); return nil }
-func (u *fakeUpload) Abort()                                               { u.note("abort") }
+func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error {
+	u.note("add")
+	return u.failure()
+}
+func (u *fakeUpload) Rest()  { u.note("rest") }
+func (u *fakeUpload) Abort() { u.note("abort") }
 func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	u.note("finish")
-	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, nil
+	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, u.failure()
 }
 
 type fakeModelUpload struct{ *fakeUpload }
@@ -117,6 +175,9 @@ func (fakeReceipts) Present(_ context.Context, _ string, receipt *bastionlabv1.R
 		return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_KNOWN, NewestSeq: 7}, nil
 	}
 	return &bastionlabv1.Standing{State: bastionlabv1.Standing_STATE_FOREIGN}, nil
+}
+func (fakeReceipts) Closings(_ context.Context, user string) []*bastionlabv1.Receipt {
+	return []*bastionlabv1.Receipt{{Body: []byte("closed for " + user)}, {Body: make([]byte, 2<<20)}, {Body: make([]byte, 2<<20)}}
 }
 func (fakeReceipts) OfRun(_ context.Context, user, id string) ([]*bastionlabv1.Receipt, error) {
 	return []*bastionlabv1.Receipt{{Body: []byte(user + " " + id)}}, nil
@@ -143,6 +204,7 @@ func (f fakeTraining) Cancel(_ context.Context, user, id string) (*bastionlabv1.
 // running is a server under test, a client connection to it and what it wrote to its log.
 type running struct {
 	*Server
+	domain      *fakes
 	conn, local *grpc.ClientConn
 	address     string
 	leaf        *x509.Certificate
@@ -170,18 +232,19 @@ func (b *lockedBuffer) String() string {
 func start(t *testing.T, domain *fakes) *running {
 	t.Helper()
 	dir := t.TempDir()
-	certificate, err := LoadCertificate(dir, "", time.Now())
+	certificate, err := NewCertificate(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := &lockedBuffer{}
 	server, err := New(Config{
 		Certificate: certificate,
-		Development: true,
-		Sessions:    fakeSessions{},
+		Evidence:    fakeEvidence{},
+		Users:       fakeUsers{},
+		Sessions:    fakeSessions{domain},
 		Datasets:    fakeDatasets{fakes: domain},
 		Models:      fakeModels{domain},
-		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{},
+		Training:    fakeTraining{fakes: domain}, Receipts: fakeReceipts{}, Audit: &domain.audit, Boot: "b1",
 		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -208,14 +271,15 @@ func start(t *testing.T, domain *fakes) *running {
 	})
 	t.Cleanup(stop)
 	return &running{
-		Server: server, address: network.Addr().String(), leaf: certificate.Leaf, log: log, stop: stop,
+		Server: server, domain: domain, address: network.Addr().String(), leaf: certificate.Leaf, log: log, stop: stop,
 		conn:  dial(t, network.Addr().String(), credentials.NewTLS(trusting(certificate.Leaf))),
 		local: dial(t, "unix:"+socket, insecure.NewCredentials()),
 	}
 }
 
-func digestOf(leaf *x509.Certificate) []byte {
-	digest := sha256.Sum256(leaf.Raw)
+// signatureOn is what the fake takes for a signature on a channel to that key.
+func signatureOn(leaf *x509.Certificate) []byte {
+	digest := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 	return digest[:]
 }
 

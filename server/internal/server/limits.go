@@ -14,10 +14,15 @@ const (
 	downloadChunkBytes = 1 << 20
 
 	maxHeaderBytes       = 16 << 10
-	maxStreams           = 32 // of one connection
-	maxConnections       = 1024
-	maxUploads           = 8 // datasets and models together, of all clients
+	maxStreams           = 32   // of one connection
+	maxStrangers         = 1024 // connections on which nobody has signed in, and as many that have no keys yet
+	maxKnown             = 1024 // connections of callers who signed in, in all
+	maxKnownOfUser       = 256
+	maxLocal             = 1024 // connections of the operator
+	maxUploads           = 8    // datasets and models together, of all clients
 	maxUploadsOfUser     = 2
+	maxKept              = 4 // uploads whose stream was cut, of those above
+	maxKeptOfUser        = 1
 	maxTokenBytes        = 512
 	maxClientVersionText = 64
 
@@ -31,6 +36,8 @@ const (
 	connectionIdle = 15 * time.Minute
 	// uploadIdle is how long an upload may pause before it is dropped, in all, unless what it brings makes up for it.
 	uploadIdle = 2 * time.Minute
+	// keepUpload is how long an upload whose stream was cut waits for another.
+	keepUpload = 10 * time.Minute
 	// uploadBytesPerSecond is what an upload must bring on average. A telephone line does.
 	uploadBytesPerSecond = 16 << 10
 )

@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 // meter is how much a connection brings at once, and then in a second.
@@ -28,6 +31,7 @@ const strangerTime = 2 * time.Minute
 // bounded by their connections, this meter and the time that a request has to arrive.
 type meteredConn struct {
 	net.Conn
+	place   *crowdedConn
 	known   atomic.Bool
 	uploads atomic.Int32
 	expiry  *time.Timer
@@ -37,8 +41,8 @@ type meteredConn struct {
 	since   time.Time
 }
 
-func newMeteredConn(conn net.Conn, patience time.Duration) *meteredConn {
-	c := &meteredConn{Conn: conn, allowed: strangers, left: strangers.burst, since: time.Now()}
+func newMeteredConn(conn net.Conn, place *crowdedConn, patience time.Duration) *meteredConn {
+	c := &meteredConn{Conn: conn, place: place, allowed: strangers, left: strangers.burst, since: time.Now()}
 	// SECURITY: strangers must not hold all the connections that the server takes.
 	c.expiry = time.AfterFunc(patience, func() {
 		if !c.known.Load() {
@@ -88,7 +92,13 @@ func (m meteredTLS) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 	if err != nil {
 		return nil, nil, err
 	}
-	metered := newMeteredConn(conn, strangerTime)
+	place, _ := raw.(*crowdedConn)
+	if place == nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("a connection without a place: %T", raw)
+	}
+	place.agreed()
+	metered := newMeteredConn(conn, place, strangerTime)
 	return metered, meteredInfo{info, metered}, nil
 }
 
@@ -106,11 +116,18 @@ func connOf(ctx context.Context) *meteredConn {
 	return nil
 }
 
-// know says that the caller on this connection has signed in.
-func know(ctx context.Context) {
-	if conn := connOf(ctx); conn != nil {
-		conn.known.Store(true)
+// know says who has signed in on this connection.
+func know(ctx context.Context, user string) error {
+	conn := connOf(ctx)
+	if conn == nil {
+		return nil
 	}
+	if !conn.place.know(user) {
+		return refusal.New(refusal.Unavailable, "close connections that you do not use, or try again later",
+			"the server has as many connections as it takes, of you or of all")
+	}
+	conn.known.Store(true)
+	return nil
 }
 
 // unmetered lets an upload that has its place come as fast as it can, until it has ended.

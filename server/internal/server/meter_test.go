@@ -17,7 +17,8 @@ import (
 func flooded(t *testing.T) (*meteredConn, context.Context) {
 	t.Helper()
 	here, there := net.Pipe()
-	conn := newMeteredConn(here, time.Hour)
+	place := newCrowd(1, 1, 1).admit(here)
+	conn := newMeteredConn(place, place, time.Hour)
 	t.Cleanup(func() { conn.Close() })
 	go func() {
 		for chunk := make([]byte, 64<<10); ; {
@@ -43,7 +44,9 @@ func TestAConnectionIsReadNoFasterThanItsCallerHasReasonToSend(t *testing.T) {
 	if took := take(t, conn, strangers.burst+strangers.perSecond/2); took < 300*time.Millisecond {
 		t.Errorf("half a second's worth of a stranger took %s", took)
 	}
-	know(ctx)
+	if err := know(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
 	if took := take(t, conn, known.burst/2); took > 30*time.Second {
 		t.Errorf("a minute's worth of a stranger took somebody known %s", took)
 	}
@@ -64,9 +67,12 @@ func TestAConnectionIsReadNoFasterThanItsCallerHasReasonToSend(t *testing.T) {
 func TestAStrangersConnectionIsClosedInTime(t *testing.T) {
 	for name, signsIn := range map[string]bool{"a stranger": false, "somebody who signs in": true} {
 		here, there := net.Pipe()
-		conn := newMeteredConn(here, 50*time.Millisecond)
+		place := newCrowd(1, 1, 1).admit(here)
+		conn := newMeteredConn(place, place, 50*time.Millisecond)
 		if signsIn {
-			know(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: meteredInfo{conn: conn}}))
+			if err := know(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: meteredInfo{conn: conn}}), "alice"); err != nil {
+				t.Fatal(err)
+			}
 		}
 		_ = there.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		_, err := there.Read(make([]byte, 1))
@@ -132,7 +138,7 @@ func TestStrangersAreMetered(t *testing.T) {
 func TestASignInMakesAConnectionKnown(t *testing.T) {
 	s := start(t, &fakes{})
 	client := bastionlabv1.NewSessionServiceClient(s.conn)
-	if _, err := client.SignIn(as(context.Background(), ""), &bastionlabv1.SignInRequest{Signature: digestOf(s.leaf)}); err != nil {
+	if _, err := client.SignIn(as(context.Background(), ""), &bastionlabv1.SignInRequest{Signature: signatureOn(s.leaf)}); err != nil {
 		t.Fatal(err)
 	}
 	request := &bastionlabv1.HelloRequest{}

@@ -10,6 +10,13 @@ import (
 // maxPresented bounds how many signatures one call has checked.
 const maxPresented = 1000
 
+// maxClosingsBytes bounds what one answer tells of earlier starts; gRPC clients take 4 MiB by default. receiptBytes is what a receipt takes besides its
+// body.
+const (
+	maxClosingsBytes = 3 << 20
+	receiptBytes     = 128
+)
+
 type receiptService struct {
 	bastionlabv1.UnimplementedLedgerServiceServer
 	receipts Receipts
@@ -22,6 +29,19 @@ func (s *receiptService) ListReceipts(ctx context.Context, request *bastionlabv1
 	}
 	receipts, more, err := s.receipts.OfDataset(ctx, userOf(ctx), request.GetDatasetId(), request.GetAfterSeq())
 	return &bastionlabv1.ListReceiptsResponse{Receipts: receipts, More: more}, err
+}
+
+func (s *receiptService) ListClosings(ctx context.Context, _ *bastionlabv1.ListClosingsRequest) (*bastionlabv1.ListReceiptsResponse, error) {
+	answer := &bastionlabv1.ListReceiptsResponse{}
+	size := 0
+	for _, closing := range s.receipts.Closings(ctx, userOf(ctx)) {
+		if size += len(closing.GetBody()) + receiptBytes; size > maxClosingsBytes {
+			answer.More = true // those of the oldest boots; they come first no more often for being asked again
+			break
+		}
+		answer.Receipts = append(answer.Receipts, closing)
+	}
+	return answer, nil
 }
 
 func (s *receiptService) PresentReceipts(ctx context.Context, request *bastionlabv1.PresentReceiptsRequest) (*bastionlabv1.PresentReceiptsResponse, error) {

@@ -21,18 +21,19 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
-	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
 // Config is what a Server is made of. All of it is needed.
 type Config struct {
 	Certificate tls.Certificate
-	Development bool // every key is accepted, and clients are told so
+	Evidence    Evidence
 	Sessions    Sessions
+	Users       Users
 	Datasets    Datasets
 	Models      Models
 	Training    Training
 	Receipts    Receipts
+	Audit       Audit
 	Boot        string // of this start, as receipts name it
 	Log         *slog.Logger
 }
@@ -41,6 +42,7 @@ type Config struct {
 type Server struct {
 	network, local *grpc.Server
 	health         *health.Server
+	uploads        *uploads
 	stopping       chan struct{}
 	stop           sync.Once
 }
@@ -49,51 +51,44 @@ var errStopping = refusal.New(refusal.Unavailable, "connect again when it is bac
 
 // New makes a server that does not listen yet and whose health is "not serving".
 func New(config Config) (*Server, error) {
-	if config.Certificate.Leaf == nil || config.Sessions == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Log == nil {
+	if config.Certificate.Leaf == nil || config.Evidence == nil || config.Sessions == nil || config.Users == nil || config.Datasets == nil || config.Models == nil || config.Training == nil || config.Receipts == nil || config.Audit == nil || config.Log == nil {
 		return nil, errors.New("server: the configuration is incomplete")
 	}
 	s := &Server{health: health.NewServer(), stopping: make(chan struct{})}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
-	leaf := sha256.Sum256(config.Certificate.Leaf.Raw)
-	uploads := newUploads(maxUploads, maxUploadsOfUser)
-	datasets := &datasetService{datasets: config.Datasets, uploads: uploads}
+	key := config.Certificate.Leaf.RawSubjectPublicKeyInfo
+	keyDigest := sha256.Sum256(key)
+	users := &userService{users: config.Users}
+	s.uploads = newUploads(maxUploads, maxUploadsOfUser)
+	datasets := &datasetService{datasets: config.Datasets, uploads: s.uploads}
 	receipts := &receiptService{receipts: config.Receipts}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
 
 	s.network = newTransport(meteredTLS{credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{config.Certificate},
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
-	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions)})
+		// SECURITY: every connection agrees on keys of its own, so that its exporter is its own too.
+		SessionTicketsDisabled: true,
+	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions, keyDigest), audit: config.Audit, boot: config.Boot})
 	network := asStreams{s.network}
-	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, info: infoOf(config), leafSHA256: leaf[:]})
+	bastionlabv1.RegisterAttestationServiceServer(network, &attestationService{evidence: config.Evidence, key: key})
+	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, publicKeySHA256: keyDigest})
+	bastionlabv1.RegisterUserServiceServer(network, users)
 	bastionlabv1.RegisterDatasetServiceServer(network, datasets)
-	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: uploads})
+	bastionlabv1.RegisterModelServiceServer(network, &modelService{models: config.Models, uploads: s.uploads})
 	bastionlabv1.RegisterTrainingServiceServer(network, training)
 	bastionlabv1.RegisterLedgerServiceServer(network, receipts)
+	bastionlabv1.RegisterAuditServiceServer(network, &auditService{audit: config.Audit})
 	grpc_health_v1.RegisterHealthServer(network, s.health)
 
-	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator})
+	s.local = newTransport(insecure.NewCredentials(), &gate{log: config.Log, identify: identifyOperator, audit: config.Audit, boot: config.Boot, binding: "socket"})
 	local := asStreams{s.local}
+	bastionlabv1.RegisterUserServiceServer(local, users)
 	bastionlabv1.RegisterDatasetServiceServer(local, datasets)
 	bastionlabv1.RegisterTrainingServiceServer(local, training)
+	bastionlabv1.RegisterAuditServiceServer(local, &auditService{audit: config.Audit})
 	grpc_health_v1.RegisterHealthServer(local, s.health)
 	return s, nil
-}
-
-// StorageLevel is where the keys of what is stored are kept, as clients and receipts are told.
-const StorageLevel = "file"
-
-func infoOf(config Config) *bastionlabv1.ServerInfo {
-	return &bastionlabv1.ServerInfo{
-		Version:      version.Number,
-		Platform:     "none",
-		Simulated:    true,
-		Development:  config.Development,
-		Binding:      "certificate",
-		StorageLevel: StorageLevel,
-		LedgerKey:    config.Receipts.Key(),
-		BootId:       config.Boot,
-	}
 }
 
 func newTransport(credentials credentials.TransportCredentials, gate *gate) *grpc.Server {
@@ -116,11 +111,12 @@ func newTransport(credentials credentials.TransportCredentials, gate *gate) *grp
 // Serve answers on all listeners until Stop; local may be nil. It owns the listeners. Ready is said here, when nothing is left to start.
 func (s *Server) Serve(network []net.Listener, local net.Listener) error {
 	var serving errgroup.Group
+	crowd := newCrowd(maxStrangers, maxKnown, maxKnownOfUser)
 	for _, listener := range network {
-		serving.Go(func() error { return serve(s.network, netutil.LimitListener(listener, maxConnections)) })
+		serving.Go(func() error { return serve(s.network, crowdedListener{listener, crowd}) })
 	}
 	if local != nil {
-		serving.Go(func() error { return serve(s.local, netutil.LimitListener(local, maxConnections)) })
+		serving.Go(func() error { return serve(s.local, netutil.LimitListener(local, maxLocal)) })
 	}
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
 	return serving.Wait()
@@ -151,15 +147,16 @@ func (s *Server) Stop(ctx context.Context) {
 		s.local.Stop()
 		<-drained
 	}
+	s.uploads.stop()
 }
 
-// endWith is ctx, ending also when stopping is closed.
-func endWith(ctx context.Context, stopping <-chan struct{}) (context.Context, func()) {
+// endWith is ctx, ending with a cause also when some channel is closed. The returned function must be called.
+func endWith(ctx context.Context, closed <-chan struct{}, cause error) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
-		case <-stopping:
-			cancel(errStopping)
+		case <-closed:
+			cancel(cause)
 		case <-ctx.Done():
 		}
 	}()

@@ -45,7 +45,7 @@ func (s *trainingService) ListRuns(ctx context.Context, _ *bastionlabv1.ListRuns
 }
 
 func (s *trainingService) WatchRun(request *bastionlabv1.WatchRunRequest, stream grpc.ServerStreamingServer[bastionlabv1.Run]) error {
-	ctx, release := endWith(stream.Context(), s.stopping)
+	ctx, release := endWith(stream.Context(), s.stopping, errStopping)
 	defer release()
 	err := s.training.Watch(ctx, userOf(ctx), request.GetId(), stream.Send)
 	if context.Cause(ctx) == error(errStopping) {
@@ -83,6 +83,9 @@ func (s *trainingService) DownloadWeights(request *bastionlabv1.DownloadWeightsR
 
 func sendChunks(stream weightsStream, file io.Reader) error {
 	for {
+		if err := stream.Context().Err(); err != nil {
+			return err // who takes them home lost the right to
+		}
 		chunk, err := fill(file, make([]byte, downloadChunkBytes))
 		if len(chunk) > 0 {
 			part := &bastionlabv1.DownloadWeightsResponse_Chunk{Chunk: chunk}

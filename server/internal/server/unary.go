@@ -41,6 +41,7 @@ type gatedStream struct {
 	grpc.ServerStream
 	ctx  context.Context
 	wait time.Duration // for the one request of the call; 0: an upload, which has its own clock
+	note *note         // for the audit log
 }
 
 func (s gatedStream) Context() context.Context { return s.ctx }
@@ -54,10 +55,21 @@ func (s gatedStream) RecvMsg(into any) error {
 	return err
 }
 
+// SendMsg lets nothing leave before it is noted that it does.
+func (s gatedStream) SendMsg(message any) error {
+	if err := s.note.answer(message); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(message)
+}
+
 func (s gatedStream) receive(into any) error {
 	e := &envelope{message: into}
 	if err := s.ServerStream.RecvMsg(e); err != nil {
 		return transportErrorOf(err)
+	}
+	if e.refused == nil {
+		s.note.request(into)
 	}
 	return e.refused
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -20,7 +21,7 @@ import (
 func TestACallWithoutATokenIsRefusedUnread(t *testing.T) {
 	s := start(t, &fakes{})
 	for _, method := range everyMethod() {
-		if openMethods[method] {
+		if permission.IsOpen(method) {
 			continue
 		}
 		t.Run(method, func(t *testing.T) {
@@ -136,7 +137,7 @@ func (s silentStream) RecvMsg(any) error { <-s.ctx.Done(); return s.ctx.Err() }
 func TestARequestThatDoesNotArriveIsGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if err := (gatedStream{silentStream{ctx: ctx}, ctx, time.Millisecond}).RecvMsg(&bastionlabv1.GetRunRequest{}); refusal.KindOf(err) != refusal.Unavailable {
+	if err := (gatedStream{silentStream{ctx: ctx}, ctx, time.Millisecond, nil}).RecvMsg(&bastionlabv1.GetRunRequest{}); refusal.KindOf(err) != refusal.Unavailable {
 		t.Errorf("got %v", err)
 	}
 }

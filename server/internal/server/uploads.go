@@ -13,35 +13,58 @@ import (
 )
 
 // uploads bounds how many uploads are under way: of all callers, because each holds a message in memory, and of one caller, so that
-// nobody takes all the places.
+// nobody takes all the places. Those whose stream was cut keep theirs until somebody needs it.
 type uploads struct {
 	all, each int
+	keep      time.Duration // how long an upload whose stream was cut is kept
 
-	mu    sync.Mutex
-	taken int
-	of    map[string]int // by user
+	mu      sync.Mutex
+	taken   int
+	of      map[string]int               // by user
+	named   map[uploadKey]*datasetUpload // those that can go on
+	waiting []*datasetUpload             // of them those without a stream, the one first that has waited longest
+	made    []made                       // became datasets, oldest first
+	stopped bool
 }
 
-func newUploads(all, each int) *uploads { return &uploads{all: all, each: each, of: map[string]int{}} }
+func newUploads(all, each int) *uploads {
+	return &uploads{all: all, each: each, keep: keepUpload, of: map[string]int{}, named: map[uploadKey]*datasetUpload{}}
+}
 
 // enter takes a place for an upload whose header has arrived. leave must be called.
 func (u *uploads) enter(user string) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err := u.take(user); err != nil {
+		return nil, err
+	}
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.give(user)
+	}, nil
+}
+
+// take takes a place, of an upload that waits for its stream where all others are taken. The caller holds mu.
+func (u *uploads) take(user string) error {
+	if u.of[user] >= u.each {
+		u.dropOldest(0, func(d *datasetUpload) bool { return d.key.user == user })
+	}
+	if u.taken >= u.all && len(u.waiting) > 0 {
+		u.drop(u.waiting[0])
+	}
 	switch {
 	case u.of[user] >= u.each:
-		return nil, refusal.New(refusal.Unavailable, "wait for one of them to end", "you have %d uploads under way, and may have no more at once", u.each)
+		return refusal.New(refusal.Unavailable, "wait for one of them to end", "you have %d uploads under way, and may have no more at once", u.each)
 	case u.taken >= u.all:
-		return nil, refusal.New(refusal.Unavailable, "try again in a minute", "%d uploads are under way, and the server takes no more at once", u.all)
+		return refusal.New(refusal.Unavailable, "try again in a minute", "%d uploads are under way, and the server takes no more at once", u.all)
 	}
 	u.taken++
 	u.of[user]++
-	return func() { u.leave(user) }, nil
+	return nil
 }
 
-func (u *uploads) leave(user string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (u *uploads) give(user string) {
 	u.taken--
 	if u.of[user]--; u.of[user] == 0 {
 		delete(u.of, user)

@@ -24,6 +24,7 @@ const (
 	BlobWrongKey  BlobFault = "it was encrypted for another key"
 	BlobDamaged   BlobFault = "it was changed or cut"
 	BlobMisplaced BlobFault = "it belongs under another name"
+	BlobKeyGone   BlobFault = "the key of its dataset was destroyed"
 )
 
 // BlobError is a blob that cannot be delivered.
@@ -53,6 +54,10 @@ type blobReader struct {
 // OpenBlob reads a blob. Every byte it returns is authentic and in its place, but only io.EOF says that there are no more: a reader must
 // not use what it got before an error.
 func (s *Store) OpenBlob(kind, id string) (io.ReadCloser, error) {
+	return s.openBlob(kind, id, s.identity)
+}
+
+func (s *Store) openBlob(kind, id string, keys ...age.Identity) (io.ReadCloser, error) {
 	path, err := s.blobPath(kind, id)
 	if err != nil {
 		return nil, &BlobError{Kind: kind, Fault: BlobMissing, Err: err}
@@ -64,7 +69,7 @@ func (s *Store) OpenBlob(kind, id string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stored %s: %w", kind, err)
 	}
-	content, err := s.decrypt(kind, id, file)
+	content, err := decrypt(kind, id, file, keys)
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -72,8 +77,8 @@ func (s *Store) OpenBlob(kind, id string) (io.ReadCloser, error) {
 	return &blobReader{kind: kind, file: file, content: content}, nil
 }
 
-func (s *Store) decrypt(kind, id string, file io.Reader) (io.Reader, error) {
-	content, err := age.Decrypt(file, s.identity)
+func decrypt(kind, id string, file io.Reader, keys []age.Identity) (io.Reader, error) {
+	content, err := age.Decrypt(file, keys...)
 	if err != nil {
 		var noMatch *age.NoIdentityMatchError
 		if errors.As(err, &noMatch) {
@@ -119,6 +124,11 @@ func (s *Store) BlobMemfd(ctx context.Context, kind, id string, sha256 []byte) (
 	if err != nil {
 		return nil, err
 	}
+	return memfdOf(ctx, kind, blob, sha256)
+}
+
+// memfdOf takes the blob over.
+func memfdOf(ctx context.Context, kind string, blob io.ReadCloser, sha256 []byte) (*os.File, error) {
 	defer blob.Close()
 	memory, err := NewMemfd(kind)
 	if err != nil {

@@ -38,6 +38,7 @@ type BlobWriter struct {
 	kind      string
 	path      string
 	temporary string
+	recipient age.Recipient
 	file      blobFile
 	sealed    io.WriteCloser
 	digest    hash.Hash
@@ -45,8 +46,12 @@ type BlobWriter struct {
 	done      bool
 }
 
-// CreateBlob begins a blob under a name that no other has.
+// CreateBlob begins a blob under a name that no other has, encrypted for the server's key.
 func (s *Store) CreateBlob(kind, id string) (*BlobWriter, error) {
+	return s.createBlob(kind, id, s.identity.Recipient())
+}
+
+func (s *Store) createBlob(kind, id string, recipient age.Recipient) (*BlobWriter, error) {
 	path, err := s.blobPath(kind, id)
 	if err != nil {
 		return nil, fmt.Errorf("create stored %s: %w", kind, err)
@@ -57,7 +62,7 @@ func (s *Store) CreateBlob(kind, id string) (*BlobWriter, error) {
 	if err := s.takeName(path); err != nil {
 		return nil, fmt.Errorf("create stored %s: %w", kind, err)
 	}
-	b := &BlobWriter{store: s, kind: kind, path: path, temporary: temporaryName(path), digest: sha256.New()}
+	b := &BlobWriter{store: s, kind: kind, path: path, temporary: temporaryName(path), recipient: recipient, digest: sha256.New()}
 	if err := b.begin(id); err != nil {
 		b.Abort()
 		return nil, outOfSpace(fmt.Errorf("create stored %s: %w", kind, err))
@@ -71,7 +76,7 @@ func (b *BlobWriter) begin(id string) error {
 		return err
 	}
 	b.file = file
-	if b.sealed, err = age.Encrypt(b.file, b.store.identity.Recipient()); err != nil {
+	if b.sealed, err = age.Encrypt(b.file, b.recipient); err != nil {
 		return err
 	}
 	_, err = b.sealed.Write(label(b.kind, id))

@@ -9,7 +9,7 @@ import (
 
 // The driver says of a statement that it was cancelled also where it has written; a caller would conclude that it has not.
 func TestAnUpdateThatFailedForItsCallersLeavingIsNotWritten(t *testing.T) {
-	s, err := Open(t.Context(), t.TempDir())
+	s, err := Open(t.Context(), t.TempDir(), File)
 	if err != nil {
 		t.Fatal(err)
 	}

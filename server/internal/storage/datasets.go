@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"fmt"
 )
 
 // DatasetRow is a dataset that can be listed and trained on. Its limit and what was spent are the ledger's.
@@ -16,14 +17,15 @@ type DatasetRow struct {
 	RecordBytes   int64
 	BlobSHA256    []byte
 	BlobBytes     int64
+	Permissions   []byte // bastionlab.v1.Permissions; of a test set they are not looked at: it has its training set's
 }
 
 // InsertDataset makes the dataset visible.
 func (s *Store) InsertDataset(ctx context.Context, d DatasetRow) error {
 	return s.exec(ctx, "insert dataset", 1, `INSERT INTO datasets
-		(id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, d.Owner, sql.NullString{String: d.TestOf, Valid: d.TestOf != ""}, d.CreatedUnixMS, notNull(d.Card),
-		d.Records, d.RecordBytes, notNull(d.BlobSHA256), d.BlobBytes)
+		d.Records, d.RecordBytes, notNull(d.BlobSHA256), d.BlobBytes, notNull(d.Permissions))
 }
 
 // Dataset returns one row, or an error that wraps ErrNoRow.
@@ -46,16 +48,39 @@ func (s *Store) CountDatasets(ctx context.Context, owner string) (int64, error) 
 	return queryRow(ctx, s, "count datasets", scanCount, "SELECT count(*) FROM datasets WHERE owner = ?", owner)
 }
 
-// DeleteDataset deletes the row, and with a training set its test set's.
-func (s *Store) DeleteDataset(ctx context.Context, id string) error {
-	return s.exec(ctx, "delete dataset", 1, "DELETE FROM datasets WHERE id = ?", id)
+// SetPermissions replaces what a dataset's owner lets others do.
+func (s *Store) SetPermissions(ctx context.Context, id string, permissions []byte) error {
+	return s.exec(ctx, "write permissions", 1, "UPDATE datasets SET permissions = ? WHERE id = ?", notNull(permissions), id)
 }
 
-const datasetColumns = "SELECT id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes FROM datasets"
+// DeleteDataset deletes the row, and with a training set its test set's, and destroys the keys of both: no blob of theirs can be read any
+// more, wherever a copy of it lies. That is durable when it returns.
+func (s *Store) DeleteDataset(ctx context.Context, id string) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return outOfSpace(fmt.Errorf("delete dataset: %w", err))
+	}
+	defer tx.Rollback() // does nothing after Commit
+	// The keys of both first: with the row goes what names the test set.
+	const keys = "DELETE FROM dataset_keys WHERE dataset_id = ?1 OR dataset_id IN (SELECT id FROM datasets WHERE test_of = ?1)"
+	if err := execOn(ctx, tx, "destroy key of dataset", -1, keys, id); err != nil {
+		return err
+	}
+	if err := execOn(ctx, tx, "delete dataset", 1, "DELETE FROM datasets WHERE id = ?", id); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return outOfSpace(fmt.Errorf("delete dataset: %w", err))
+	}
+	s.emptyLog(ctx)
+	return nil
+}
+
+const datasetColumns = "SELECT id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions FROM datasets"
 
 func scanDataset(row scanner) (d DatasetRow, err error) {
 	var testOf sql.NullString
-	err = row.Scan(&d.ID, &d.Owner, &testOf, &d.CreatedUnixMS, &d.Card, &d.Records, &d.RecordBytes, &d.BlobSHA256, &d.BlobBytes)
+	err = row.Scan(&d.ID, &d.Owner, &testOf, &d.CreatedUnixMS, &d.Card, &d.Records, &d.RecordBytes, &d.BlobSHA256, &d.BlobBytes, &d.Permissions)
 	d.TestOf = testOf.String
 	return d, err
 }

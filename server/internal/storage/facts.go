@@ -18,7 +18,11 @@ func (s *Store) Fact(ctx context.Context, name string) (value []byte, known bool
 
 // SetFact records or replaces a fact.
 func (s *Store) SetFact(ctx context.Context, name string, value []byte) error {
-	return s.exec(ctx, "write fact", 1,
+	return setFact(ctx, s.db, name, value)
+}
+
+func setFact(ctx context.Context, on executor, name string, value []byte) error {
+	return execOn(ctx, on, "write fact", 1,
 		"INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, notNull(value))
 }
 
@@ -50,6 +54,11 @@ func (m LedgerMark) Acknowledged() (records, bytes int64, chain []byte, err erro
 		return 0, 0, nil, nil
 	}
 	return p.records, p.bytes, p.chain, err
+}
+
+// Forget takes the mark away, durably, for a ledger that begins anew.
+func (m LedgerMark) Forget() error {
+	return m.store.exec(context.Background(), "forget ledger mark", -1, "DELETE FROM ledger_mark")
 }
 
 // Acknowledge moves the mark, durably, and never back. It takes no context: a charge is not given up halfway because its caller left.

@@ -192,7 +192,7 @@ func TestAFullDiskIsAClearRefusalAndKeepsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s, err := Open(t.Context(), dir)
+	s, err := Open(t.Context(), dir, File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 func withRun(t *testing.T) (*Store, RunRow) {
 	t.Helper()
-	s, err := Open(t.Context(), t.TempDir())
+	s, err := Open(t.Context(), t.TempDir(), File)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestAKeyThatIsMissingWrongOrOpenToOthersIsRefusedAndNeverReplaced(t *testin
 				t.Fatal(err)
 			}
 			before, _ := os.ReadFile(path)
-			_, err := Open(t.Context(), dir)
+			_, err := Open(t.Context(), dir, File)
 			wantRefusal(t, err, refusal.Unavailable, c.words)
 			if strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("%q quotes the key", err)

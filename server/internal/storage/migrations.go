@@ -99,4 +99,19 @@ CREATE TABLE interruptions (
 	dataset_id TEXT PRIMARY KEY,
 	count      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+-- Keys of before were seen in development mode, and registered by nobody.
+ALTER TABLE users RENAME COLUMN first_seen_unix_ms TO added_unix_ms;
+ALTER TABLE users ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE users ADD COLUMN roles INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+
+-- bastionlab.v1.Permissions. Datasets of before are of development mode, where everybody may train on them, test and take weights home: the default says that.
+ALTER TABLE datasets ADD COLUMN permissions BLOB NOT NULL DEFAULT x'0a06100118012001';
+`, `
+-- The key of a dataset's blobs, wrapped by the server's. It is there before the dataset is, and goes with it: what it encrypted is lost then.
+CREATE TABLE dataset_keys (
+	dataset_id TEXT PRIMARY KEY,
+	wrapped    BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 `}

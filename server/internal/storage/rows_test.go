@@ -12,7 +12,7 @@ func TestRowsSurviveARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	ctx := t.Context()
-	dataset := DatasetRow{ID: "d", Owner: "o", CreatedUnixMS: 1, Card: []byte{1}, Records: 2, RecordBytes: 3, BlobSHA256: []byte{4}, BlobBytes: 5}
+	dataset := DatasetRow{ID: "d", Owner: "o", CreatedUnixMS: 1, Card: []byte{1}, Records: 2, RecordBytes: 3, BlobSHA256: []byte{4}, BlobBytes: 5, Permissions: []byte{6}}
 	model := ModelRow{
 		ID: "m", Owner: "s", DatasetID: "d", Name: "n", Description: "t", Loss: "l1", CreatedUnixMS: 6, Program: []byte{7}, Report: []byte{8},
 		BlobSHA256: []byte{9}, BlobBytes: 10,
@@ -43,7 +43,7 @@ func TestRowsSurviveARestart(t *testing.T) {
 	if got, err := s.Run(ctx, "r"); err != nil || !reflect.DeepEqual(got, run) {
 		t.Errorf("run %+v, %v", got, err)
 	}
-	if got, err := s.Users(ctx); err != nil || !reflect.DeepEqual(got, []UserRow{{"u", []byte{14}, 15, 16}}) {
+	if got, err := s.Users(ctx); err != nil || !reflect.DeepEqual(got, []UserRow{{ID: "u", PublicKey: []byte{14}, AddedUnixMS: 15, LastSeenUnixMS: 16}}) {
 		t.Errorf("users %+v, %v", got, err)
 	}
 	if got, known, err := s.Fact(ctx, "f"); err != nil || !known || string(got) != "new" {

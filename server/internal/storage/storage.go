@@ -3,7 +3,8 @@
 //
 // Invariants: a blob is visible whole or not at all; what Commit or an Insert returned for is on disk; a blob that was changed, cut,
 // moved to another name or encrypted for another key is refused, never delivered; payload memfds are sealed before anyone else sees them.
-// Records are never written to disk in the clear.
+// Records are never written to disk in the clear. The key of a deleted dataset is destroyed before its blobs are removed. At the level
+// "memory" the server's key is in no file, and everything of earlier starts that it does not open is removed.
 //
 // Non-goals: no budget arithmetic (the ledger has it; SQLite only keeps the ledger's last acknowledged position), no judgement about who
 // may do what, no proto types: rows hold the encoded messages of those who own them.
@@ -17,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"filippo.io/age"
 )
@@ -24,11 +26,13 @@ import (
 // Store is an open data directory. Its methods may be called concurrently.
 type Store struct {
 	dir      string
+	level    Level
 	lock     *os.File
 	db       *sql.DB
 	identity *age.X25519Identity
 	files    fileSystem
 	created  bool
+	now      func() time.Time
 
 	writing sync.Mutex
 	// blobsInWork are the names that a BlobWriter holds, guarded by writing.
@@ -46,8 +50,8 @@ const (
 )
 
 // Open takes hold of the data directory, creating it where there is none, and brings its database to this release's form. A directory
-// that another server holds, that a newer release wrote or whose key is missing is refused.
-func Open(ctx context.Context, dir string) (*Store, error) {
+// that another server holds, that a newer release wrote, whose key is missing or that is of another level is refused.
+func Open(ctx context.Context, dir string, level Level) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
@@ -59,7 +63,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, lock: lock, files: osFiles{}, blobsInWork: map[string]bool{}}
+	s := &Store{dir: dir, level: level, now: time.Now, lock: lock, files: osFiles{}, blobsInWork: map[string]bool{}}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -79,8 +83,10 @@ func (s *Store) open(ctx context.Context) error {
 	if s.db, s.created, err = openDatabase(ctx, filepath.Join(s.dir, databaseFile)); err != nil {
 		return err
 	}
-	s.identity, err = s.loadBlobKey(ctx)
-	return err
+	if err := s.holdLevel(ctx); err != nil {
+		return err
+	}
+	return s.openKey(ctx)
 }
 
 // Close gives the directory back. Blob writers that are still open lose their blobs.

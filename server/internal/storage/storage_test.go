@@ -16,7 +16,7 @@ import (
 // openStore opens a store that the test closes.
 func openStore(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), dir)
+	s, err := Open(t.Context(), dir, File)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestASecondServerOnTheSameDirectoryIsRefused(t *testing.T) {
 	if !first.Created() {
 		t.Error("a new directory does not count as created")
 	}
-	_, err := Open(t.Context(), dir)
+	_, err := Open(t.Context(), dir, File)
 	wantRefusal(t, err, refusal.Unavailable, "in use by another server (process ", "stop that server")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestADirectoryOfSomethingElseIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "thesis.tex"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(t.Context(), dir)
+	_, err := Open(t.Context(), dir, File)
 	wantRefusal(t, err, refusal.InvalidArgument, "no data directory")
 	info, _ := os.Stat(dir)
 	entries, _ := os.ReadDir(dir)
@@ -121,7 +121,7 @@ func TestADatabaseThatThisReleaseCannotReadIsRefusedByNameAndLeftAlone(t *testin
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = Open(t.Context(), dir)
+			_, err = Open(t.Context(), dir, File)
 			wantRefusal(t, err, c.kind, c.words...)
 			after, err := os.ReadFile(filepath.Join(dir, databaseFile))
 			if err != nil || string(after) != string(before) {

@@ -194,7 +194,7 @@ func TestOnlyTheOwnerDecides(t *testing.T) {
 	run := w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId()
 	w.waitForOwner(run)
 	for user, kind := range map[string]refusal.Kind{
-		scientist: refusal.PermissionDenied, Operator: refusal.PermissionDenied, stranger: refusal.NotFound, "": refusal.NotFound,
+		scientist: refusal.PermissionDenied, operator: refusal.PermissionDenied, stranger: refusal.NotFound, "": refusal.NotFound,
 	} {
 		_, err := w.Approve(t.Context(), user, run)
 		expectRefusal(t, err, kind, "")
@@ -313,7 +313,7 @@ func TestARunThatSomebodyEndsIsNotRepeated(t *testing.T) {
 			}
 		}, cancelled, ""},
 		"the operator": {func(w *world, _, run string) {
-			if _, err := w.Cancel(w.t.Context(), Operator, run); err != nil {
+			if _, err := w.Cancel(w.t.Context(), operator, run); err != nil {
 				w.t.Error(err)
 			}
 		}, cancelled, ""},

@@ -133,7 +133,7 @@ func (s *Service) openFiles(ctx context.Context, l *live, e *equipment) (err err
 		return err
 	}
 	if row := l.state(); row.StateID != "" {
-		e.resumed, err = s.Store.BlobMemfd(ctx, stateKind, row.StateID, row.StateSHA256)
+		e.resumed, err = s.Store.DatasetMemfd(ctx, row.DatasetID, stateKind, row.StateID, row.StateSHA256)
 	}
 	return err
 }

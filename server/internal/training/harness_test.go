@@ -23,6 +23,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
@@ -35,6 +36,7 @@ const (
 	owner     = "0000000000000000000000000000000000000000000000000000000000000001"
 	scientist = "0000000000000000000000000000000000000000000000000000000000000002"
 	stranger  = "0000000000000000000000000000000000000000000000000000000000000003"
+	operator  = "operator"
 	declared  = 64
 )
 
@@ -56,6 +58,13 @@ var parameters = []*bastionlabv1.ParameterReport{
 var trained = []safetensors.Tensor{
 	{Name: "head.weight", DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{2, 3}, Data: bytes.Repeat([]byte{1}, 24)},
 	{Name: "head.bias", DType: bastionlabv1.DType_DTYPE_F32, Shape: []int64{2}, Data: bytes.Repeat([]byte{2}, 8)},
+}
+
+func rolesOf(user string) permission.Roles {
+	if user == operator {
+		return permission.Operator
+	}
+	return permission.OfDevelopment
 }
 
 // world is a data directory with everything real but the trainer.
@@ -108,7 +117,7 @@ func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
 	t.Helper()
 	w := &world{t: t, dir: dir, trainer: &fakeLauncher{}, log: &logBuffer{}}
 	var err error
-	if w.store, err = storage.Open(t.Context(), dir); err != nil {
+	if w.store, err = storage.Open(t.Context(), dir, storage.File); err != nil {
 		t.Fatal(err)
 	}
 	if w.ledger, err = ledger.Open(dir, w.store.LedgerMark(), ledger.Writer{Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}); err != nil {
@@ -120,7 +129,9 @@ func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
 		}
 	})
 	t.Cleanup(w.closeOnce)
-	if w.datasets, err = dataset.New(t.Context(), dataset.Config{Store: w.store, Ledger: w.ledger, Limits: dataset.DefaultLimits(1 << 20)}); err != nil {
+	if w.datasets, err = dataset.New(t.Context(), dataset.Config{
+		Store: w.store, Ledger: w.ledger, Limits: dataset.DefaultLimits(1 << 20), Roles: rolesOf, Development: func() bool { return true },
+	}); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
@@ -133,7 +144,7 @@ func open(t *testing.T, dir string, around func(*ledger.Ledger) Budget) *world {
 		w.budget = around(w.ledger)
 	}
 	w.Service, err = New(Config{
-		Store: w.store, Budget: w.budget, Launcher: w.trainer, Datasets: w.datasets, Models: models, Log: log,
+		Store: w.store, Budget: w.budget, Launcher: w.trainer, Datasets: w.datasets, Models: models, Log: log, Roles: rolesOf,
 		Threads: 1, Concurrent: 1, MaxQueued: 20, ProgressInterval: time.Nanosecond,
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ var (
 	errCancelled      = errors.New("cancelled by its author")
 	errStopping       = errors.New("the server stops")
 	errDatasetDeleted = errors.New("the dataset was deleted")
+	errAccessRevoked  = errors.New("the dataset's owner took the permission back")
 )
 
 var errTrainerGone = errors.New("the trainer ended between its preparation and the data")
@@ -24,6 +25,7 @@ var errTrainerGone = errors.New("the trainer ended between its preparation and t
 const (
 	failureStopped        = "the server stopped before the run had the data"
 	failureDatasetDeleted = "the dataset was deleted before the run had the data"
+	failureAccessRevoked  = "the dataset's owner took the permission back before the run had the data"
 	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
 	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
 	failureLimited        = "the dataset's privacy limit was set or lowered before the run had the data, and does not allow it; look at the budget and train with an eps that fits"
@@ -44,6 +46,8 @@ func failureBeforeData(ctx context.Context, err error) string {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errDatasetDeleted):
 		return failureDatasetDeleted
+	case errors.Is(cause, errAccessRevoked):
+		return failureAccessRevoked
 	case errors.Is(cause, errStopping):
 		return failureStopped
 	}

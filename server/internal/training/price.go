@@ -10,6 +10,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -46,7 +47,8 @@ func (o order) epsilon() accounting.Epsilon { return accounting.Epsilon(o.plan.G
 
 // price finds what the request names and prices it at this moment's budget.
 func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (order, error) {
-	o, err := s.named(ctx, user, request.GetModelId(), request.GetDatasetId(), request.GetContinueRunId())
+	wish := permission.Wish{Action: permission.Train, ConstantTime: request.GetConstantTime()}
+	o, err := s.named(ctx, user, wish, request.GetModelId(), request.GetDatasetId(), request.GetContinueRunId())
 	if err != nil {
 		return order{}, err
 	}
@@ -54,18 +56,18 @@ func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.
 	return o, err
 }
 
-// named finds the model, the dataset and the run whose weights are to be used.
-func (s *Service) named(ctx context.Context, user, modelID, datasetID, runID string) (o order, err error) {
+// named finds the model, the dataset and the run whose weights are to be used, for a user who may do with them what they wish to.
+func (s *Service) named(ctx context.Context, user string, wish permission.Wish, modelID, datasetID, runID string) (o order, err error) {
 	if o.model, err = s.Models.Get(ctx, user, modelID); err != nil {
 		return order{}, err
 	}
-	if o.dataset, err = s.Datasets.Get(ctx, user, datasetID); err != nil {
+	if o.dataset, err = s.Datasets.Permitted(ctx, user, datasetID, wish); err != nil {
 		return order{}, err
 	}
 	if !proto.Equal(o.dataset.GetSchema(), o.model.Program.GetSchema()) {
 		return order{}, refusal.New(refusal.InvalidArgument, "upload the model again for this dataset", "the model was checked against a dataset of another schema")
 	}
-	o.continued, err = s.continued(ctx, user, runID, o.model)
+	o.continued, err = s.continued(ctx, user, runID, o.model, datasetID)
 	return o, err
 }
 
@@ -94,7 +96,7 @@ func (s *Service) atTheMoment(ctx context.Context, user string, o *order, quote 
 }
 
 // continued finds the run whose weights the new one starts from.
-func (s *Service) continued(ctx context.Context, user, id string, m model.Model) (*storage.RunRow, error) {
+func (s *Service) continued(ctx context.Context, user, id string, m model.Model, on string) (*storage.RunRow, error) {
 	if id == "" {
 		return nil, nil
 	}
@@ -111,6 +113,9 @@ func (s *Service) continued(ctx context.Context, user, id string, m model.Model)
 	case statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED || len(row.WeightsSHA256) == 0:
 		what = "the run to go on from has no weights: it did not complete, or it was a test"
 	default:
+		if err := s.mayUse(ctx, row, on); err != nil {
+			return nil, err
+		}
 		return &row, nil
 	}
 	return nil, refusal.New(refusal.InvalidArgument, "go on from a completed run of the same model, or start anew", "%s", what)

@@ -57,7 +57,7 @@ func (s *Service) allLive() map[string]*live {
 }
 
 func (s *Service) rows(ctx context.Context, user string) ([]storage.RunRow, error) {
-	if user == Operator {
+	if s.operates(user) {
 		return s.Store.Runs(ctx, listingBytes)
 	}
 	return s.Store.RunsOf(ctx, user, listingBytes)
@@ -102,7 +102,7 @@ func (s *Service) Cancel(ctx context.Context, user, id string) (*bastionlabv1.Ru
 	if err != nil {
 		return nil, err
 	}
-	if user != row.Scientist && user != Operator {
+	if user != row.Scientist && !s.operates(user) {
 		return nil, refusal.New(refusal.PermissionDenied, "ask the run's author to cancel it", "only its author may cancel a run")
 	}
 	if l == nil {
@@ -137,6 +137,10 @@ func (s *Service) Weights(ctx context.Context, user, id string) (Weights, error)
 	if statusOf(row) != bastionlabv1.RunStatus_RUN_STATUS_COMPLETED || len(row.WeightsSHA256) == 0 {
 		return Weights{}, refusal.New(refusal.InvalidArgument, "wait for a completed run", "only a completed run has weights, and a test has none")
 	}
+	// PRIVACY: judged now, not when the run was started: what an owner took back is not taken home.
+	if err := s.mayTakeHome(ctx, row); err != nil {
+		return Weights{}, err
+	}
 	file, err := s.Store.OpenBlob(weightsKind, row.ID)
 	if err != nil {
 		return Weights{}, err
@@ -148,9 +152,9 @@ func (s *Service) Weights(ctx context.Context, user, id string) (Weights, error)
 func (s *Service) find(ctx context.Context, user, id string) (storage.RunRow, *live, error) {
 	l := s.live(id) // before the row is read: a run that ends in between is then found ended
 	row, err := s.Store.Run(ctx, id)
-	if errors.Is(err, storage.ErrNoRow) || err == nil && !mayBeSeen(row, user) {
+	if errors.Is(err, storage.ErrNoRow) || err == nil && !s.mayBeSeen(row, user) {
 		// A stranger cannot tell somebody's run from none.
-		return storage.RunRow{}, nil, refusal.New(refusal.NotFound, "list your runs to see which there are", "there is no such run")
+		return storage.RunRow{}, nil, noSuchRun()
 	}
 	if err != nil {
 		return storage.RunRow{}, nil, err
@@ -161,9 +165,17 @@ func (s *Service) find(ctx context.Context, user, id string) (storage.RunRow, *l
 	return row, l, nil
 }
 
+func noSuchRun() error {
+	return refusal.New(refusal.NotFound, "list your runs to see which there are", "there is no such run")
+}
+
 // mayBeSeen says who sees a run at all: its author, the owner of the data it is on, and whoever runs the machine.
-func mayBeSeen(row storage.RunRow, user string) bool {
-	return user == row.Scientist || user == row.DatasetOwner || user == Operator
+func (s *Service) mayBeSeen(row storage.RunRow, user string) bool {
+	return concerns(row, user) || s.operates(user)
+}
+
+func concerns(row storage.RunRow, user string) bool {
+	return user == row.Scientist || user == row.DatasetOwner
 }
 
 func statusOf(row storage.RunRow) bastionlabv1.RunStatus { return bastionlabv1.RunStatus(row.Status) }
@@ -213,11 +225,14 @@ func runOf(row storage.RunRow, user string) (*bastionlabv1.Run, error) {
 	return run, nil
 }
 
-// Receipts returns what the ledger signed about a run, to those who may see it.
+// Receipts returns what the ledger signed about a run, to its author and the owner of its dataset.
 func (s *Service) Receipts(ctx context.Context, user, id string) ([]receipt.Receipt, error) {
 	row, _, err := s.find(ctx, user, id)
 	if err != nil {
 		return nil, err
+	}
+	if !concerns(row, user) { // it is seen by who runs the machine
+		return nil, noSuchRun()
 	}
 	return s.Budget.ReceiptsOfRun(row.DatasetID, row.ID)
 }

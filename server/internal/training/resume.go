@@ -31,7 +31,7 @@ func (s *Service) resume(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	o, err := s.orderOf(ctx, row)
-	if lost := (*refusal.Error)(nil); errors.As(err, &lost) && lost.Kind == refusal.NotFound || errors.Is(err, storage.ErrNoRow) || errors.Is(err, errNotResumable) {
+	if lost := (*refusal.Error)(nil); errors.As(err, &lost) && (lost.Kind == refusal.NotFound || lost.Kind == refusal.PermissionDenied) || errors.Is(err, storage.ErrNoRow) || errors.Is(err, errNotResumable) {
 		return false, nil
 	}
 	if err != nil {
@@ -86,7 +86,7 @@ func (s *Service) orderOf(ctx context.Context, row storage.RunRow) (order, error
 	if o.model, err = s.Models.Get(ctx, row.Scientist, row.ModelID); err != nil {
 		return order{}, err
 	}
-	if o.dataset, err = s.Datasets.Get(ctx, row.Scientist, row.DatasetID); err != nil {
+	if o.dataset, err = s.Datasets.Permitted(ctx, row.Scientist, row.DatasetID, stillWished(o)); err != nil {
 		return order{}, err
 	}
 	if from := request.GetContinueRunId(); from != "" {

@@ -68,6 +68,11 @@ func (s *Service) start(ctx context.Context, user string, request starting, want
 	if err := s.admit(l); err != nil {
 		return nil, err
 	}
+	// The owner may have taken the permission back since it was priced. From here on, who does so ends the run: it is known.
+	if err := s.stillPermitted(ctx, l); err != nil {
+		s.drop(l)
+		return nil, err
+	}
 	// From here on the caller's leaving changes nothing: a charge is not given up halfway.
 	ctx = context.WithoutCancel(ctx)
 	if err := s.charge(ctx, l); err != nil {

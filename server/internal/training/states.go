@@ -62,7 +62,7 @@ func (s *states) keep(ctx context.Context, announced *trainerv1.State) (*os.File
 		return nil, errors.Join(errors.New("the state has another size than announced"), err)
 	}
 	row := s.live.state()
-	kept, err := s.write(row, announced)
+	kept, err := s.write(ctx, row, announced)
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +89,10 @@ func (s *states) keep(ctx context.Context, announced *trainerv1.State) (*os.File
 }
 
 // write makes the blob. Its name is of this run, attempt and epoch alone, and the name is sealed into it.
-func (s *states) write(row storage.RunRow, announced *trainerv1.State) (storage.RunRow, error) {
+func (s *states) write(ctx context.Context, row storage.RunRow, announced *trainerv1.State) (storage.RunRow, error) {
 	row.StateID = fmt.Sprintf("%sa%ds%d", row.ID, row.Attempts, announced.GetStepsDone())
-	blob, err := s.service.Store.CreateBlob(stateKind, row.StateID)
+	// PRIVACY: for the dataset's key: it tells which records were sampled, and goes when they go.
+	blob, err := s.service.Store.CreateDatasetBlob(ctx, row.DatasetID, stateKind, row.StateID)
 	if err != nil {
 		return row, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
 // statePath is where the one state lies.
@@ -152,3 +153,22 @@ func TestAKeptStateCannotBeChangedAnyMore(t *testing.T) {
 }
 
 func trainsOn(ctx context.Context, t *fakeTrainer) error { return t.keep(ctx, 8, secondState) }
+
+// PRIVACY: a state tells which records were sampled. It goes when they go, also where somebody copied its file.
+func TestAStateIsUnderItsDatasetsKey(t *testing.T) {
+	w := newWorld(t)
+	d := w.upload(6)
+	w.script(diesAt("in the first epoch"), dies, trains)
+	run := w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId()
+	w.waitForOwner(run)
+	id := strings.TrimSuffix(filepath.Base(w.statePath()), ".age")
+	var wrong *storage.BlobError
+	if _, err := w.store.OpenBlob(stateKind, id); !errors.As(err, &wrong) || wrong.Fault != storage.BlobWrongKey {
+		t.Errorf("the server's key opens it: %v", err)
+	}
+	if file, err := w.store.OpenDatasetBlob(t.Context(), d, stateKind, id); err != nil {
+		t.Error(err)
+	} else {
+		file.Close()
+	}
+}

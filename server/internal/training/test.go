@@ -8,6 +8,7 @@ import (
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 )
 
@@ -37,7 +38,7 @@ func (s *Service) priceTest(ctx context.Context, user string, request *bastionla
 	if size := proto.Size(request); size > maxRequestBytes {
 		return order{}, invalid("use the client of this server's release", "the request takes %d bytes, at most %d are taken", size, maxRequestBytes)
 	}
-	o, err := s.named(ctx, user, request.GetModelId(), request.GetDatasetId(), request.GetWeightsRunId())
+	o, err := s.named(ctx, user, permission.Wish{Action: permission.Test}, request.GetModelId(), request.GetDatasetId(), request.GetWeightsRunId())
 	if err != nil {
 		return order{}, err
 	}

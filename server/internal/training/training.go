@@ -14,6 +14,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -61,9 +62,9 @@ type Tester interface {
 	Close() error
 }
 
-// Datasets finds datasets, and opens their records as a sealed file in memory.
+// Datasets finds datasets for those who may do with them what they wish to, and opens their records as a sealed file in memory.
 type Datasets interface {
-	Get(ctx context.Context, user, id string) (*bastionlabv1.Dataset, error)
+	Permitted(ctx context.Context, user, id string, wish permission.Wish) (*bastionlabv1.Dataset, error)
 	OpenRecords(ctx context.Context, id string) (dataset.Records, error)
 }
 
@@ -86,13 +87,13 @@ type Config struct {
 	Concurrent int // runs at once
 	MaxQueued  int // runs that have not ended, of all people
 
+	// Roles are what a user is at the moment: operators see runs and may end them.
+	Roles func(user string) permission.Roles
+
 	// ProgressInterval is the least time between two tellings of progress; 0 means one second.
 	ProgressInterval time.Duration
 	Now              func() time.Time // nil: time.Now
 }
-
-// Operator is the caller who runs the machine. It is no key: it sees runs and may end them, and owns nothing.
-const Operator = "operator"
 
 // Service prices, queues and follows runs. Recover must have returned before it is used, and Serve must run for anything to be trained.
 type Service struct {
@@ -117,7 +118,7 @@ type Service struct {
 
 // New makes a service that does not train yet.
 func New(config Config) (*Service, error) {
-	if config.Store == nil || config.Budget == nil || config.Launcher == nil || config.Datasets == nil || config.Models == nil || config.Log == nil {
+	if config.Store == nil || config.Budget == nil || config.Launcher == nil || config.Datasets == nil || config.Models == nil || config.Log == nil || config.Roles == nil {
 		return nil, errors.New("training: the configuration is incomplete")
 	}
 	if config.Threads < 1 || config.Concurrent < 1 || config.MaxQueued < 1 {

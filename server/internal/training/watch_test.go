@@ -150,7 +150,7 @@ func TestWhoSeesARun(t *testing.T) {
 	}{
 		"author":   {user: scientist, sees: true, listed: true, mine: true},
 		"owner":    {user: owner, sees: true, listed: true, cancel: refusal.PermissionDenied, weights: refusal.PermissionDenied},
-		"operator": {user: Operator, sees: true, listed: true, weights: refusal.PermissionDenied},
+		"operator": {user: operator, sees: true, listed: true, weights: refusal.PermissionDenied},
 		"stranger": {user: stranger, cancel: refusal.NotFound, weights: refusal.NotFound},
 		"nobody":   {user: "", cancel: refusal.NotFound, weights: refusal.NotFound},
 	} {

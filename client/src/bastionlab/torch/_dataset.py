@@ -15,6 +15,7 @@ from bastionlab._receipt_form import is_hash
 from bastionlab._receipts import Receipt
 from bastionlab._session import Session
 from bastionlab.torch._budget import ATTO, NANO, Budget, disagreement
+from bastionlab.torch._continuing import Continuation, continue_accounts
 from bastionlab.torch._permissions import Grant, Permissions, Who, as_permissions, user_or_everybody
 from bastionlab.torch._public import PublicFacts
 from bastionlab.torch._records import Records
@@ -249,17 +250,21 @@ def upload(
         )
     name = type(train_dataset).__name__ if name is None else name
     declared = _check_declared(declared_samples, records.count)
+    sets = [records] if test_records is None else [records, test_records]
+    checked_delta = _check_delta(delta, limit, declared or records.count)
+    terms = continue_accounts(session, sets, name, limit, checked_delta, declared or records.count)
     train = Upload(
         records=records,
         name=name,
         description=description,
-        privacy_limit=limit,
-        delta=_check_delta(delta, limit, declared or records.count),
+        privacy_limit=terms.limit,
+        delta=terms.delta,
         declared_samples=declared,
         public=PublicFacts.of(public, records.schema),
         permissions=granted,
+        ledger=terms.ledger,
     )
-    sent = train.send(session, progress)
+    sent = _send(train, session, progress, terms, 0)
     if test_records is not None:
         # The same limit and delta as the training set's, whatever its own size. They are its account's, which may be stricter than
         # what was asked for, where its records were uploaded before.
@@ -275,12 +280,22 @@ def upload(
             test_of=sent.id,
         )
         try:
-            sent.test_id = test.send(session, progress).id
+            sent.test_id = _send(test, session, progress, terms, 1).id
         except BaseException:
             # Both or none: half of a call is no dataset that anybody asked for.
             RemoteDataset(session, sent).delete()
             raise
     return RemoteDataset(session, sent)
+
+
+def _send(upload: Upload, session: Session, progress: bool, terms: Continuation, which: int) -> dataset_pb2.Dataset:
+    try:
+        sent = upload.send(session, progress)
+    except BaseException as error:
+        terms.refused(error)
+        raise
+    terms.sent(which, sent)
+    return sent
 
 
 def check_limit(limit: float | None) -> float | None:

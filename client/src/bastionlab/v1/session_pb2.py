@@ -26,7 +26,7 @@ from bastionlab.v1 import attestation_pb2 as bastionlab_dot_v1_dot_attestation__
 from bastionlab.v1 import user_pb2 as bastionlab_dot_v1_dot_user__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x61stionlab/v1/session.proto\x12\rbastionlab.v1\x1a\x1f\x62\x61stionlab/v1/attestation.proto\x1a\x18\x62\x61stionlab/v1/user.proto\"&\n\x0cHelloRequest\x12\x16\n\x0e\x63lient_version\x18\x01 \x01(\t\"u\n\rHelloResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\x05\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\x12\'\n\x04info\x18\x04 \x01(\x0b\x32\x19.bastionlab.v1.ServerInfo\"\xb9\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x11\n\tsimulated\x18\x03 \x01(\x08\x12\x13\n\x0b\x64\x65velopment\x18\x04 \x01(\x08\x12\x13\n\x0bmeasurement\x18\x05 \x01(\t\x12\x0f\n\x07\x62inding\x18\x06 \x01(\t\x12\x15\n\rstorage_level\x18\x07 \x01(\t\x12\x12\n\nledger_key\x18\x08 \x01(\x0c\x12\x0f\n\x07\x62oot_id\x18\t \x01(\t\"r\n\rSignInRequest\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\x12\'\n\x07\x62inding\x18\x04 \x01(\x0e\x32\x16.bastionlab.v1.Binding\"m\n\x0eSignInResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x03\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\"\n\x05roles\x18\x04 \x03(\x0e\x32\x13.bastionlab.v1.Role2\x9b\x01\n\x0eSessionService\x12\x42\n\x05Hello\x12\x1b.bastionlab.v1.HelloRequest\x1a\x1c.bastionlab.v1.HelloResponse\x12\x45\n\x06SignIn\x12\x1c.bastionlab.v1.SignInRequest\x1a\x1d.bastionlab.v1.SignInResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x61stionlab/v1/session.proto\x12\rbastionlab.v1\x1a\x1f\x62\x61stionlab/v1/attestation.proto\x1a\x18\x62\x61stionlab/v1/user.proto\"&\n\x0cHelloRequest\x12\x16\n\x0e\x63lient_version\x18\x01 \x01(\t\"L\n\rHelloResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\x05\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\"r\n\rSignInRequest\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\x12\'\n\x07\x62inding\x18\x04 \x01(\x0e\x32\x16.bastionlab.v1.Binding\"m\n\x0eSignInResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x03\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\"\n\x05roles\x18\x04 \x03(\x0e\x32\x13.bastionlab.v1.Role2\x9b\x01\n\x0eSessionService\x12\x42\n\x05Hello\x12\x1b.bastionlab.v1.HelloRequest\x1a\x1c.bastionlab.v1.HelloResponse\x12\x45\n\x06SignIn\x12\x1c.bastionlab.v1.SignInRequest\x1a\x1d.bastionlab.v1.SignInResponseBHZFgithub.com/bastionlab/bastionlab/server/api/bastionlab/v1;bastionlabv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLOREQUEST']._serialized_start=105
   _globals['_HELLOREQUEST']._serialized_end=143
   _globals['_HELLORESPONSE']._serialized_start=145
-  _globals['_HELLORESPONSE']._serialized_end=262
-  _globals['_SERVERINFO']._serialized_start=265
-  _globals['_SERVERINFO']._serialized_end=450
-  _globals['_SIGNINREQUEST']._serialized_start=452
-  _globals['_SIGNINREQUEST']._serialized_end=566
-  _globals['_SIGNINRESPONSE']._serialized_start=568
-  _globals['_SIGNINRESPONSE']._serialized_end=677
-  _globals['_SESSIONSERVICE']._serialized_start=680
-  _globals['_SESSIONSERVICE']._serialized_end=835
+  _globals['_HELLORESPONSE']._serialized_end=221
+  _globals['_SIGNINREQUEST']._serialized_start=223
+  _globals['_SIGNINREQUEST']._serialized_end=337
+  _globals['_SIGNINRESPONSE']._serialized_start=339
+  _globals['_SIGNINRESPONSE']._serialized_end=448
+  _globals['_SESSIONSERVICE']._serialized_start=451
+  _globals['_SESSIONSERVICE']._serialized_end=606
 # @@protoc_insertion_point(module_scope)

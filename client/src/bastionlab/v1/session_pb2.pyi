@@ -3,7 +3,7 @@ from bastionlab.v1 import user_pb2 as _user_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from collections.abc import Iterable as _Iterable
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -15,38 +15,14 @@ class HelloRequest(_message.Message):
     def __init__(self, client_version: _Optional[str] = ...) -> None: ...
 
 class HelloResponse(_message.Message):
-    __slots__ = ("server_version", "protocol", "challenge", "info")
+    __slots__ = ("server_version", "protocol", "challenge")
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_FIELD_NUMBER: _ClassVar[int]
-    INFO_FIELD_NUMBER: _ClassVar[int]
     server_version: str
     protocol: int
     challenge: bytes
-    info: ServerInfo
-    def __init__(self, server_version: _Optional[str] = ..., protocol: _Optional[int] = ..., challenge: _Optional[bytes] = ..., info: _Optional[_Union[ServerInfo, _Mapping]] = ...) -> None: ...
-
-class ServerInfo(_message.Message):
-    __slots__ = ("version", "platform", "simulated", "development", "measurement", "binding", "storage_level", "ledger_key", "boot_id")
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    PLATFORM_FIELD_NUMBER: _ClassVar[int]
-    SIMULATED_FIELD_NUMBER: _ClassVar[int]
-    DEVELOPMENT_FIELD_NUMBER: _ClassVar[int]
-    MEASUREMENT_FIELD_NUMBER: _ClassVar[int]
-    BINDING_FIELD_NUMBER: _ClassVar[int]
-    STORAGE_LEVEL_FIELD_NUMBER: _ClassVar[int]
-    LEDGER_KEY_FIELD_NUMBER: _ClassVar[int]
-    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
-    version: str
-    platform: str
-    simulated: bool
-    development: bool
-    measurement: str
-    binding: str
-    storage_level: str
-    ledger_key: bytes
-    boot_id: str
-    def __init__(self, version: _Optional[str] = ..., platform: _Optional[str] = ..., simulated: _Optional[bool] = ..., development: _Optional[bool] = ..., measurement: _Optional[str] = ..., binding: _Optional[str] = ..., storage_level: _Optional[str] = ..., ledger_key: _Optional[bytes] = ..., boot_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, server_version: _Optional[str] = ..., protocol: _Optional[int] = ..., challenge: _Optional[bytes] = ...) -> None: ...
 
 class SignInRequest(_message.Message):
     __slots__ = ("public_key", "signature", "challenge", "binding")

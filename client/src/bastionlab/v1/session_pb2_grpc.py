@@ -60,7 +60,7 @@ class SessionServiceServicer:
     """
 
     def Hello(self, request, context):
-        """Hello says what the server is and hands out a single-use challenge.
+        """Hello hands out a single-use challenge. What the server is, its evidence says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -70,7 +70,6 @@ type HelloResponse struct {
 	ServerVersion string                 `protobuf:"bytes,1,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
 	Protocol      int32                  `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	Challenge     []byte                 `protobuf:"bytes,3,opt,name=challenge,proto3" json:"challenge,omitempty"` // 32 bytes, valid once, for a minute
-	Info          *ServerInfo            `protobuf:"bytes,4,opt,name=info,proto3" json:"info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,121 +125,6 @@ func (x *HelloResponse) GetChallenge() []byte {
 	return nil
 }
 
-func (x *HelloResponse) GetInfo() *ServerInfo {
-	if x != nil {
-		return x.Info
-	}
-	return nil
-}
-
-type ServerInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Platform      string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"` // "none" until the server runs in a TEE
-	Simulated     bool                   `protobuf:"varint,3,opt,name=simulated,proto3" json:"simulated,omitempty"`
-	Development   bool                   `protobuf:"varint,4,opt,name=development,proto3" json:"development,omitempty"`
-	Measurement   string                 `protobuf:"bytes,5,opt,name=measurement,proto3" json:"measurement,omitempty"`                       // empty until attestation
-	Binding       string                 `protobuf:"bytes,6,opt,name=binding,proto3" json:"binding,omitempty"`                               // how the channel is bound to the server's key
-	StorageLevel  string                 `protobuf:"bytes,7,opt,name=storage_level,json=storageLevel,proto3" json:"storage_level,omitempty"` // where the key of the stored blobs lives: "file"
-	LedgerKey     []byte                 `protobuf:"bytes,8,opt,name=ledger_key,json=ledgerKey,proto3" json:"ledger_key,omitempty"`          // Ed25519: what receipts are signed with
-	BootId        string                 `protobuf:"bytes,9,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`                   // of this start of the server; in its receipts
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ServerInfo) Reset() {
-	*x = ServerInfo{}
-	mi := &file_bastionlab_v1_session_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ServerInfo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ServerInfo) ProtoMessage() {}
-
-func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_session_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
-func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_session_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ServerInfo) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *ServerInfo) GetPlatform() string {
-	if x != nil {
-		return x.Platform
-	}
-	return ""
-}
-
-func (x *ServerInfo) GetSimulated() bool {
-	if x != nil {
-		return x.Simulated
-	}
-	return false
-}
-
-func (x *ServerInfo) GetDevelopment() bool {
-	if x != nil {
-		return x.Development
-	}
-	return false
-}
-
-func (x *ServerInfo) GetMeasurement() string {
-	if x != nil {
-		return x.Measurement
-	}
-	return ""
-}
-
-func (x *ServerInfo) GetBinding() string {
-	if x != nil {
-		return x.Binding
-	}
-	return ""
-}
-
-func (x *ServerInfo) GetStorageLevel() string {
-	if x != nil {
-		return x.StorageLevel
-	}
-	return ""
-}
-
-func (x *ServerInfo) GetLedgerKey() []byte {
-	if x != nil {
-		return x.LedgerKey
-	}
-	return nil
-}
-
-func (x *ServerInfo) GetBootId() string {
-	if x != nil {
-		return x.BootId
-	}
-	return ""
-}
-
 type SignInRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PublicKey []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // SubjectPublicKeyInfo, DER; Ed25519 or ECDSA P-256
@@ -255,7 +139,7 @@ type SignInRequest struct {
 
 func (x *SignInRequest) Reset() {
 	*x = SignInRequest{}
-	mi := &file_bastionlab_v1_session_proto_msgTypes[3]
+	mi := &file_bastionlab_v1_session_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +151,7 @@ func (x *SignInRequest) String() string {
 func (*SignInRequest) ProtoMessage() {}
 
 func (x *SignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_session_proto_msgTypes[3]
+	mi := &file_bastionlab_v1_session_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +164,7 @@ func (x *SignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInRequest.ProtoReflect.Descriptor instead.
 func (*SignInRequest) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_bastionlab_v1_session_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SignInRequest) GetPublicKey() []byte {
@@ -323,7 +207,7 @@ type SignInResponse struct {
 
 func (x *SignInResponse) Reset() {
 	*x = SignInResponse{}
-	mi := &file_bastionlab_v1_session_proto_msgTypes[4]
+	mi := &file_bastionlab_v1_session_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +219,7 @@ func (x *SignInResponse) String() string {
 func (*SignInResponse) ProtoMessage() {}
 
 func (x *SignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bastionlab_v1_session_proto_msgTypes[4]
+	mi := &file_bastionlab_v1_session_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +232,7 @@ func (x *SignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInResponse.ProtoReflect.Descriptor instead.
 func (*SignInResponse) Descriptor() ([]byte, []int) {
-	return file_bastionlab_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_bastionlab_v1_session_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SignInResponse) GetToken() string {
@@ -385,24 +269,11 @@ const file_bastionlab_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"\x1bbastionlab/v1/session.proto\x12\rbastionlab.v1\x1a\x1fbastionlab/v1/attestation.proto\x1a\x18bastionlab/v1/user.proto\"5\n" +
 	"\fHelloRequest\x12%\n" +
-	"\x0eclient_version\x18\x01 \x01(\tR\rclientVersion\"\x9f\x01\n" +
+	"\x0eclient_version\x18\x01 \x01(\tR\rclientVersion\"p\n" +
 	"\rHelloResponse\x12%\n" +
 	"\x0eserver_version\x18\x01 \x01(\tR\rserverVersion\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\x05R\bprotocol\x12\x1c\n" +
-	"\tchallenge\x18\x03 \x01(\fR\tchallenge\x12-\n" +
-	"\x04info\x18\x04 \x01(\v2\x19.bastionlab.v1.ServerInfoR\x04info\"\x9b\x02\n" +
-	"\n" +
-	"ServerInfo\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
-	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x1c\n" +
-	"\tsimulated\x18\x03 \x01(\bR\tsimulated\x12 \n" +
-	"\vdevelopment\x18\x04 \x01(\bR\vdevelopment\x12 \n" +
-	"\vmeasurement\x18\x05 \x01(\tR\vmeasurement\x12\x18\n" +
-	"\abinding\x18\x06 \x01(\tR\abinding\x12#\n" +
-	"\rstorage_level\x18\a \x01(\tR\fstorageLevel\x12\x1d\n" +
-	"\n" +
-	"ledger_key\x18\b \x01(\fR\tledgerKey\x12\x17\n" +
-	"\aboot_id\x18\t \x01(\tR\x06bootId\"\x9c\x01\n" +
+	"\tchallenge\x18\x03 \x01(\fR\tchallenge\"\x9c\x01\n" +
 	"\rSignInRequest\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x1c\n" +
@@ -430,29 +301,27 @@ func file_bastionlab_v1_session_proto_rawDescGZIP() []byte {
 	return file_bastionlab_v1_session_proto_rawDescData
 }
 
-var file_bastionlab_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_bastionlab_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_bastionlab_v1_session_proto_goTypes = []any{
 	(*HelloRequest)(nil),   // 0: bastionlab.v1.HelloRequest
 	(*HelloResponse)(nil),  // 1: bastionlab.v1.HelloResponse
-	(*ServerInfo)(nil),     // 2: bastionlab.v1.ServerInfo
-	(*SignInRequest)(nil),  // 3: bastionlab.v1.SignInRequest
-	(*SignInResponse)(nil), // 4: bastionlab.v1.SignInResponse
-	(Binding)(0),           // 5: bastionlab.v1.Binding
-	(Role)(0),              // 6: bastionlab.v1.Role
+	(*SignInRequest)(nil),  // 2: bastionlab.v1.SignInRequest
+	(*SignInResponse)(nil), // 3: bastionlab.v1.SignInResponse
+	(Binding)(0),           // 4: bastionlab.v1.Binding
+	(Role)(0),              // 5: bastionlab.v1.Role
 }
 var file_bastionlab_v1_session_proto_depIdxs = []int32{
-	2, // 0: bastionlab.v1.HelloResponse.info:type_name -> bastionlab.v1.ServerInfo
-	5, // 1: bastionlab.v1.SignInRequest.binding:type_name -> bastionlab.v1.Binding
-	6, // 2: bastionlab.v1.SignInResponse.roles:type_name -> bastionlab.v1.Role
-	0, // 3: bastionlab.v1.SessionService.Hello:input_type -> bastionlab.v1.HelloRequest
-	3, // 4: bastionlab.v1.SessionService.SignIn:input_type -> bastionlab.v1.SignInRequest
-	1, // 5: bastionlab.v1.SessionService.Hello:output_type -> bastionlab.v1.HelloResponse
-	4, // 6: bastionlab.v1.SessionService.SignIn:output_type -> bastionlab.v1.SignInResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 0: bastionlab.v1.SignInRequest.binding:type_name -> bastionlab.v1.Binding
+	5, // 1: bastionlab.v1.SignInResponse.roles:type_name -> bastionlab.v1.Role
+	0, // 2: bastionlab.v1.SessionService.Hello:input_type -> bastionlab.v1.HelloRequest
+	2, // 3: bastionlab.v1.SessionService.SignIn:input_type -> bastionlab.v1.SignInRequest
+	1, // 4: bastionlab.v1.SessionService.Hello:output_type -> bastionlab.v1.HelloResponse
+	3, // 5: bastionlab.v1.SessionService.SignIn:output_type -> bastionlab.v1.SignInResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_bastionlab_v1_session_proto_init() }
@@ -468,7 +337,7 @@ func file_bastionlab_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bastionlab_v1_session_proto_rawDesc), len(file_bastionlab_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

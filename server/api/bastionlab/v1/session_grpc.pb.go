@@ -36,7 +36,7 @@ const (
 //
 //	authorization: "Bearer " and the token of SignIn.
 type SessionServiceClient interface {
-	// Hello says what the server is and hands out a single-use challenge.
+	// Hello hands out a single-use challenge. What the server is, its evidence says.
 	Hello(ctx context.Context, in *HelloRequest, opts ...grpc.CallOption) (*HelloResponse, error)
 	// SignIn proves possession of a key. In development mode every key is accepted, and recorded; else registered ones are.
 	SignIn(ctx context.Context, in *SignInRequest, opts ...grpc.CallOption) (*SignInResponse, error)
@@ -83,7 +83,7 @@ func (c *sessionServiceClient) SignIn(ctx context.Context, in *SignInRequest, op
 //
 //	authorization: "Bearer " and the token of SignIn.
 type SessionServiceServer interface {
-	// Hello says what the server is and hands out a single-use challenge.
+	// Hello hands out a single-use challenge. What the server is, its evidence says.
 	Hello(context.Context, *HelloRequest) (*HelloResponse, error)
 	// SignIn proves possession of a key. In development mode every key is accepted, and recorded; else registered ones are.
 	SignIn(context.Context, *SignInRequest) (*SignInResponse, error)

@@ -22,6 +22,7 @@ type book struct {
 	head       string
 	frozen     bool
 	heir       string
+	closed     bool
 }
 
 // What the form allows.
@@ -52,6 +53,9 @@ func (c *checker) follow(m receipt.Body, body []byte) {
 	if m.Seq != b.seq+1 || m.Prev != b.head {
 		c.finds(m.Account, "account", "it does not follow on the account's receipt %d", b.seq)
 	}
+	if b.closed {
+		c.finds(m.Account, "account", "it follows on the account's close, on which nothing follows")
+	}
 	b.seq, b.head = m.Seq, receipt.HashText(body)
 	if m.Owner != b.owner {
 		c.finds(m.Account, "account", "it names another owner than the account's")
@@ -80,6 +84,8 @@ func (c *checker) move(b *book, m receipt.Body) {
 		c.about(b, m)
 	case receipt.Freeze:
 		c.freeze(b, m)
+	case receipt.Close:
+		c.close(b, m)
 	default:
 		c.finds(m.Account, "form", "there is no movement %q", m.Type)
 	}
@@ -125,6 +131,23 @@ func (c *checker) freeze(b *book, m receipt.Body) {
 		c.finds(m.Account, "account", "it is frozen twice, or for no reason")
 	}
 	b.frozen = true
+}
+
+// close judges the last movement of an account, which tells what was drawn at every order.
+func (c *checker) close(b *book, m receipt.Body) {
+	for id, r := range b.runs {
+		if r.outcome == "" {
+			c.finds(m.Account, "run", "the account is closed while run %s is under way", id)
+		}
+	}
+	drawn := make([]accounting.Renyi, len(b.orders))
+	for i := range drawn {
+		drawn[i] = accounting.Renyi(capped(b.sums.renyi[i]))
+	}
+	if !slices.Equal(m.Orders, b.orders) || !slices.Equal(m.Renyi, drawn) {
+		c.finds(m.Account, "sums", "the close tells %v at the orders %v, added up are %v at %v", m.Renyi, m.Orders, drawn, b.orders)
+	}
+	b.closed = true
 }
 
 // compare holds the sums that a receipt tells against those added up here.

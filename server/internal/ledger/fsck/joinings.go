@@ -27,7 +27,7 @@ func (c *checker) join(b *book, m receipt.Body) {
 	j := joining{record: c.at, account: m.Account, orders: m.Orders, drawn: m.Renyi}
 	for _, id := range m.Accounts {
 		other := c.books[id]
-		if other == nil || other == b || other.heir != "" || other.owner != b.owner {
+		if other == nil || other == b || other.heir != "" || other.closed || other.owner != b.owner {
 			c.finds(m.Account, "join", "account %s cannot be joined", id)
 			continue
 		}

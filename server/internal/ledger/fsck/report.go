@@ -9,6 +9,7 @@ import (
 // Expected is what is known of the file from elsewhere.
 type Expected struct {
 	Key    ed25519.PublicKey // nil: the one that the file names
+	Aside  bool              // of an earlier boot: its end is where the file ends, whole or torn
 	Marked bool              // what follows is known
 	// The position that was last acknowledged before the file was read; zeros where there is none yet.
 	Records, Bytes int64

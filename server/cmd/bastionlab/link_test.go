@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/server"
+)
+
+// relay ends TLS with a key of its own and passes on what it reads to a genuine server.
+func relay(t *testing.T, genuine string) (address string) {
+	t.Helper()
+	certificate, err := server.NewCertificate(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { pass(near, genuine) })
+		}
+	})
+	t.Cleanup(func() { listener.Close(); serving.Wait() })
+	return listener.Addr().String()
+}
+
+func pass(near net.Conn, genuine string) {
+	defer near.Close()
+	far, err := tls.Dial("tcp", genuine, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	go func() {
+		_, _ = io.Copy(near, far)
+		near.Close()
+	}()
+	_, _ = io.Copy(far, near)
+}
+
+func TestACommandTakesNoServerThatDoesNotProveItself(t *testing.T) {
+	genuine := serveOn(t, t.TempDir(), &fakeTrainers{})
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity := keyFile(t, key, "PRIVATE KEY", 0o600)
+	write := func(policy string) string {
+		path := filepath.Join(t.TempDir(), "policy.json")
+		if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	floor := `{"Milan": {"bl": 0, "tee": 0, "snp": 0, "ucode": 0}}`
+	real := write(`{"platforms": ["sev-snp"], "measurements": ["` + strings.Repeat("ab", 48) + `"], "tcb": ` + floor + `, "chip_ids": null, "config_digests": null, "storage_levels": ["file"]}`)
+	tests := map[string]struct {
+		connect, policy string
+		kind            refusal.Kind
+		words           string
+	}{
+		"the genuine server":                         {genuine.address, "", refusal.NotFound, "no such dataset"},
+		"the genuine server, as a simulated one":     {genuine.address, "simulated", refusal.NotFound, "no such dataset"},
+		"a relay to it":                              {relay(t, genuine.address), "", refusal.Attestation, "binding"},
+		"hardware is wanted, and there is none":      {genuine.address, real, refusal.Attestation, "simulated"},
+		"a policy for servers with registered users": {genuine.address, write(strings.Replace(policyOfSimulated, "true", "false", 1)), refusal.Attestation, "development"},
+		"a policy that is none":                      {genuine.address, write("{}"), refusal.Attestation, "platforms"},
+		"a policy that is not there":                 {genuine.address, "/nowhere/policy.json", refusal.Unavailable, "--policy"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out, problems bytes.Buffer
+			arguments := []string{"dataset", "grant", "0123", "--user", "everybody", "--train", "--connect", test.connect, "--identity", identity}
+			if test.policy != "" {
+				arguments = append(arguments, "--policy", test.policy)
+			}
+			status := runCommand(arguments, &out, &problems)
+			if status != exitStatus(refusal.New(test.kind, "", "")) || !strings.Contains(problems.String(), test.words) {
+				t.Errorf("status %d: %s", status, &problems)
+			}
+		})
+	}
+}

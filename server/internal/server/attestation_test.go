@@ -1,0 +1,94 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"net"
+	"testing"
+
+	"google.golang.org/grpc/credentials"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
+)
+
+// exporting is TLS that tells what the client's end of the connection exports.
+type exporting struct {
+	credentials.TransportCredentials
+	exporter *[]byte
+}
+
+func (e exporting) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := e.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	state := info.(credentials.TLSInfo).State
+	*e.exporter, err = state.ExportKeyingMaterial(attestation.ExporterLabel, nil, attestation.ExporterBytes)
+	return conn, info, err
+}
+
+func (e exporting) Clone() credentials.TransportCredentials {
+	return exporting{e.TransportCredentials.Clone(), e.exporter}
+}
+
+func TestEvidenceIsBoundToTheServersKeyAndTheConnection(t *testing.T) {
+	r := start(t, &fakes{})
+	var exporter []byte
+	conn := dial(t, r.address, exporting{credentials.NewTLS(trusting(r.leaf)), &exporter})
+	client := bastionlabv1.NewAttestationServiceClient(conn)
+	nonce := bytes.Repeat([]byte{7}, attestation.NonceBytes)
+	for binding, want := range map[bastionlabv1.Binding]func() []byte{
+		bastionlabv1.Binding_BINDING_KEY:      func() []byte { return make([]byte, attestation.ExporterBytes) },
+		bastionlabv1.Binding_BINDING_EXPORTER: func() []byte { return exporter },
+	} {
+		evidence, err := client.GetEvidence(as(t.Context(), ""), &bastionlabv1.GetEvidenceRequest{Nonce: nonce, Binding: binding})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, seen := evidence.GetEndorsements()[0], evidence.GetEndorsements()[1]
+		if !bytes.Equal(key, r.leaf.RawSubjectPublicKeyInfo) || !bytes.Equal(seen, want()) || !bytes.Equal(evidence.GetReport(), nonce) {
+			t.Errorf("%s: bound to key %x, exporter %x, nonce %x", binding, key, seen, evidence.GetReport())
+		}
+	}
+}
+
+func TestEvidenceIsRefusedWithoutANonceOrABinding(t *testing.T) {
+	r := start(t, &fakes{})
+	client := bastionlabv1.NewAttestationServiceClient(r.conn)
+	for name, request := range map[string]*bastionlabv1.GetEvidenceRequest{
+		"no nonce":         {Binding: bastionlabv1.Binding_BINDING_KEY},
+		"a short nonce":    {Nonce: make([]byte, 31), Binding: bastionlabv1.Binding_BINDING_KEY},
+		"no binding":       {Nonce: make([]byte, 32)},
+		"an unknown one":   {Nonce: make([]byte, 32), Binding: 9},
+		"a negative one":   {Nonce: make([]byte, 32), Binding: -1},
+		"nothing whatever": {},
+	} {
+		if _, err := client.GetEvidence(as(t.Context(), ""), request); err == nil {
+			t.Errorf("%s: was answered", name)
+		}
+	}
+}
+
+// A resumed session would have keys that depend on an earlier connection's.
+func TestNoSessionIsResumed(t *testing.T) {
+	r := start(t, &fakes{})
+	config := trusting(r.leaf)
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	config.NextProtos = []string{"h2"}
+	for range 2 {
+		conn, err := tls.Dial("tcp", r.address, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Tickets come after the handshake, before the first answer.
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if conn.ConnectionState().DidResume {
+			t.Error("the second connection resumed the first")
+		}
+		conn.Close()
+	}
+}

@@ -1,0 +1,265 @@
+"""Mutants of who may do what: sign-in, roles, revocation, permissions of datasets, what goes home."""
+
+from __future__ import annotations
+
+from mutant import Go, Mutant, without
+
+
+def mutant(name: str, path: str, old: str, new: str, tests: str, package: str = "") -> Mutant:
+    """``path`` below internal/ or, with the command's, below server/; the tests are of its package or of another one."""
+    file = path if path.startswith(COMMAND) else f"internal/{path}"
+    return without(name, file, old, new, Go(package or file.rpartition("/")[0], tests))
+
+
+COMMAND = "cmd/bastionlab"
+
+MUTANTS: list[Mutant] = [
+    mutant(
+        "the gate asks for no role",
+        "server/caller.go",
+        "return caller, permission.ByRole(method, caller.Roles)",
+        "return caller, nil",
+        "TestTheGateJudgesRoles",
+    ),
+    mutant(
+        "the machine's operator calls everything",
+        "server/caller.go",
+        "return caller, permission.OnSocket(method)",
+        "return caller, nil",
+        "TestOperatorMayLook",
+    ),
+    mutant(
+        "a call goes on after its caller was revoked",
+        "server/gate.go",
+        "endWith(ctx, caller.Ended, errStanding)",
+        "endWith(ctx, nil, errStanding)",
+        "TestACallEndsWithTheStanding",
+    ),
+    mutant(
+        "weights go home after their taker was revoked",
+        "server/training.go",
+        "if err := stream.Context().Err(); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestACallEndsWithTheStanding",
+    ),
+    mutant(
+        "every connection has the same exporter",
+        "server/caller.go",
+        "channel.Exporter, channel.HasExporter = [32]byte(exporter), true",
+        "channel.Exporter, channel.HasExporter = [32]byte(make([]byte, 32)), len(exporter) > 0",
+        "TestTheChannelOfACall",
+    ),
+    mutant(
+        "a token of another connection is taken",
+        "identity/identity.go",
+        "if !ok || !session.on(channel) {",
+        "if !ok {",
+        "TestATokenByTheExporter",
+    ),
+    mutant(
+        "a sign-in is bound to no connection",
+        "identity/signature.go",
+        "return append(signed, b.exporter[:]...)",
+        "return append(signed, make([]byte, 32)...)",
+        "TestEverySignInThatIsWrong",
+    ),
+    mutant(
+        "a sign-in is bound to no server",
+        "identity/signature.go",
+        "signed = append(signed, b.publicKey[:]...)",
+        "signed = append(signed, make([]byte, 32)...)",
+        "TestEverySignInThatIsWrong",
+    ),
+    mutant(
+        "a key that is not registered is admitted",
+        "identity/registry.go",
+        "case !development:",
+        "case false:",
+        "TestTheFirstRegistrationCloses",
+    ),
+    mutant(
+        "a revoked key is admitted",
+        "identity/registry.go",
+        "case revoked:",
+        "case false:",
+        "TestWhoIsRevoked|TestDevelopmentModeTakesEveryKey",
+    ),
+    mutant(
+        "a session outlives its user",
+        "identity/registry.go",
+        "return r.guests[user]\n}",
+        "return newStanding(permission.OfDevelopment)\n}",
+        "TestTheFirstRegistrationCloses",
+    ),
+    mutant(
+        "development mode is opened again by a start",
+        "identity/registry.go",
+        "development = development && roles == 0",
+        "_ = roles",
+        "TestTheFirstRegistrationCloses",
+    ),
+    mutant(
+        "guests stay when development mode is closed",
+        "identity/change.go",
+        "r.guests = nil",
+        "_ = r.guests",
+        "TestTheFirstRegistrationCloses",
+    ),
+    mutant(
+        "fewer roles leave open calls alone",
+        "identity/change.go",
+        "case before.roles&^roles != 0:",
+        "case false:",
+        "TestOtherRolesHold",
+    ),
+    mutant(
+        "the mode is kept apart from the first user",
+        "storage/users.go",
+        "if err := setFact(ctx, tx, ModeFact, []byte(ModeRegistered)); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestARegistrationIsKept",
+    ),
+    mutant(
+        "a closed directory is served in development mode where that is said",
+        "cmd/bastionlab/mode.go",
+        "case storage.ModeRegistered:\n\t\t\treturn false, nil",
+        "case storage.ModeRegistered:\n\t\t\treturn allowed, nil",
+        "TestModeIsChosenOnce",
+    ),
+    mutant(
+        "development mode is left with half a sandbox",
+        "cmd/bastionlab/adapters.go",
+        "if err := checkSandbox(ctx, u.log, u.missing, false); err != nil {",
+        "if err := checkSandbox(ctx, u.log, nil, false); err != nil {",
+        "TestAnIncompleteSandboxKeeps",
+    ),
+    mutant(
+        "what is hidden is there",
+        "permission/may.go",
+        "return true, nil",
+        'return false, refusal.New(refusal.PermissionDenied, "", "not for you")',
+        "TestWhatMayNotBeSeen",
+        "internal/dataset",
+    ),
+    mutant(
+        "a listing shows what is hidden",
+        "dataset/list.go",
+        "Permissions: permissions}); hidden {",
+        "Permissions: permissions}); hidden && false {",
+        "TestWhatMayNotBeSeen",
+    ),
+    mutant(
+        "who may look may train",
+        "permission/may.go",
+        "permitted = grant.Train",
+        "permitted = granted",
+        "TestWhoMayDoWhat",
+    ),
+    mutant(
+        "the owner's wish for constant time is not asked for",
+        "permission/may.go",
+        "if wish.Action == Train && d.Permissions.constantTime && !wish.ConstantTime {",
+        "if false {",
+        "TestRunsOfOthersTakeConstantTime",
+        "internal/training",
+    ),
+    mutant(
+        "silence permits outside development mode",
+        "permission/permission.go",
+        "if !development {",
+        "if false {",
+        "TestSilence",
+    ),
+    mutant(
+        "one of everybody is thought out",
+        "permission/permission.go",
+        "if _, all := p.find(Everybody); all && user != Everybody {",
+        "if false {",
+        "TestAGrantReplaces",
+    ),
+    mutant(
+        "a test set has permissions of its own",
+        "dataset/access.go",
+        'if row.TestOf != "" {\n\t\ttraining, err',
+        "if false {\n\t\ttraining, err",
+        "TestATestSetHasItsTrainingSets",
+    ),
+    mutant(
+        "the eps of a grant does not reach the test set",
+        "dataset/access.go",
+        "ids = append(ids, test.ID)",
+        "_ = test",
+        "TestATestSetHasItsTrainingSets",
+    ),
+    mutant(
+        "the eps of a grant is a word",
+        "dataset/access.go",
+        "if err := c.bound(ctx, id, grant); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestTheBoundOfAGrant",
+    ),
+    mutant(
+        "the eps of an upload's grant is a word",
+        "dataset/publish.go",
+        "if err := c.boundNew(u.id, t.permissions); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestTheBoundOfAGrant",
+    ),
+    mutant(
+        "others than the owner grant",
+        "dataset/access.go",
+        "if err == nil && row.Owner != user {",
+        "if false {",
+        "TestTheWholeMatrix",
+        COMMAND,
+    ),
+    mutant(
+        "weights go home without a word of the owner",
+        "training/read.go",
+        "if err := s.mayTakeHome(ctx, row); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestWeightsGoHome",
+    ),
+    mutant(
+        "weights go home by way of another dataset",
+        "training/price.go",
+        "if err := s.mayUse(ctx, row, on); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestWeightsThatMayNot",
+    ),
+    mutant(
+        "weights forget where they have been",
+        "training/access.go",
+        "if before == nil || err != nil {",
+        "if true {",
+        "TestWeightsThatMayNot",
+    ),
+    mutant(
+        "what is taken back ends no run",
+        "training/access.go",
+        "s.interrupt(ctx, l, errAccessRevoked)",
+        "_ = l",
+        "TestWhatIsTakenBack",
+    ),
+    mutant(
+        "a run that is priced is not judged again",
+        "training/start.go",
+        "if err := s.stillPermitted(ctx, l); err != nil {",
+        "if err := error(nil); err != nil {",
+        "TestARunThatIsPriced",
+    ),
+    mutant(
+        "a run is gone on with for who is out",
+        "training/resume.go",
+        "s.Datasets.Permitted(ctx, row.Scientist, row.DatasetID, stillWished(o))",
+        "s.Datasets.Permitted(ctx, row.DatasetOwner, row.DatasetID, stillWished(o))",
+        "TestARunWhoseAuthorIsOut",
+    ),
+    mutant(
+        "receipts of runs are the operator's to read",
+        "training/read.go",
+        "if !concerns(row, user) {",
+        "if false {",
+        "TestAnOperatorOverTheNetwork",
+    ),
+]
