@@ -28,7 +28,10 @@ from bastionlab.v1 import ledger_pb2
 Connect = Callable[[], TorchClient]
 
 # Each start of a server that forgets is told; which tests look for it say so.
-pytestmark = pytest.mark.filterwarnings("ignore::bastionlab.errors.PrivacyWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::bastionlab.errors.PrivacyWarning"),
+    pytest.mark.filterwarnings("ignore:storage level of the server:UserWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +237,8 @@ def test_an_upload_that_was_lost_may_be_sent_again_as_long_as_its_server_is_ther
 
 
 def crash(context: grpc.ServicerContext) -> None:
-    context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+    # With words of the server's own, or the client would go on with the upload.
+    refuse(Kind.KIND_UNAVAILABLE, "the server stops")(context)
 
 
 def test_an_upload_that_the_server_refused_is_forgotten(server: FakeServer, connect: Connect) -> None:
