@@ -22,7 +22,7 @@ from torch.utils.data import TensorDataset
 from bastionlab import Connection, errors
 from bastionlab._receipt_book import ReceiptBook
 from bastionlab._uploads import notes_directory, notes_of
-from bastionlab.torch import RemoteDataset, TorchClient, _going_on
+from bastionlab.torch import RemoteDataset, TorchClient
 from bastionlab.v1 import ledger_pb2
 
 Connect = Callable[[], TorchClient]
@@ -30,8 +30,7 @@ Connect = Callable[[], TorchClient]
 # Each start of a server that forgets is told; which tests look for it say so.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::bastionlab.errors.PrivacyWarning"),
-    # Said at the sign-in to every server that forgets.
-    pytest.mark.filterwarnings("ignore:.*lives in the server's memory:UserWarning"),
+    pytest.mark.filterwarnings("ignore:storage level of the server:UserWarning"),
 ]
 
 
@@ -215,37 +214,31 @@ def test_a_close_is_kept_in_the_book_of_its_key(server: FakeServer, connect: Con
     assert server.calls.count("ListClosings") == calls, "nothing was missing"
 
 
-def test_the_remainder_is_given_away_before_anything_is_sent(
-    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_remainder_is_given_away_before_anything_is_sent(server: FakeServer, connect: Connect) -> None:
     """A crash in between: whether the upload arrived is not known, and when that server is gone too, nothing is left."""
     spend(client := connect(), send(client))
     closings = restart(server)
-    with_crashes(server, connect(), monkeypatch)
+    client = connect()
+    server.before["UploadDataset"] = once(crash)
+    with pytest.raises(errors.ServerUnavailable):
+        send(client)
     start_anew(server, closings)
     assert "not known whether that upload arrived" in refused(connect(), server).what
 
 
-def test_an_upload_that_was_lost_may_be_sent_again_as_long_as_its_server_is_there(
-    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_that_was_lost_may_be_sent_again_as_long_as_its_server_is_there(server: FakeServer, connect: Connect) -> None:
     spend(client := connect(), send(client))
     restart(server)
-    with_crashes(server, client := connect(), monkeypatch)
+    client = connect()
+    server.before["UploadDataset"] = once(crash)
+    with pytest.raises(errors.ServerUnavailable):
+        send(client)
     assert send(client).privacy_limit == 4.0
 
 
-def with_crashes(server: FakeServer, client: TorchClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An upload during which the server is lost, as often as it is tried."""
-    server.before["UploadDataset"] = crash
-    monkeypatch.setattr(_going_on, "PATIENCE_SECONDS", 0.05)
-    with pytest.raises(errors.ServerUnavailable):
-        send(client)
-    del server.before["UploadDataset"]
-
-
 def crash(context: grpc.ServicerContext) -> None:
-    context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+    # With words of the server's own, or the client would go on with the upload.
+    refuse(Kind.KIND_UNAVAILABLE, "the server stops")(context)
 
 
 def test_an_upload_that_the_server_refused_is_forgotten(server: FakeServer, connect: Connect) -> None:

@@ -11,6 +11,7 @@ import grpc
 import pytest
 import torch
 from conftest import rows
+from fake_ledger import FakeLedger
 from fake_refusals import Kind, once, refuse
 from fake_server import FakeServer
 from middlemen import Middleman, Switch
@@ -131,6 +132,59 @@ def test_a_server_that_knows_nothing_of_it_gets_all(server: FakeServer, switch: 
     assert_whole(server)
     assert server.datasets[made.identifier].header.after_batches == 0
     assert dataset.read.count(0) == 3
+
+
+@pytest.mark.filterwarnings("ignore:the ledger of the server at:UserWarning")
+def test_it_does_not_go_on_with_another_ledger(
+    server: FakeServer, switch: Switch, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit was computed for the ledger of before, which knows what was spent of these records."""
+
+    def start_anew() -> None:
+        server.ledger = FakeLedger()
+        switch.cut()
+
+    monkeypatch.setattr(_upload, "BATCH_BYTES", 1 << 18)
+    server.before["batch"] = after(2, start_anew)
+    large = [(torch.zeros(1 << 16), 0)] * 80  # more than is under way at any time
+    with pytest.raises(errors.NotFound, match="has another ledger") as refused:
+        client.RemoteDataset(large, privacy_limit=1.0, progress=False)
+    assert refused.value.charged == "nothing"
+    assert server.datasets == {}
+    assert server.calls.count("UploadDataset") == 1
+
+
+@pytest.mark.filterwarnings("ignore:the ledger of the server at:UserWarning")
+def test_a_link_that_was_lost_before_the_upload_leads_to_no_other_ledger(
+    server: FakeServer, switch: Switch, client: TorchClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bastionlab.torch import _dataset as dataset_module
+
+    honest = dataset_module.continue_accounts
+
+    def and_then_it_restarts(*given: Any) -> Any:
+        terms = honest(*given)
+        server.ledger = FakeLedger()
+        switch.cut()
+        wait_until(lambda: client._session._last.link.is_lost)
+        return terms
+
+    monkeypatch.setattr(dataset_module, "continue_accounts", and_then_it_restarts)
+    with pytest.raises(errors.NotFound, match="has another ledger"):
+        sent(client)
+    assert "UploadDataset" not in server.calls
+
+
+@pytest.mark.filterwarnings("ignore:the ledger of the server at:UserWarning")
+def test_where_it_may_have_arrived_it_is_not_said_to_have_failed(server: FakeServer, switch: Switch, client: TorchClient) -> None:
+    def start_anew(_: grpc.ServicerContext) -> None:
+        server.ledger = FakeLedger()
+        switch.cut()
+
+    server.before["committed"] = once(start_anew)
+    with pytest.raises(errors.ServerUnavailable, match="may have got all"):
+        sent(client)
+    assert server.calls.count("UploadDataset") == 1
 
 
 def test_a_server_that_tells_of_others_gets_all_under_a_new_name(

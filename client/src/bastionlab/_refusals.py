@@ -119,6 +119,16 @@ class LinkLost(Unreached):
         )
 
 
+class OtherLedger(errors.NotFound):
+    """What an upload was made for is gone. Nothing of it was sent to what is there now."""
+
+    def __init__(self, address: object) -> None:
+        super().__init__(
+            f"the server at {address} was started anew, and has another ledger: what was spent before is not in it",
+            next="upload again: then it is looked up what of these records was spent",
+        )
+
+
 def unreachable(address: str, said: str) -> Unreached:
     return Unreached(
         f"no BastionLab server answers at {address} ({said})",

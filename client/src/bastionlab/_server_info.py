@@ -93,4 +93,4 @@ def worth_saying(address: str, attested: Attested, asked_for: bool) -> Iterator[
             errors.PrivacyWarning,
         )
     if info.storage_level == "memory":
-        yield Said(f"the server at {address}: {info.storage_consequences}", errors.BastionLabWarning)
+        yield Said(f"storage level of the server at {address}: memory. {info.storage_consequences}", errors.BastionLabWarning)

@@ -25,7 +25,7 @@ from bastionlab._ledger_memory import LedgerMemory
 from bastionlab._link import open_link
 from bastionlab._methods import AUDIT, DATASETS, LEDGER, MODELS, TRAINING, Method
 from bastionlab._notices import notice
-from bastionlab._refusals import LinkLost, error_of, has_detail, is_signed_out
+from bastionlab._refusals import LinkLost, OtherLedger, error_of, has_detail, is_signed_out
 from bastionlab._server_info import Said, worth_saying
 from bastionlab._sign_in import CALL_TIMEOUT_SECONDS, SignedIn, asking, sign_in
 
@@ -110,9 +110,18 @@ class Session:
         finally:
             stream.cancel()
 
-    def upload(self, method: Method, parts: Callable[[], Iterable[Any]]) -> Any:
-        """Sends parts, one answer. parts is called anew where the upload has to begin again."""
-        return self._do(method, lambda on: _send(on.bind(method), parts(), on.metadata))
+    def upload(self, method: Method, parts: Callable[[], Iterable[Any]], ledger: bytes | None = None) -> Any:
+        """Sends parts, one answer. parts is called anew where the upload has to begin again.
+
+        :param ledger: the key of the only ledger that it may go to; OtherLedger where the server has another one by now
+        """
+
+        def once(on: SignedIn) -> Any:
+            if ledger is not None and on.link.attested.claims.ledger_key != ledger:
+                raise OtherLedger(self.address)
+            return _send(on.bind(method), parts(), on.metadata)
+
+        return self._do(method, once)
 
     @property
     def _last(self) -> SignedIn:
@@ -191,9 +200,9 @@ class Session:
         try:
             signed_in = sign_in(link, self._identity, str(self.address))
             # SECURITY: before the token is anybody's. A server that will not say what its ledger holds is not spoken to further.
-            key = link.attested.claims.ledger_key
-            warnings = self.memory.meet(key, asking(signed_in, LEDGER.PresentReceipts))
-            warnings += collect_closings(signed_in.user, key.hex(), asking(signed_in, LEDGER.ListClosings))
+            ledger = link.attested.claims.ledger_key
+            warnings = self.memory.meet(ledger, asking(signed_in, LEDGER.PresentReceipts))
+            warnings += collect_closings(signed_in.user, ledger.hex(), asking(signed_in, LEDGER.ListClosings))
         except grpc.RpcError as error:
             if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not link.is_lost):
                 raise error_of(error, str(self.address)) from None

@@ -84,13 +84,9 @@ def signed_at_sign_in(challenge: bytes, binding: int, public_key: bytes, exporte
 
 
 def asking(signed_in: SignedIn, method: Method) -> Callable[[Any], Any]:
-    """A call for what the client remembers of the server's ledger."""
+    """The method as a plain function, for what has to be asked before anything else is."""
     ask = signed_in.bind(method)
-
-    def on_link(request: Any) -> Any:
-        return ask(request, metadata=signed_in.metadata, timeout=CALL_TIMEOUT_SECONDS)
-
-    return on_link
+    return lambda request: ask(request, metadata=signed_in.metadata, timeout=CALL_TIMEOUT_SECONDS)
 
 
 def _role_name(role: int) -> str:

@@ -31,6 +31,8 @@ _FORGETFUL = "memory"
 class Continuation:
     """The terms on which an upload may be sent, and the notes of it: one for each of its sets, the training set's first."""
 
+    ledger: bytes
+    """The key of the ledger that they were made for. Under another one they mean nothing."""
     limit: float | None
     delta: float | None
     notes: list[Note] = field(default_factory=list)
@@ -65,11 +67,12 @@ def continue_accounts(
 
     :param declared: slots of the training set, by which the server would choose a delta
     """
-    key = session.attested.claims.ledger_key.hex()
+    claims = session.attested.claims
+    key = claims.ledger_key.hex()
     known = notes_of(session.user)
-    forgetful = session.attested.claims.storage_level == _FORGETFUL
+    forgetful = claims.storage_level == _FORGETFUL
     if not key or (not forgetful and all(note.key == key and not note.continues for note in known)):
-        return Continuation(limit, delta)
+        return Continuation(claims.ledger_key, limit, delta)
     hashes = [hashes_of(records, sketch_key(), records.schema.record_bytes) for records in sets]
     held = {note.identifier: _sets_of(note, hashes) for note in known}
     same = [note for note in known if held[note.identifier]]
@@ -102,7 +105,7 @@ def continue_accounts(
         note.save(Sketch.of(each).to_bytes())
     if gone:
         terms.tell(gone, name)
-    return Continuation(terms.limit, terms.delta, notes)
+    return Continuation(claims.ledger_key, terms.limit, terms.delta, notes)
 
 
 def _sets_of(note: Note, hashes: Sequence[Hashes]) -> set[int]:

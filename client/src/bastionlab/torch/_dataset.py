@@ -262,6 +262,7 @@ def upload(
         declared_samples=declared,
         public=PublicFacts.of(public, records.schema),
         permissions=granted,
+        ledger=terms.ledger,
     )
     sent = _send(train, session, progress, terms, 0)
     if test_records is not None:

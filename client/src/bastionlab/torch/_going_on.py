@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bastionlab import errors
-from bastionlab._refusals import LinkLost, Unreached
+from bastionlab._refusals import LinkLost, OtherLedger, Unreached
 from bastionlab._session import Session
 from bastionlab.v1 import dataset_pb2
 
@@ -29,8 +29,14 @@ def send_until_it_is_whole(session: Session, stream: Stream) -> dataset_pb2.Uplo
     while True:
         try:
             parts = functools.partial(stream.parts, kept)
-            answer: dataset_pb2.UploadDatasetResponse = session.upload(session.datasets.UploadDataset, parts)
+            answer: dataset_pb2.UploadDatasetResponse = session.upload(session.datasets.UploadDataset, parts, stream.ledger)
             return answer
+        except OtherLedger as other:
+            # PRIVACY: limit and delta were made for the ledger of before, which knows what was spent of these records. Under
+            # another one it would be spent again.
+            if not stream.may_be_whole:
+                raise
+            raise _given_up(stream, other, "the server of before may have got all") from None
         except cut as lost:
             cut = Unreached
             before, (kept, records) = kept, _kept(session, stream, lost)
@@ -56,7 +62,7 @@ def _kept(session: Session, stream: Stream, lost: errors.ServerUnavailable) -> t
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def _given_up(stream: Stream, lost: errors.ServerUnavailable, kept: str) -> errors.ServerUnavailable:
+def _given_up(stream: Stream, lost: errors.BastionLabError, kept: str) -> errors.ServerUnavailable:
     return errors.ServerUnavailable(
         f"the upload of {stream.title!r} was cut, and could not go on: {lost.what}; {kept} of its {stream.records} records",
         next="upload it again once the server is there: nothing of a part is ever trained on, and the server drops it",

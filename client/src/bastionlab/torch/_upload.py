@@ -41,6 +41,8 @@ class Upload:
     public: PublicFacts
     permissions: Permissions | None = None
     test_of: str = ""
+    ledger: bytes | None = None
+    """The key of the ledger for which limit and delta were computed."""
 
     def send(self, session: Session, progress: bool) -> dataset_pb2.Dataset:
         total = self.records.count * self.records.schema.record_bytes
@@ -74,6 +76,12 @@ class Stream:
         self._counts: list[int] = []
         self._digests: list[bytes] = []
         self.name = _fresh_name()
+        self.may_be_whole = False
+        """Whether the server may have got all of it."""
+
+    @property
+    def ledger(self) -> bytes | None:
+        return self._upload.ledger
 
     @property
     def title(self) -> str:
@@ -99,6 +107,7 @@ class Stream:
             yield Request(batch=batch)
             self._bar.update(batch.count * record_bytes)
         digest = hashlib.sha256(b"".join(self._digests)).digest()
+        self.may_be_whole = True
         yield Request(trailer=dataset_pb2.UploadDatasetTrailer(records=self.records, sha256=digest))
 
     def go_on_after(self, standing: dataset_pb2.UploadStanding) -> int:
