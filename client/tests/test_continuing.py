@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from bastionlab import Connection, errors
-from bastionlab._receipt_book import ReceiptBook
+from bastionlab._receipt_book import ReceiptBook, book_directory
 from bastionlab._uploads import exclusively, notes_directory, notes_of
 from bastionlab.torch import RemoteDataset, TorchClient
 from bastionlab.v1 import ledger_pb2
@@ -197,6 +197,9 @@ def test_a_close_counts_only_under_the_key_of_the_time(server: FakeServer, conne
     }[signer]
     server.ledger.closings = forged(closings, key, named)
     assert "wholly spent" in refused(connect(), server).what
+    # What is not the old server's word is in no book either.
+    kept = [book for book in book_directory().glob("*.jsonl") if b'\\"type\\":\\"close\\"' in book.read_bytes()]
+    assert [book.stem for book in kept] == ([old.public_key().public_bytes_raw().hex()] if key is old else [])
 
 
 def test_a_close_is_kept_in_the_book_of_its_key(server: FakeServer, connect: Connect) -> None:

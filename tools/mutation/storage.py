@@ -110,7 +110,7 @@ MUTANTS: list[Mutant] = [
         "an account with a run under way is closed",
         "ledger/close.go",
         'if e.Outcome == "" {',
-        "if false {",
+        "if e.Outcome == OutcomeReleased {",
         "TestAnAccountWithARun",
     ),
     stored(
