@@ -162,7 +162,12 @@ WHOLE = [
     mutant("claims that cannot be read", "verify.go", "claims); err != nil {", "claims); false && err != nil {"),
     never("the configuration", "verify.go", "!v.policy.ConfigDigests.Has(config)"),
     mutant("the server's version", "verify.go", 'least != "" && !atLeast(c.GetVersion(), least) {', 'false && least != "" {'),
-    mutant("a version before its release", "verify.go", 'order == 0 && !strings.HasPrefix(is[4], "-")', "order == 0"),
+    mutant(
+        "a version before its release",
+        "verify.go",
+        'order == 0 && !strings.HasPrefix(is[4], "-")',
+        'order == 0 && !strings.HasPrefix("", "-")',
+    ),
     never("where the key lies", "verify.go", "!slices.Contains(v.policy.StorageLevels, c.GetStorageLevel())"),
     never("development", "verify.go", "c.GetDevelopment() && !v.policy.Development"),
 ]
