@@ -181,9 +181,6 @@ POLICY = [
     never("a policy that nests", "strictjson.go", "depth > maxDepth", POLICIES),
     never("a policy of any length", "policy.go", "len(document) > maxPolicyBytes", POLICIES),
     mutant("what must be written", "fields.go", "f.check(name, there || !required, ", "f.check(name, true, ", POLICIES),
-    mutant(
-        "null where it is missing", "fields.go", "return Allowed{any: there || !required}", "return Allowed{any: true}", POLICIES
-    ),
     mutant("hex of any form", "fields.go", "ok && isHex(text, digits), expected", "ok, expected", POLICIES),
     mutant("hex of any length", "fields.go", "len(text) == digits && ", "", POLICIES),
     mutant("hex in upper case", "fields.go", '"0123456789abcdef"', '"0123456789abcdefABCDEF"', POLICIES),
