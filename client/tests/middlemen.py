@@ -111,23 +111,36 @@ class Middleman(_Listener):
             far = SSL.Connection(context, on)
             far.set_connect_state()
             far.do_handshake()
-            back = threading.Thread(target=self._back, args=(far, near, peer), daemon=True)
-            back.start()
-            with contextlib.suppress(SSL.Error):
-                while True:
-                    data = near.recv(1 << 16)
-                    self.heard += data
-                    far.sendall(data)
-            with contextlib.suppress(OSError):
-                on.shutdown(socket.SHUT_RDWR)
-            back.join(5)
+            with contextlib.suppress(SSL.Error, OSError):
+                self._carry(near, peer, far, on)
 
-    def _back(self, far: SSL.Connection, near: SSL.Connection, peer: socket.socket) -> None:
-        with contextlib.suppress(SSL.Error):
-            while True:
-                near.sendall(far.recv(1 << 16))
-        with contextlib.suppress(OSError):
-            peer.shutdown(socket.SHUT_RDWR)
+    def _carry(self, near: SSL.Connection, peer: socket.socket, far: SSL.Connection, on: socket.socket) -> None:
+        """Both ways in one thread: a connection of OpenSSL's is not for two."""
+        peer.setblocking(False)
+        on.setblocking(False)
+        while True:
+            heard, said = _read(near), _read(far)
+            self.heard += heard
+            _write(far, on, heard)
+            _write(near, peer, said)
+            if not heard and not said:
+                select.select([peer, on], [], [])
+
+
+def _read(tls: SSL.Connection) -> bytes:
+    """What there is, perhaps nothing; SSL.Error at the end."""
+    try:
+        return bytes(tls.recv(1 << 16))
+    except SSL.WantReadError:
+        return b""
+
+
+def _write(tls: SSL.Connection, under: socket.socket, data: bytes) -> None:
+    while data:
+        try:
+            data = data[tls.send(data) :]
+        except SSL.WantWriteError:
+            select.select([], [under], [])
 
 
 class Hostile(_Listener):
