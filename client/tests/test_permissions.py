@@ -89,6 +89,13 @@ def test_they_travel_with_the_upload(server: FakeServer, client: TorchClient, al
     assert eval(repr(made.permissions)) == made.permissions
 
 
+def test_what_an_owner_permits_is_read_also_of_a_dataset_that_was_listed(client: TorchClient) -> None:
+    """A listing does not say it, which is not that nobody may anything."""
+    client.RemoteDataset(rows(), privacy_limit=6.0, permissions=Permissions(everybody=Grant()), progress=False)
+    (listed,) = client.list_remote_datasets()
+    assert listed.permissions == Permissions(everybody=Grant())
+
+
 def test_eps_is_rounded_down() -> None:
     assert [Grant(eps=eps).to_message(ALICE).epsilon_nano for eps in (2.3, 1.9999999999, 1e-9, 6)] == [
         2_300_000_000,
