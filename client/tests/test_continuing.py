@@ -24,7 +24,8 @@ from bastionlab import Connection, errors
 from bastionlab._receipt_book import ReceiptBook, book_directory
 from bastionlab._uploads import exclusively, notes_directory, notes_of
 from bastionlab.torch import RemoteDataset, TorchClient
-from bastionlab.v1 import ledger_pb2
+from bastionlab.torch._sketch import Sketch
+from bastionlab.v1 import dataset_pb2, ledger_pb2
 
 Connect = Callable[[], TorchClient]
 
@@ -314,8 +315,6 @@ def test_a_test_set_has_an_account_of_its_own_and_both_get_the_smaller_limit(ser
 
 
 def test_joined_accounts_are_closed_in_the_one_that_continues_them(server: FakeServer, connect: Connect) -> None:
-    from bastionlab.v1 import dataset_pb2
-
     client = connect()
     first = send(client)
     spend(client, first)
@@ -324,6 +323,87 @@ def test_joined_accounts_are_closed_in_the_one_that_continues_them(server: FakeS
         send(client)
     restart(server)
     assert send(connect()).privacy_limit == 4.0
+
+
+def joined_account(server: FakeServer, client: TorchClient) -> RemoteDataset:
+    """Of five uploads: a hundred records each, of which the last fifty are the next one's first."""
+    x, y = many()
+    first = send(client, TensorDataset(x[:100], y[:100]))
+    for at in range(50, 250, 50):
+        server.lineages = [dataset_pb2.Lineage(joined=[first.identifier])]
+        send(client, TensorDataset(x[at : at + 100], y[at : at + 100]))
+    return first
+
+
+def many() -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(3)
+    return torch.rand(400, 8, generator=draw), torch.zeros(400, dtype=torch.int64)
+
+
+def test_a_tenth_of_an_account_is_known_again_wherever_in_its_uploads_it_is(server: FakeServer, connect: Connect) -> None:
+    """Of each upload fewer than a twentieth."""
+    spend(client := connect(), joined_account(server, client), 2.0)
+    restart(server)
+    x, y = many()
+    here = torch.cat([torch.arange(0, 300, 25), torch.arange(300, 390)])
+    assert send(connect(), TensorDataset(x[here], y[here])).privacy_limit == 4.0
+
+
+def test_two_uploads_do_not_each_get_what_is_left_of_one_account(server: FakeServer, connect: Connect) -> None:
+    """Each holds records of another of the uploads that drew on it."""
+    spend(client := connect(), joined_account(server, client), 2.0)
+    restart(server)
+    x, y = many()
+    client = connect()
+    assert send(client, TensorDataset(x[:50], y[:50])).privacy_limit == 4.0
+    assert "went to another upload" in refused(client, server, TensorDataset(x[250:300], y[250:300])).what
+
+
+def test_an_answer_that_is_not_believed_is_no_refusal(
+    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account is there by then."""
+    client = connect()
+
+    def distrust(_: Any) -> None:
+        raise errors.AttestationError("fork", "one receipt", "two")
+
+    monkeypatch.setattr(client._session.memory, "keep", distrust)
+    with pytest.raises(errors.AttestationError):
+        send(client)
+    start_anew(server, [])
+    assert "not known whether that upload arrived" in refused(connect(), server).what
+
+
+def test_a_server_that_broke_may_have_opened_the_account(server: FakeServer, connect: Connect) -> None:
+    client = connect()
+    server.before["UploadDataset"] = once(lambda context: context.abort(grpc.StatusCode.INTERNAL, "a bug"))
+    with pytest.raises(errors.BastionLabError):
+        send(client)
+    start_anew(server, [])
+    assert "not known whether that upload arrived" in refused(connect(), server).what
+
+
+def test_the_terms_are_for_the_server_that_they_were_made_for(
+    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread connects anew while they are made."""
+    client = connect()
+    send(client)
+    made, sketch = Sketch.of, iter([True])
+
+    def interrupted(hashes: Any) -> Sketch:
+        if next(sketch, False):
+            start_anew(server, [])
+            client._session._last.link.lose()
+            client.runs()
+        return made(hashes)
+
+    monkeypatch.setattr(Sketch, "of", interrupted)
+    before = server.calls.count("UploadDataset")
+    with pytest.raises(errors.NotFound, match="another ledger"):
+        send(client)
+    assert server.calls.count("UploadDataset") == before
 
 
 def test_a_restart_is_told_once_and_the_new_key_is_known_from_then_on(server: FakeServer, connect: Connect) -> None:
@@ -360,6 +440,55 @@ def test_a_sketch_that_is_cut_stops_uploads(server: FakeServer, connect: Connect
     sketch.write_bytes(sketch.read_bytes()[:-3])
     with pytest.raises(errors.InvalidArgument, match="damaged"):
         send(connect())
+
+
+def damage(change: str) -> None:
+    (note,) = notes_directory().glob("*.json")
+    (sketch,) = notes_directory().glob("*.sketch")
+    value = json.loads(note.read_text())
+    match change:
+        case "no sketch":
+            sketch.unlink()
+        case "no key of sketches":
+            (notes_directory() / "key").unlink()
+        case "another key of sketches":
+            (notes_directory() / "key").write_bytes(bytes(32))
+        case "no name":
+            note.write_text(json.dumps({name: each for name, each in value.items() if name != "identifier"}))
+        case "continues is a text":
+            note.write_text(json.dumps(value | {"continues": "ab"}))
+        case "a folder":
+            note.unlink()
+            note.mkdir()
+
+
+@pytest.mark.parametrize(
+    "change", ["no sketch", "no key of sketches", "another key of sketches", "no name", "continues is a text", "a folder"]
+)
+def test_what_no_longer_tells_the_records_stops_uploads(server: FakeServer, connect: Connect, change: str) -> None:
+    """Or the same records would not be known again, and be spent again."""
+    send(connect())
+    damage(change)
+    start_anew(server, [])
+    client = connect()
+    with pytest.raises(errors.InvalidArgument, match="damaged"):
+        send(client)
+
+
+def test_a_note_that_another_process_removes_meanwhile_is_none(
+    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect()
+    send(client)
+    read = Path.read_text
+
+    def gone(path: Path, *args: Any, **options: Any) -> str:
+        if path.suffix == ".json" and path.parent == notes_directory():
+            path.unlink()
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert notes_of(client._session.user) == []
 
 
 def test_notes_are_their_owners_only(server: FakeServer, connect: Connect) -> None:

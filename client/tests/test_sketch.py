@@ -126,3 +126,13 @@ def test_a_tenth_is_never_missed_where_the_sketch_is_small(monkeypatch: pytest.M
         for _ in range(50):
             values = draw.integers(0, 2**64, size=old + new, dtype=np.uint64)
             assert overlaps(Sketch.of(np.unique(values[:old])), np.unique(values[old - shared : old - shared + new]))
+
+
+@pytest.mark.parametrize("kept", [100, 1 << 18])
+def test_what_is_known_of_several_uploads_is_what_is_known_of_all_their_records(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sketch, "KEPT", kept)
+    parts = [numbers(start, count) for start, count in [(0, 80), (40, 900), (500, 600)]]
+    together, whole = Sketch.union([Sketch.of(part) for part in parts]), np.unique(np.concatenate(parts))
+    assert np.array_equal(together.hashes, whole[: len(together.hashes)])
+    assert abs(together.records - len(whole)) <= (0 if kept > 1000 else 0.3 * len(whole))
+    assert overlaps(together, numbers(1000, 1000))

@@ -66,14 +66,31 @@ def closing_of(note: Note) -> Receipt | None:
     if not note.account or not note.key:
         return None
     receipts = ReceiptBook(note.key).all()
-    account, seen = note.account, {note.account}
-    while heir := next((each.account for each in receipts if each.type == "join" and account in each.accounts), None):
-        if heir in seen:
-            return None
-        account = heir
-        seen.add(heir)
+    account = _heir(note.account, receipts)
     known = [each for each in receipts if each.account == account]
     if any(True for _ in contradictions(known)):
         return None
     newest = max(known, key=lambda each: each.seq, default=None)
     return newest if newest is not None and newest.type == "close" else None
+
+
+def by_account(notes: list[Note]) -> list[list[Note]]:
+    """Notes of uploads that drew on one account, together, also where it became one later."""
+    books = {key: ReceiptBook(key).all() for key in {note.key for note in notes if note.key}}
+    found: dict[tuple[str, ...], list[Note]] = {}
+    for note in notes:
+        # Of which no account is known stands alone.
+        on = (note.key, _heir(note.account, books.get(note.key, []))) if note.account else (note.identifier,)
+        found.setdefault(on, []).append(note)
+    return list(found.values())
+
+
+def _heir(account: str, receipts: list[Receipt]) -> str:
+    """The account that goes on with an account; empty where receipts name none, one after the other in a circle."""
+    seen = {account}
+    while heir := next((each.account for each in receipts if each.type == "join" and account in each.accounts), None):
+        if heir in seen:
+            return ""
+        account = heir
+        seen.add(heir)
+    return account

@@ -10,6 +10,7 @@ given what was left of it away, once, and is good for nothing more.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -24,6 +25,7 @@ from bastionlab._receipt_book import book_directory, locked
 from bastionlab._receipt_form import is_hash
 
 _VERSION = 1
+_KEY = "key"
 _KEY_BYTES = 32
 _SKETCH_BYTES = 8  # of each record that is in it
 
@@ -39,6 +41,8 @@ class Note:
     """Of the ledger that it was sent to, in hex; empty where that signs no receipts."""
     records: int
     """How many distinct ones it has."""
+    sketched: str
+    """Names the key of its sketch: under another one the same records would not be known again."""
     name: str = ""
     upload: str = ""
     """The same for the training and the test set of one call."""
@@ -78,7 +82,12 @@ class Note:
             path.unlink(missing_ok=True)
 
     def sketch(self) -> bytes:
-        content = self.sketch_path.read_bytes()
+        if self.sketched != name_of(sketch_key()):
+            raise _damaged(notes_directory() / _KEY)
+        try:
+            content = self.sketch_path.read_bytes()
+        except OSError as error:
+            raise _damaged(self.sketch_path) from error
         if not content or len(content) % _SKETCH_BYTES or len(content) // _SKETCH_BYTES > self.records:
             raise _damaged(self.sketch_path)
         return content
@@ -94,10 +103,12 @@ def notes_of(owner: str) -> list[Note]:
     What cannot be read is an error: it could be of the very records that are to be sent.
     """
     try:
-        paths = sorted(notes_directory().glob("*.json"))
-    except OSError:
+        paths = sorted(path for path in notes_directory().iterdir() if path.suffix == ".json" and path.name[0] != ".")
+    except FileNotFoundError:
         return []
-    return [note for note in map(_read, paths) if note.owner == owner]
+    except OSError as error:
+        raise _damaged(notes_directory()) from error
+    return [note for note in map(_read, paths) if note is not None and note.owner == owner]
 
 
 @contextlib.contextmanager
@@ -110,37 +121,49 @@ def exclusively() -> Iterator[None]:
 
 def sketch_key() -> bytes:
     """The key under which records are sketched, drawn once: without it a sketch says nothing about any record."""
-    path = notes_directory() / "key"
+    path = notes_directory() / _KEY
     notes_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         with contextlib.suppress(FileExistsError):  # another process was faster
             _write(path, secrets.token_bytes(_KEY_BYTES), new=True)
-    key = path.read_bytes()
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise _damaged(path) from error
     if len(key) != _KEY_BYTES:
         raise _damaged(path)
     return key
 
 
-def _read(path: Path) -> Note:
+def name_of(key: bytes) -> str:
+    """Of a key of sketches, without telling it."""
+    return hashlib.blake2b(b"", digest_size=16, key=key, person=b"name of key").hexdigest()
+
+
+def _read(path: Path) -> Note | None:
+    """None for one that was removed just now: its upload was refused."""
     try:
         value: Any = json.loads(path.read_text(encoding="ascii"))
-        if value.pop("version") != _VERSION:
+        if value.pop("version") != _VERSION or value["identifier"] != path.stem or not isinstance(value["continues"], list):
             raise ValueError
-        note = Note(**value | {"continues": tuple(value["continues"]), "identifier": path.stem})
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        note = Note(**value | {"continues": tuple(value["continues"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
-    texts = (note.owner, note.address, note.key, note.name, note.upload, note.account, *note.continues)
+    texts = (note.owner, note.address, note.key, note.sketched, note.name, note.upload, note.account, *note.continues)
     numbers = (note.records, *(left for left in (note.left_nano, note.left_delta_atto) if left is not None))
     right = all(isinstance(each, str) for each in texts)
     right = right and all(type(each) is int and 0 <= each <= LARGEST_INTEGER for each in numbers)
-    if not right or not (is_hash(note.key) or note.key == "") or value["identifier"] != path.stem:
+    if not right or not (is_hash(note.key) or note.key == ""):
         raise _damaged(path)
     return note
 
 
 def _damaged(path: Path) -> errors.InvalidArgument:
     return errors.InvalidArgument(
-        f"{path} is damaged: it is part of what is remembered of your uploads, and decides what may still be spent of your records",
+        f"{path} is damaged, or another than before: it is part of what is remembered of your uploads, and decides what may "
+        "still be spent of your records",
         next="put it back from a backup; or remove it, if you know that what it was about was never trained on",
     )
 

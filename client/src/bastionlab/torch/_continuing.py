@@ -14,17 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bastionlab import errors
-from bastionlab._closings import closing_of
+from bastionlab._attestation import Attested
+from bastionlab._closings import by_account, closing_of
 from bastionlab._notices import notice
 from bastionlab._receipts import NANO, Receipt
 from bastionlab._session import Session
-from bastionlab._uploads import Note, exclusively, notes_of, sketch_key
+from bastionlab._uploads import Note, exclusively, name_of, notes_of, sketch_key
 from bastionlab.torch._records import Records
 from bastionlab.torch._sketch import Hashes, Sketch, hashes_of, overlaps
 from bastionlab.v1 import dataset_pb2
 
 ATTO = 10**18
 _FORGETFUL = "memory"
+# What the server says, or this client before all was sent, where no account came to be.
+_REFUSALS = (errors.InvalidArgument, errors.PermissionDenied, errors.NotFound, errors.VersionMismatch, errors.BudgetExceeded)
 
 
 @dataclass
@@ -45,10 +48,11 @@ class Continuation:
         if self.notes:
             self.notes[which] = self.notes[which].with_account(dataset.account or dataset.id)
             try:
-                self.notes[which].save()
-                # Had one of them arrived, the server would have had both draw on one account, which is this one's.
-                for note in self.lost[which]:
-                    note.remove()
+                with exclusively():
+                    self.notes[which].save()
+                    # Had one of them arrived, the server would have had both draw on one account, which is this one's.
+                    for note in self.lost[which]:
+                        note.remove()
             except OSError as error:
                 # It counts as wholly spent once the server is gone: too much, and no reason to fail now.
                 why = (error.strerror or str(error)).lower()
@@ -60,10 +64,11 @@ class Continuation:
 
         What was left of an earlier account stays given away to this upload, which may be sent again as long as the server lives.
         """
-        answered = isinstance(error, errors.BastionLabError) and not isinstance(error, errors.ServerUnavailable)
-        if answered and not any(note.account or note.continues for note in self.notes):
-            for note in self.notes:
-                note.remove()
+        # PRIVACY: any other error may have come after the account: of an answer that cannot be believed, or of a server that broke.
+        if isinstance(error, _REFUSALS) and not any(note.account or note.continues for note in self.notes):
+            with exclusively():
+                for note in self.notes:
+                    note.remove()
 
 
 def continue_accounts(
@@ -73,22 +78,28 @@ def continue_accounts(
 
     :param declared: slots of the training set, by which the server would choose a delta
     """
-    claims = session.attested.claims
+    # Once: another thread may connect anew meanwhile, to a server that was started anew.
+    attested = session.attested
+    claims = attested.claims
     key = claims.ledger_key.hex()
     forgetful = claims.storage_level == _FORGETFUL
     if not forgetful and all(note.key == key and note.left_nano is None for note in notes_of(session.user)):
         return Continuation(claims.ledger_key, limit, delta)
     hashes = [hashes_of(records, sketch_key(), records.schema.record_bytes) for records in sets]
     with exclusively():
-        return _decide(session, hashes, name, _Terms.of(limit, delta, declared))
+        return _decide(session, attested, hashes, name, _Terms.of(limit, delta, declared))
 
 
-def _decide(session: Session, hashes: Sequence[Hashes], name: str, terms: _Terms) -> Continuation:
-    key, limit = session.attested.claims.ledger_key.hex(), terms.asked
+def _decide(session: Session, attested: Attested, hashes: Sequence[Hashes], name: str, terms: _Terms) -> Continuation:
+    key, limit = attested.claims.ledger_key.hex(), terms.asked
     known = notes_of(session.user)
-    held = {note.identifier: _sets_of(note, hashes) for note in known}
+    accounts = by_account(known)
+    # PRIVACY: an account is given away whole, whichever of the uploads on it has these records.
+    held = {note.identifier: sets for notes in accounts for sets in [_sets_of(notes, hashes)] for note in notes}
     same = [note for note in known if held[note.identifier]]
-    gone = _still_theirs([note for note in same if note.key != key], same, known, name, limit)
+    gone = _still_theirs(
+        [[note for note in notes if note in same and note.key != key] for notes in accounts], same, known, name, limit
+    )
     for note in same:
         if note.key == key and note.left_nano is not None:
             terms.cap(note.left_nano, note.left_delta_atto)  # the account may not have come to be: then nothing else holds it
@@ -105,6 +116,7 @@ def _decide(session: Session, hashes: Sequence[Hashes], name: str, terms: _Terms
             address=str(session.address),
             key=key,
             records=len(each),
+            sketched=name_of(sketch_key()),
             name=name,
             upload=drawn,
             left_nano=terms.left_nano,
@@ -118,7 +130,7 @@ def _decide(session: Session, hashes: Sequence[Hashes], name: str, terms: _Terms
         note.save(Sketch.of(each).to_bytes())
     if gone:
         terms.tell(gone, name)
-    return Continuation(session.attested.claims.ledger_key, terms.limit, terms.delta, notes, lost)
+    return Continuation(attested.claims.ledger_key, terms.limit, terms.delta, notes, lost)
 
 
 def _is_the_same(note: Note, hashes: Hashes) -> bool:
@@ -126,22 +138,23 @@ def _is_the_same(note: Note, hashes: Hashes) -> bool:
     return note.records == sketch.records and note.sketch() == sketch.to_bytes()
 
 
-def _sets_of(note: Note, hashes: Sequence[Hashes]) -> set[int]:
-    """Which sets of the upload have records of an earlier one."""
-    sketch = Sketch.from_bytes(note.records, note.sketch())
-    return {which for which, each in enumerate(hashes) if overlaps(sketch, each)}
+def _sets_of(notes: Sequence[Note], hashes: Sequence[Hashes]) -> set[int]:
+    """Which sets of the upload have records of an earlier account: of one of the uploads on it, or of all together."""
+    sketches = [Sketch.from_bytes(note.records, note.sketch()) for note in notes]
+    sketches += [Sketch.union(sketches)] if len(sketches) > 1 else []
+    return {which for which, each in enumerate(hashes) if any(overlaps(sketch, each) for sketch in sketches)}
 
 
-def _still_theirs(gone: list[Note], same: list[Note], known: list[Note], name: str, limit: float | None) -> list[Note]:
+def _still_theirs(accounts: list[list[Note]], same: list[Note], known: list[Note], name: str, limit: float | None) -> list[Note]:
     """Those of which something may be left: not those whose remainder another upload has."""
     found = []
     uploads = {note.upload for note in same}
-    for note in gone:
-        heirs = [each for each in known if note.identifier in each.continues]
+    for notes in accounts:
+        heirs = [each for each in known if not {note.identifier for note in notes}.isdisjoint(each.continues)]
         if not heirs:
-            found.append(note)
+            found += notes
         elif not any(heir.upload in uploads for heir in heirs):
-            raise _nothing_left(note, name, limit, "what was left of it went to another upload, which holds other records")
+            raise _nothing_left(notes[0], name, limit, "what was left of it went to another upload, which holds other records")
         # Else the heir stands for it, and is judged itself.
     return found
 

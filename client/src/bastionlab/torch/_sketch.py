@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,17 @@ class Sketch:
 
     def to_bytes(self) -> bytes:
         return self.hashes.astype("<u8").tobytes()
+
+    @classmethod
+    def union(cls, sketches: Sequence[Sketch]) -> Sketch:
+        """Of all that the sets hold together. Up to the least end of those that do not hold all of theirs, it is known whole."""
+        hashes = np.unique(np.concatenate([each.hashes for each in sketches]))
+        sampled = [each for each in sketches if 0 < len(each.hashes) < each.records]
+        if not sampled:
+            return cls(len(hashes), hashes)
+        hashes = hashes[hashes <= min(each.hashes.max() for each in sampled)]
+        share = min(len(each.hashes) / each.records for each in sampled)
+        return cls(math.ceil(len(hashes) / share), hashes)
 
 
 def hashes_of(records: Iterable[Record], key: bytes, record_bytes: int) -> Hashes:
