@@ -64,10 +64,11 @@ mutation: build engine-testing $(STAMPS)/demo $(STAMPS)/develop
 fuzz: build
 	@PYTHON=$(PY) tools/fuzz.sh $(DURATION) $(FUZZ)
 
-## make bench      charges a second on this disk; a private step of a DistilBERT beside ordinary training and Opacus
+## make bench      charges a second on this disk; the attested channel beside plain TLS; a private step of a DistilBERT beside ordinary training and Opacus
 bench: build engine-testing $(STAMPS)/demo $(STAMPS)/bench
 	@mkdir -p build/bench
 	@cd server && TMPDIR='$(CURDIR)/build/bench' CGO_ENABLED=0 go test ./internal/ledger -run '^$$' -bench '^BenchmarkCharges$$'
+	@TMPDIR='$(CURDIR)/build/bench' $(PY) bench/attested_channel.py
 	@$(PY) bench/distilbert_step.py
 
 ## make lint       formatters and linters of all three languages

@@ -178,12 +178,12 @@ def test_a_spoilt_upload_leaves_nothing(spoil: Callable[[list[Any]], list[Any]],
     from bastionlab.torch import _upload
 
     before = sorted(path.name for path in server.data_dir.rglob("*") if path.parent.name != "keys")
-    original = _upload.Upload._parts
+    original = _upload.Stream.parts
     try:
-        _upload.Upload._parts = lambda self, bar: iter(spoil(list(original(self, bar))))  # type: ignore[method-assign]
+        _upload.Stream.parts = lambda self, after: iter(spoil(list(original(self, after))))  # type: ignore[method-assign]
         with pytest.raises(errors.InvalidArgument):
             client.RemoteDataset(small.dataset(50), privacy_limit=6.0, name="spoilt", progress=False)
     finally:
-        _upload.Upload._parts = original  # type: ignore[method-assign]
+        _upload.Stream.parts = original  # type: ignore[method-assign]
     assert [d.name for d in client.list_remote_datasets()] == ["d"]
     assert sorted(path.name for path in server.data_dir.rglob("*") if path.parent.name != "keys") == before

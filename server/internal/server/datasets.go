@@ -29,7 +29,10 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if answer := s.uploads.answered(userOf(ctx), first.GetHeader()); answer != nil {
 		return stream.SendAndClose(answer)
 	}
-	d, err := s.uploads.open(userOf(ctx), first.GetHeader())
+	ctx, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	s.uploads.settle(ctx, userOf(ctx), first.GetHeader().GetUploadId())
+	d, err := s.uploads.open(userOf(ctx), first.GetHeader(), func() { interrupt(errOutdated) })
 	if err != nil {
 		return err
 	}
@@ -82,6 +85,7 @@ func (s *datasetService) feed(ctx context.Context, stream datasetStream, d *data
 }
 
 func (s *datasetService) GetUpload(ctx context.Context, request *bastionlabv1.GetUploadRequest) (*bastionlabv1.UploadStanding, error) {
+	s.uploads.settle(ctx, userOf(ctx), request.GetUploadId())
 	return s.uploads.standing(userOf(ctx), request.GetUploadId()), nil
 }
 
