@@ -266,11 +266,12 @@ def test_two_uploads_at_once_do_not_both_get_what_is_left(server: FakeServer, co
     restart(server)
     client = connect()
     found: list[float | None] = []
+    before = server.calls.count("UploadDataset")
     uploading = threading.Thread(target=lambda: found.append(send(client).privacy_limit))
     with exclusively():
         uploading.start()
         uploading.join(0.5)
-        assert uploading.is_alive(), "it has decided while another one does"
+        assert server.calls.count("UploadDataset") == before, "it has decided while another one does"
     uploading.join()
     assert found == [4.0]
 

@@ -179,8 +179,8 @@ MUTANTS: list[Mutant] = [
     client(
         "two uploads decide at once",
         "torch/_continuing.py",
-        "    with exclusively():",
-        "    if True:",
+        "    with exclusively():\n        return",
+        "    if True:\n        return",
         "two_uploads_at_once",
     ),
     client(
@@ -203,5 +203,47 @@ MUTANTS: list[Mutant] = [
         'min(after["delta"] for after in afters) - sum(after["spent_delta"] for after in afters)',
         'min(after["delta"] for after in afters)',
         "orderly_stop",
+    ),
+    stored(
+        "a dataset's row that was changed on the disk is believed",
+        "storage/rowseal.go",
+        "if !hmac.Equal(seal, s.sealOf(d)) {",
+        "if false {",
+        "TestARowOfADataset",
+    ),
+    stored(
+        "a row without a code is believed at the level memory",
+        "storage/rowseal.go",
+        "len(seal) == 0 && s.level != Memory",
+        "len(seal) == 0",
+        "TestARowWithoutASeal",
+    ),
+    client(
+        "the uploads on one account are looked at one by one",
+        "torch/_continuing.py",
+        "accounts = by_account(known)",
+        "accounts = [[note] for note in known]",
+        "tenth_of_an_account or do_not_each",
+    ),
+    client(
+        "another key of sketches is taken for the one of before",
+        "_uploads.py",
+        "if self.sketched != name_of(sketch_key()):",
+        "if False:",
+        "no_longer_tells",
+    ),
+    client(
+        "an answer that is not believed counts as a refusal",
+        "torch/_continuing.py",
+        "isinstance(error, _REFUSALS)",
+        "isinstance(error, errors.BastionLabError)",
+        "not_believed or broke",
+    ),
+    client(
+        "terms go to whatever server answers by then",
+        "torch/_continuing.py",
+        "return Continuation(attested.claims.ledger_key, terms.limit",
+        "return Continuation(session.attested.claims.ledger_key, terms.limit",
+        "terms_are_for",
     ),
 ]

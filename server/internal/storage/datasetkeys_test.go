@@ -213,7 +213,8 @@ func oldDirectory(t *testing.T) string {
 	}
 	writeBlob(t, old, "dataset", "d", []byte("records"))
 	writeBlob(t, old, "state", "s", []byte("samples"))
-	if err := errors.Join(old.InsertDataset(t.Context(), DatasetRow{ID: "d", Owner: "o"}), old.db.Close(), lock.Close()); err != nil {
+	_, err = old.db.Exec("INSERT INTO datasets (id, owner, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes) VALUES ('d', 'o', 7, x'', 1, 1, x'', 1)")
+	if err := errors.Join(err, old.db.Close(), lock.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return dir

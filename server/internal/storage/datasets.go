@@ -23,24 +23,24 @@ type DatasetRow struct {
 // InsertDataset makes the dataset visible.
 func (s *Store) InsertDataset(ctx context.Context, d DatasetRow) error {
 	return s.exec(ctx, "insert dataset", 1, `INSERT INTO datasets
-		(id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, d.Owner, sql.NullString{String: d.TestOf, Valid: d.TestOf != ""}, d.CreatedUnixMS, notNull(d.Card),
-		d.Records, d.RecordBytes, notNull(d.BlobSHA256), d.BlobBytes, notNull(d.Permissions))
+		d.Records, d.RecordBytes, notNull(d.BlobSHA256), d.BlobBytes, notNull(d.Permissions), s.sealOf(d))
 }
 
 // Dataset returns one row, or an error that wraps ErrNoRow.
 func (s *Store) Dataset(ctx context.Context, id string) (DatasetRow, error) {
-	return queryRow(ctx, s, "read dataset", scanDataset, datasetColumns+" WHERE id = ?", id)
+	return queryRow(ctx, s, "read dataset", s.scanDataset, datasetColumns+" WHERE id = ?", id)
 }
 
 // TestSetOf returns the row of a training set's test set, or an error that wraps ErrNoRow.
 func (s *Store) TestSetOf(ctx context.Context, id string) (DatasetRow, error) {
-	return queryRow(ctx, s, "read test set", scanDataset, datasetColumns+" WHERE test_of = ?", id)
+	return queryRow(ctx, s, "read test set", s.scanDataset, datasetColumns+" WHERE test_of = ?", id)
 }
 
 // Datasets lists all rows, newest first, test sets included.
 func (s *Store) Datasets(ctx context.Context) ([]DatasetRow, error) {
-	return queryRows(ctx, s, "list datasets", scanDataset, datasetColumns+" ORDER BY number DESC")
+	return queryRows(ctx, s, "list datasets", s.scanDataset, datasetColumns+" ORDER BY number DESC")
 }
 
 // CountDatasets counts an owner's rows, test sets included.
@@ -50,7 +50,13 @@ func (s *Store) CountDatasets(ctx context.Context, owner string) (int64, error) 
 
 // SetPermissions replaces what a dataset's owner lets others do.
 func (s *Store) SetPermissions(ctx context.Context, id string, permissions []byte) error {
-	return s.exec(ctx, "write permissions", 1, "UPDATE datasets SET permissions = ? WHERE id = ?", notNull(permissions), id)
+	d, err := s.Dataset(ctx, id)
+	if err != nil {
+		return fmt.Errorf("write permissions: %w", err)
+	}
+	// All else in a row stays as it was made, so that nothing is lost of what changed meanwhile.
+	d.Permissions = permissions
+	return s.exec(ctx, "write permissions", 1, "UPDATE datasets SET permissions = ?, seal = ? WHERE id = ?", notNull(permissions), s.sealOf(d), id)
 }
 
 // DeleteDataset deletes the row, and with a training set its test set's, and destroys the keys of both: no blob of theirs can be read any
@@ -76,11 +82,18 @@ func (s *Store) DeleteDataset(ctx context.Context, id string) error {
 	return nil
 }
 
-const datasetColumns = "SELECT id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions FROM datasets"
+const datasetColumns = "SELECT id, owner, test_of, created_unix_ms, card, records, record_bytes, blob_sha256, blob_bytes, permissions, seal FROM datasets"
 
-func scanDataset(row scanner) (d DatasetRow, err error) {
+func (s *Store) scanDataset(row scanner) (d DatasetRow, err error) {
 	var testOf sql.NullString
-	err = row.Scan(&d.ID, &d.Owner, &testOf, &d.CreatedUnixMS, &d.Card, &d.Records, &d.RecordBytes, &d.BlobSHA256, &d.BlobBytes, &d.Permissions)
+	var seal []byte
+	err = row.Scan(&d.ID, &d.Owner, &testOf, &d.CreatedUnixMS, &d.Card, &d.Records, &d.RecordBytes, &d.BlobSHA256, &d.BlobBytes, &d.Permissions, &seal)
+	if err != nil {
+		return DatasetRow{}, err
+	}
 	d.TestOf = testOf.String
-	return d, err
+	if err := s.checkSeal(d, seal); err != nil {
+		return DatasetRow{}, err
+	}
+	return d, nil
 }

@@ -114,4 +114,7 @@ CREATE TABLE dataset_keys (
 	dataset_id TEXT PRIMARY KEY,
 	wrapped    BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+-- A code over the row, under a key of the server's. Rows of before have none.
+ALTER TABLE datasets ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 `}
