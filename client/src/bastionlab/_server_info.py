@@ -13,8 +13,8 @@ _BINDINGS: dict[int, str] = {attestation_pb2.BINDING_EXPORTER: "exporter", attes
 _CONSEQUENCES = {
     "file": "The key of what is stored lies in a file on the server's disk: data and budgets outlive a restart, and whoever has "
     "the disk can read the data.",
-    "memory": "The key of what is stored lives in the server's memory only: nobody can read its disk, and when it restarts, the "
-    "data is gone. An account then counts as wholly spent, unless your receipts hold its signed closing.",
+    "memory": "The key of what is stored lives in the server's memory only: no record can be read off its disk, and when it "
+    "restarts, the data is gone. An account then counts as wholly spent, unless your receipts hold its signed closing.",
 }
 
 

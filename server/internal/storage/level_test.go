@@ -123,6 +123,10 @@ func TestARestartAtTheLevelMemoryRemovesWhatItCannotReadAndKeepsWhatHappened(t *
 		if _, err := s.Model(ctx, "unused"); err == nil {
 			t.Error("a model that no run names is there")
 		}
+		var keys int
+		if err := s.db.QueryRow("SELECT count(*) FROM dataset_keys").Scan(&keys); err != nil || keys != 0 {
+			t.Errorf("%d keys of datasets, %v", keys, err)
+		}
 		for _, kind := range []string{"dataset", "digests", "model", "weights", "state"} {
 			if ids, err := s.BlobIDs(kind); err != nil || len(ids) != 0 {
 				t.Errorf("%s: %v, %v", kind, ids, err)
