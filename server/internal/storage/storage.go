@@ -3,8 +3,8 @@
 //
 // Invariants: a blob is visible whole or not at all; what Commit or an Insert returned for is on disk; a blob that was changed, cut,
 // moved to another name or encrypted for another key is refused, never delivered; payload memfds are sealed before anyone else sees them.
-// Records are never written to disk in the clear. The key of a deleted dataset is destroyed before its blobs are removed. At the level
-// "memory" the server's key is in no file, and everything of earlier starts that it does not open is removed.
+// Records are never written to disk in the clear. A dataset's row that was changed on the disk is refused; other rows have no
+// code. The key of a deleted dataset is destroyed before its blobs are removed. At the level "memory" the server's key is in no file, and everything of earlier starts that it does not open is removed.
 //
 // Non-goals: no budget arithmetic (the ledger has it; SQLite only keeps the ledger's last acknowledged position), no judgement about who
 // may do what, no proto types: rows hold the encoded messages of those who own them.
