@@ -158,7 +158,8 @@ func (f *fields) numbers(name string, highest uint64, otherwise []uint32) []uint
 func integer(value any, highest uint64) (uint64, bool) {
 	text, ok := value.(json.Number)
 	number, err := strconv.ParseInt(text.String(), 10, 64)
-	return uint64(number), ok && err == nil && number >= 0 && uint64(number) <= highest
+	// A negative number is larger than every highest one as an unsigned.
+	return uint64(number), ok && err == nil && uint64(number) <= highest
 }
 
 // allowed is a list of hex digits, or null for any. What must be written is not taken for null where it is missing.
