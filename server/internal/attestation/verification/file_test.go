@@ -3,7 +3,6 @@ package verification
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
