@@ -228,7 +228,7 @@ POLICY = [
         'f.object("tdx", false)',
         POLICIES,
     ),
-    mutant("a register that is null", "fields.go", 'f.check(name, value != nil, "a list")', "_ = value", POLICIES),
+    mutant("a register that is null", "fields.go", "f.some(name, len(only.values))", "_ = only", POLICIES),
     never("a file of another form", "file.go", "form != fileForm", FILES),
     never("a file of any length", "file.go", "len(content) > MaxFileBytes", FILES),
     mutant("a file with a member more", "file.go", 'r.failed == "" && len(members) != r.read', "false", FILES),
