@@ -3,7 +3,6 @@ package verification
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -50,7 +49,7 @@ func TestParseFile(t *testing.T) {
 		"nothing":               {"evidence", nil},
 		"no JSON":               {"evidence", []byte("evidence")},
 		"cut short":             {"evidence", saved(t, m, nil)[:200]},
-		"too long":              {"evidence", saved(t, m, map[string]any{"x": strings.Repeat(" ", MaxFileBytes)})},
+		"too long":              {"evidence", append(saved(t, m, nil), bytes.Repeat([]byte(" "), MaxFileBytes)...)},
 		"another form":          {"evidence", saved(t, m, map[string]any{"form": "bastionlab evidence 2"})},
 		"no form":               {"evidence", saved(t, m, map[string]any{"form": nil})},
 		"no evidence":           {"evidence", saved(t, m, map[string]any{"evidence": nil})},

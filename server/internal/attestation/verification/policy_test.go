@@ -53,6 +53,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"a floor's part unknown":      {strings.Replace(good, `"bl":3`, `"bl":3,"fmc":0`, 1), "fmc"},
 		"a whole number as another":   {with(`"vmpl":1.0`), "vmpl"},
 		"a number as an exponent":     {with(`"min_guest_svn":1e1`), "min_guest_svn"},
+		"a number below nothing":      {with(`"vmpl":-1`), "vmpl"},
 		"a number that is huge":       {with(`"min_guest_svn":99999999999999999999999`), "min_guest_svn"},
 		"tdx without its measurement": {with(`"tdx":{"mr_td":null,"mr_seam":null,"rtmrs":{}}`), "tdx.mr_td"},
 		"a register that is null":     {with(`"tdx":{"mr_td":["` + repeated(1, 48) + `"],"mr_seam":null,"rtmrs":{"0":null}}`), "tdx.rtmrs.0"},
