@@ -221,7 +221,7 @@ MUTANTS: list[Mutant] = [
     client(
         "the uploads on one account are looked at one by one",
         "torch/_continuing.py",
-        "accounts = by_account(known)",
+        "accounts = by_account(known, books)",
         "accounts = [[note] for note in known]",
         "tenth_of_an_account or do_not_each",
     ),

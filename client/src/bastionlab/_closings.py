@@ -6,7 +6,7 @@ after it can hand the old one's words on; it can write none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 
@@ -16,6 +16,8 @@ from bastionlab._receipt_checks import contradictions, from_message
 from bastionlab._receipts import Receipt
 from bastionlab._uploads import Note, notes_of
 from bastionlab.v1 import ledger_pb2
+
+Books = dict[str, list[Receipt]]  # by key
 
 Ask = Callable[[ledger_pb2.ListClosingsRequest], ledger_pb2.ListReceiptsResponse]
 
@@ -30,7 +32,10 @@ def collect_closings(owner: str, key: str, ask: Ask) -> list[str]:
     except errors.InvalidArgument:
         return []  # said when something is uploaded, where it matters
     given_away = {identifier for note in notes for identifier in note.continues}
-    wanted = {note.key for note in notes if note.key != key and note.identifier not in given_away and closing_of(note) is None}
+    left = [note for note in notes if note.key != key and note.identifier not in given_away]
+    # Each book once: every receipt in it is verified.
+    books = books_of(left)
+    wanted = {note.key for note in left if closing_of(note, books) is None}
     if not wanted:
         return []
     try:
@@ -61,11 +66,16 @@ def _keep(messages: list[ledger_pb2.Receipt], wanted: set[str]) -> list[str]:
     return warnings[:1]
 
 
-def closing_of(note: Note) -> Receipt | None:
+def books_of(notes: Iterable[Note]) -> Books:
+    """The receipts of the ledgers that the uploads went to."""
+    return {key: ReceiptBook(key).all() for key in {note.key for note in notes if note.key}}
+
+
+def closing_of(note: Note, books: Books) -> Receipt | None:
     """The signed close of the account that an upload was on; None where none is known, or the ledger told two stories of it."""
     if not note.account or not note.key:
         return None
-    receipts = ReceiptBook(note.key).all()
+    receipts = books[note.key]
     account = _heir(note.account, receipts)
     known = [each for each in receipts if each.account == account]
     if any(True for _ in contradictions(known)):
@@ -74,9 +84,8 @@ def closing_of(note: Note) -> Receipt | None:
     return newest if newest is not None and newest.type == "close" else None
 
 
-def by_account(notes: list[Note]) -> list[list[Note]]:
+def by_account(notes: list[Note], books: Books) -> list[list[Note]]:
     """Notes of uploads that drew on one account, together, also where it became one later."""
-    books = {key: ReceiptBook(key).all() for key in {note.key for note in notes if note.key}}
     found: dict[tuple[str, ...], list[Note]] = {}
     for note in notes:
         # Of which no account is known stands alone.

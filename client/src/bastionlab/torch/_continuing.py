@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from bastionlab import errors
 from bastionlab._attestation import Attested
-from bastionlab._closings import by_account, closing_of
+from bastionlab._closings import Books, books_of, by_account, closing_of
 from bastionlab._notices import notice
 from bastionlab._receipts import NANO, Receipt
 from bastionlab._session import Session
@@ -93,7 +93,8 @@ def continue_accounts(
 def _decide(session: Session, attested: Attested, hashes: Sequence[Hashes], name: str, terms: _Terms) -> Continuation:
     key, limit = attested.claims.ledger_key.hex(), terms.asked
     known = notes_of(session.user)
-    accounts = by_account(known)
+    books = books_of(known)
+    accounts = by_account(known, books)
     # PRIVACY: an account is given away whole, whichever of the uploads on it has these records.
     held = {note.identifier: sets for notes in accounts for sets in [_sets_of(notes, hashes)] for note in notes}
     same = [note for note in known if held[note.identifier]]
@@ -103,7 +104,7 @@ def _decide(session: Session, attested: Attested, hashes: Sequence[Hashes], name
     for note in same:
         if note.key == key and note.left_nano is not None:
             terms.cap(note.left_nano, note.left_delta_atto)  # the account may not have come to be: then nothing else holds it
-    closings = {note.identifier: _closed(note, name, limit) for note in gone}
+    closings = {note.identifier: _closed(note, books, name, limit) for note in gone}
     for which in range(len(hashes)):
         # Each set by itself: what was spent on the test set was not spent on the training set. Both get the smaller limit.
         terms.deduct([closings[each] for each in closings if which in held[each]], name)
@@ -159,8 +160,8 @@ def _still_theirs(accounts: list[list[Note]], same: list[Note], known: list[Note
     return found
 
 
-def _closed(note: Note, name: str, limit: float | None) -> Receipt:
-    closing = closing_of(note)
+def _closed(note: Note, books: Books, name: str, limit: float | None) -> Receipt:
+    closing = closing_of(note, books)
     if closing is None:
         why = (
             "its server's keys are gone, and no close that it signed says what was spent: it counts as wholly spent"
