@@ -237,3 +237,13 @@ func TestBlobsOfBeforeThereWereKeysOfDatasetsStillOpen(t *testing.T) {
 		t.Error("what is new is under the server's key")
 	}
 }
+
+// Two calls that both found none: what was written under the one must open with the other.
+func TestAKeyThatAnotherCallMadeMeanwhileStays(t *testing.T) {
+	s := openStore(t, oldDirectory(t))
+	first, err := s.lateKey(t.Context(), "d")
+	second, secondErr := s.lateKey(t.Context(), "d")
+	if err := errors.Join(err, secondErr); err != nil || first.String() != second.String() {
+		t.Errorf("two keys, or %v", err)
+	}
+}
