@@ -54,8 +54,8 @@ class Tunnel:
             raise
         self._name = self._directory / "s"
         self._process = os.getpid()
-        # SECURITY: gRPC connects to this name again when its connection ends, so the private directory stays until gRPC is done: in a
-        # place where all may write, whoever made another of its name would be spoken to in the server's stead, and in plain text.
+        # SECURITY: gRPC connects to this name again when its connection ends, so the private directory stays until gRPC is done:
+        # where all may write, whoever made another of its name would be spoken to in the server's stead, and in plain text.
         self._forget_directory = weakref.finalize(self, _remove, self._directory, self._process)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stop, self._wake = socket.socketpair()

@@ -71,7 +71,6 @@ func (b *Batcher) waiting(next ask) (asks []ask) {
 			return asks
 		}
 	}
-	return asks
 }
 
 func (b *Batcher) answer(ctx context.Context, asks []ask) {
