@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from software_device import CHIP, MEASUREMENT, SoftwareDevice, claims, policy_for
 
+from bastionlab._acceptance import Acceptance
+from bastionlab._address import Address
 from bastionlab._attestation import SIMULATED, SIMULATED_ON_LOOPBACK, Attested, Channel, Policy, _saved, _snp, load, verify
 from bastionlab.errors import AttestationError
 from bastionlab.v1 import attestation_pb2
@@ -99,6 +101,8 @@ GOOD = _saved.members(DEVICE.evidence(NONCE, KEY, BY_KEY, claims()), NONCE, BY_K
         json.dumps(GOOD | {"nonce": 7}),
         json.dumps(GOOD | {"nonce": "ü"}),
         json.dumps(GOOD | {"nonce": "a"}),
+        json.dumps(GOOD | {"nonce": "AB=="}),  # as AA==, in another way
+        json.dumps(GOOD)[:-1] + ', "nonce": ""}',
         json.dumps(GOOD | {"evidence": "////"}),
         json.dumps(GOOD) + " " * (1 << 20),
     ],
@@ -129,6 +133,10 @@ def test_what_a_library_raises_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_a_stranger_sent_is_shown_without_control_characters() -> None:
+    with pytest.raises(AttestationError) as refusal:
+        Acceptance().policy_for("\x1b[2J" + "x" * 10_000, Address("192.0.2.1", 50056, "far:50056"))
+    assert refusal.value.seen.isprintable()
+    assert len(str(refusal.value)) < 1000
     with pytest.raises(AttestationError) as refusal:
         attested(format="\x1b[2J" + "x" * 10_000)
     assert refusal.value.seen.isprintable()

@@ -75,7 +75,7 @@ def test_a_quote_is_accepted(version: int) -> None:
         ("migrate", {"attributes": SEPT_VE_DISABLE | 1 << 29}),
         ("migrate", {"version": 5, "service_td": b"s" * 48}),
         ("policy_bits", {"attributes": SEPT_VE_DISABLE | 1 << 26}),
-        ("signature", {"attributes": 0}),  # the library demands SEPT_VE_DISABLE
+        ("policy_bits", {"attributes": 0}),
         ("format", {"version": 3}),
         ("format", {"patch": {4: b"\0"}}),  # an SGX quote
         ("format", {"version": 5, "patch": {48: b"\1"}}),  # an SGX report in it
@@ -85,6 +85,11 @@ def test_a_quote_is_accepted(version: int) -> None:
 )
 def test_what_the_guest_is(check: str, shape: dict[str, Any]) -> None:
     assert check_of(PLATFORM.quote(REPORT_DATA, **shape)) == check
+
+
+def test_a_list_of_chips_takes_no_quote_since_it_names_none() -> None:
+    for chips in ([], ["ab" * 64]):
+        assert check_of(PLATFORM.quote(REPORT_DATA), policy=tdx_policy() | {"chip_ids": chips}) == "chip_id"
 
 
 def test_an_rtmr_that_the_policy_does_not_name_may_be_anything() -> None:

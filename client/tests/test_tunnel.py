@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_server import FakeServer, self_signed
-from middlemen import Hostile, serve_tls
+from middlemen import Hostile, Switch, serve_tls
 from OpenSSL import SSL
 
 from bastionlab import Connection, errors
 from bastionlab import _link as link_module
 from bastionlab import _tunnel as tunnel_module
+from bastionlab._acceptance import Acceptance
 from bastionlab._address import Address
 from bastionlab._channel import tunnelled_channel
 from bastionlab._methods import metadata
@@ -177,9 +178,61 @@ def test_the_local_end_is_for_this_process_and_once(server: FakeServer) -> None:
     channel = tunnelled_channel(tunnel)
     assert ask(channel).format == "simulated"
     assert not name.exists()
-    assert not name.parent.exists()
     channel.close()
     tunnel.close()
+    assert not name.parent.exists()
+
+
+def test_nobody_takes_the_name_of_a_connection_that_was_cut(server: FakeServer) -> None:
+    """gRPC would connect to it, and tell whoever listens there what was meant for the server."""
+    with Switch(server.port) as switch:
+        link = link_module.open_link(address(switch.port), Acceptance())
+        assert link._tunnel is not None
+        name = Path(link._tunnel.target.removeprefix("unix:"))
+        switch.cut()
+    deadline = time.monotonic() + 10
+    while not link.is_lost:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert stat.S_IMODE(name.parent.stat().st_mode) == 0o700
+    with pytest.raises(FileExistsError):
+        name.parent.mkdir()
+    assert list(name.parent.iterdir()) == []
+    link.close()
+    assert not name.parent.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_fork_does_not_end_the_connection_of_its_parent(server: FakeServer) -> None:
+    tunnel = Tunnel(address(server.port))
+    child = os.fork()
+    if child == 0:
+        try:
+            tunnel.close()
+            tunnel._forget_directory()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    tunnel._thread.join(0.2)
+    assert tunnel.is_open
+    channel = tunnelled_channel(tunnel)
+    assert ask(channel).format == "simulated"
+    channel.close()
+    tunnel.close()
+
+
+class Unreadable:
+    """A connection with a certificate that OpenSSL took and the stricter reader does not."""
+
+    def get_peer_certificate(self, *, as_cryptography: bool) -> None:
+        raise ValueError("error parsing asn1 value")
+
+
+def test_a_certificate_that_cannot_be_read() -> None:
+    with pytest.raises(errors.AttestationError) as refused:
+        tunnel_module._certificate_of(Unreadable())  # type: ignore[arg-type]
+    assert refused.value.check == "tls"
 
 
 def test_a_tunnel_that_nobody_used_ends(server: FakeServer) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 from bastionlab import errors
 from bastionlab._address import Address
 from bastionlab._attestation import SIMULATED, SIMULATED_ON_LOOPBACK, Policy
+from bastionlab._attestation._refuse import refuse
 from bastionlab.v1 import attestation_pb2
 
 _DEVICES = ("sev-snp", "tdx")
+_LONGEST_FORM = 40  # in an error: it is what a stranger sent
 _BINDINGS = {"exporter": attestation_pb2.BINDING_EXPORTER, "key": attestation_pb2.BINDING_KEY}
 
 
@@ -73,10 +75,10 @@ class Acceptance:
             return SIMULATED
         # SECURITY: what is simulated proves nothing, and is taken where the network between is this machine alone.
         if not address.is_loopback:
-            raise errors.AttestationError(
+            refuse(
                 "simulated",
                 "evidence from a real device, off this machine",
-                f"evidence of {form} from {address.ip}",
+                f"evidence of {form[:_LONGEST_FORM]} from {address.ip}",
                 next='attestation="simulated" speaks to it all the same, where nobody\'s real data is at stake; or forward its '
                 f"port, for example `ssh -L 56056:localhost:{address.port} HOST`, if you trust the way there",
             )

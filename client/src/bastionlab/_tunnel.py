@@ -2,8 +2,9 @@
 
 gRPC speaks plaintext HTTP/2 to a private unix socket; one thread carries it over the TLS connection.
 
-Invariants: one TLS connection, never made again: when it ends, so does the tunnel. One local client, this very process. The thread
-and the socket end with close(). Nothing is sent over TLS before gRPC says something.
+Invariants: one TLS connection, never made again: when it ends, so does the tunnel. One local client, this very process. As long as
+gRPC knows the socket's name, nobody else can have it. The thread and the socket end with close(), in the process that made them.
+Nothing is sent over TLS before gRPC says something.
 Non-goal: to judge the server. Any certificate is taken; what is said before its evidence was verified is _link's affair.
 """
 
@@ -17,10 +18,13 @@ import socket
 import struct
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 
+from cryptography import x509
 from OpenSSL import SSL
 
+from bastionlab import errors
 from bastionlab._address import CONNECT_TIMEOUT_SECONDS, Address
 from bastionlab._certificate import SERVER_NAME, public_key_of
 from bastionlab._refusals import no_server, unreachable
@@ -42,13 +46,17 @@ class Tunnel:
     def __init__(self, address: Address) -> None:
         self._far, self._tls = _connect(address)
         try:
-            self.public_key = public_key_of(self._tls.get_peer_certificate(as_cryptography=True))
+            self.public_key = public_key_of(_certificate_of(self._tls))
             self.exporter = self._tls.export_keying_material(_EXPORTER_LABEL, _EXPORTER_BYTES, b"")
             self._directory = Path(tempfile.mkdtemp(prefix="bastionlab-", dir=_short_directory()))  # mode 0700
         except BaseException:
             self._far.close()
             raise
         self._name = self._directory / "s"
+        self._process = os.getpid()
+        # SECURITY: gRPC connects to this name again when its connection ends, so the private directory stays until gRPC is done:
+        # where all may write, whoever made another of its name would be spoken to in the server's stead, and in plain text.
+        self._forget_directory = weakref.finalize(self, _remove, self._directory, self._process)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stop, self._wake = socket.socketpair()
         self._ending = threading.Lock()
@@ -59,6 +67,7 @@ class Tunnel:
             self._thread.start()
         except BaseException:
             self._end()
+            self._forget_directory()
             raise
 
     @property
@@ -71,9 +80,13 @@ class Tunnel:
         return self._thread.is_alive()
 
     def close(self) -> None:
+        """To be called when gRPC's channel is closed."""
+        if os.getpid() != self._process:
+            return  # a fork has no thread of its own, and must not end its parent's
         with self._ending, contextlib.suppress(OSError):
             self._wake.send(b"x")
         self._thread.join(_JOIN_SECONDS)
+        self._forget_directory()
 
     def _run(self) -> None:
         try:
@@ -110,7 +123,19 @@ class Tunnel:
 
     def _forget_name(self) -> None:
         self._listener.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._name.unlink(missing_ok=True)
+
+
+def _remove(directory: Path, process: int) -> None:
+    if os.getpid() == process:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _certificate_of(tls: SSL.Connection) -> x509.Certificate | None:
+    try:
+        return tls.get_peer_certificate(as_cryptography=True)
+    except ValueError:  # OpenSSL took what the stricter reader does not
+        raise errors.AttestationError("tls", "a certificate of X.509", "one that cannot be read") from None
 
 
 def _connect(address: Address) -> tuple[socket.socket, SSL.Connection]:

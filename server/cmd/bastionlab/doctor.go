@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
@@ -50,7 +51,7 @@ func examine(command *cobra.Command, s settings) []finding {
 	findings := []finding{
 		{"memory limit of one trainer", true, s.memoryLimit.String()},
 		{"threads of one trainer", true, fmt.Sprint(s.threads)},
-		tee(),
+		tee(fileExists),
 	}
 	_, report, err := probe(command.Context(), s, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -60,14 +61,12 @@ func examine(command *cobra.Command, s settings) []finding {
 	return append(findings, sandbox(report.Layers, report.Attempts)...)
 }
 
-// tee is no fault where it is missing: this release cannot use one yet.
-func tee() finding {
-	for _, device := range teeDevices {
-		if fileExists(device) {
-			return finding{"TEE", true, device + ", which this release cannot use yet"}
-		}
+// tee is no fault where it is missing: then evidence is simulated, and says so.
+func tee(exists func(path string) bool) finding {
+	if device := attestation.Device(exists); device != "" {
+		return finding{"TEE", true, device + ": it signs this server's evidence, and what is stored has its key in memory only, unless --storage says otherwise"}
 	}
-	return finding{"TEE", true, "none; a new data directory is in development mode until its first user is registered"}
+	return finding{"TEE", true, "none: evidence is simulated and proves nothing; a new data directory is in development mode until its first user is registered"}
 }
 
 func sandbox(layers []*trainerv1.SandboxLayer, attempts []*trainerv1.ProbeAttempt) []finding {

@@ -7,9 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -20,9 +20,6 @@ type facts interface {
 	Fact(ctx context.Context, name string) (value []byte, known bool, err error)
 	SetFact(ctx context.Context, name string, value []byte) error
 }
-
-// teeDevices is how a confidential VM shows itself to its guest.
-var teeDevices = []string{"/dev/sev-guest", "/dev/tdx_guest"}
 
 // chooseMode decides, once for a data directory, whether it is one for development, in which every key is accepted. A machine with a TEE
 // is one for real data: there it must be said. The first user who is registered closes it for good (see identity.Registry), whatever is said.
@@ -41,10 +38,8 @@ func chooseMode(ctx context.Context, kept facts, allowed bool, exists func(path 
 		return false, refusal.New(refusal.Unavailable, "serve it with the release that wrote it, or a later one", "this data directory is in a mode which this release does not know")
 	}
 	mode := storage.ModeDevelopment
-	for _, device := range teeDevices {
-		if exists(device) && !allowed {
-			mode = storage.ModeRegistered
-		}
+	if attestation.Device(exists) != "" && !allowed {
+		mode = storage.ModeRegistered
 	}
 	return mode == storage.ModeDevelopment, kept.SetFact(ctx, storage.ModeFact, []byte(mode))
 }
@@ -71,7 +66,7 @@ func (s *settings) storageLevel(exists func(path string) bool) storage.Level {
 	if s.storage != "" {
 		return storage.Level(s.storage)
 	}
-	if slices.ContainsFunc(teeDevices, exists) {
+	if attestation.Device(exists) != "" {
 		return storage.Memory
 	}
 	return storage.File

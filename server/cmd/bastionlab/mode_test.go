@@ -80,3 +80,12 @@ func TestTheBannerIsForPeople(t *testing.T) {
 		t.Errorf("the banner is %q", terminal.String())
 	}
 }
+
+func TestTheDoctorSaysWhatATEEIsFor(t *testing.T) {
+	for device, want := range map[string]string{"/dev/sev-guest": "signs this server's evidence", "/dev/tdx_guest": "signs this server's evidence", "": "simulated"} {
+		found := tee(func(path string) bool { return path == device })
+		if !found.OK || !strings.Contains(found.Detail, want) || !strings.HasPrefix(found.Detail, device) {
+			t.Errorf("%q: %+v", device, found)
+		}
+	}
+}

@@ -26,6 +26,7 @@ type Batcher struct {
 }
 
 type ask struct {
+	ctx      context.Context // of the caller
 	leaf     [32]byte
 	binding  bastionlabv1.Binding
 	answered chan answer // holds one
@@ -46,25 +47,30 @@ func (b *Batcher) Serve(ctx context.Context) {
 	for {
 		select {
 		case first := <-b.asks:
-			b.answer(ctx, b.waiting(first))
+			if asks := b.waiting(first); len(asks) > 0 {
+				b.answer(ctx, asks)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// waiting is everybody who asks now.
-func (b *Batcher) waiting(first ask) []ask {
-	asks := []ask{first}
-	for len(asks) < MaxTreeSize {
-		select {
-		case next := <-b.asks:
+// waiting is everybody who asks now, and has not left.
+func (b *Batcher) waiting(next ask) (asks []ask) {
+	for {
+		if next.ctx.Err() == nil {
 			asks = append(asks, next)
+		}
+		if len(asks) == MaxTreeSize {
+			return asks
+		}
+		select {
+		case next = <-b.asks:
 		default:
 			return asks
 		}
 	}
-	return asks
 }
 
 func (b *Batcher) answer(ctx context.Context, asks []ask) {
@@ -73,7 +79,8 @@ func (b *Batcher) answer(ctx context.Context, asks []ask) {
 		leaves[i] = each.leaf
 	}
 	said := b.say()
-	report, err := b.provider.Attest(ctx, ReportData(said.PublicKey, said.Claims, head(leaves)))
+	paths, head := auditPaths(leaves)
+	report, err := b.provider.Attest(ctx, ReportData(said.PublicKey, said.Claims, head))
 	for i, each := range asks {
 		if err != nil {
 			each.answered <- answer{err: fmt.Errorf("ask for a report: %w", err)}
@@ -81,14 +88,14 @@ func (b *Batcher) answer(ctx context.Context, asks []ask) {
 		}
 		each.answered <- answer{evidence: &bastionlabv1.Evidence{
 			Format: b.provider.Format(), Report: report.Bytes, Endorsements: report.Endorsements, Claims: said.Claims,
-			Binding: each.binding, Path: auditPath(i, leaves), LeafIndex: uint32(i), TreeSize: uint32(len(leaves)),
+			Binding: each.binding, Path: paths[i], LeafIndex: uint32(i), TreeSize: uint32(len(leaves)),
 		}}
 	}
 }
 
 // Evidence proves what the server is to one caller, for a nonce that the caller drew, on the channel that it came on.
 func (b *Batcher) Evidence(ctx context.Context, nonce [NonceBytes]byte, channel Channel) (*bastionlabv1.Evidence, error) {
-	this := ask{leaf: Leaf(channel.Binding, nonce, channel.Exporter), binding: channel.Binding, answered: make(chan answer, 1)}
+	this := ask{ctx: ctx, leaf: Leaf(channel.Binding, nonce, channel.Exporter), binding: channel.Binding, answered: make(chan answer, 1)}
 	select {
 	case b.asks <- this:
 	default:

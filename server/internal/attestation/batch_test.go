@@ -112,3 +112,26 @@ func TestMoreCallersThanAReportServesAreTurnedAway(t *testing.T) {
 	leave()
 	waiting.Wait()
 }
+
+func TestWhoLeftTakesNoPlaceInAReport(t *testing.T) {
+	b := NewBatcher(&slowDevice{}, func() Statement { return Statement{} })
+	gone, leave := context.WithCancel(context.Background())
+	leave()
+	for range 3 {
+		b.asks <- ask{ctx: gone}
+		b.asks <- ask{ctx: context.Background()}
+	}
+	if asks := b.waiting(ask{ctx: gone}); len(asks) != 3 {
+		t.Errorf("a report for %d", len(asks))
+	}
+	if asks := b.waiting(ask{ctx: gone}); len(asks) != 0 {
+		t.Errorf("a report for %d, of whom none waits", len(asks))
+	}
+}
+
+func BenchmarkPathsOfAFullReport(b *testing.B) {
+	leaves := leavesOf(MaxTreeSize)
+	for b.Loop() {
+		auditPaths(leaves)
+	}
+}

@@ -21,27 +21,22 @@ func node(left, right [32]byte) [32]byte {
 	return sha256.Sum256(joined[:])
 }
 
-// head is the tree head over leaves (RFC 9162, section 2.1.1); there is at least one.
-func head(leaves [][32]byte) [32]byte {
+// auditPaths are the paths of all leaves (RFC 9162, section 2.1.3.1), and the tree head. Each node is hashed once: strangers say how many leaves
+// there are.
+func auditPaths(leaves [][32]byte) (paths [][][]byte, head [32]byte) {
 	if len(leaves) == 1 {
-		return leaves[0]
+		return make([][][]byte, 1), leaves[0]
 	}
 	k := split(len(leaves))
-	return node(head(leaves[:k]), head(leaves[k:]))
-}
-
-// auditPath is the path of a leaf (RFC 9162, section 2.1.3.1).
-func auditPath(index int, leaves [][32]byte) [][]byte {
-	if len(leaves) == 1 {
-		return nil
+	before, left := auditPaths(leaves[:k])
+	after, right := auditPaths(leaves[k:])
+	for i := range before {
+		before[i] = append(before[i], right[:])
 	}
-	k := split(len(leaves))
-	if index < k {
-		other := head(leaves[k:])
-		return append(auditPath(index, leaves[:k]), other[:])
+	for i := range after {
+		after[i] = append(after[i], left[:])
 	}
-	other := head(leaves[:k])
-	return append(auditPath(index-k, leaves[k:]), other[:])
+	return append(before, after...), node(left, right)
 }
 
 // split is the largest power of two below n.

@@ -17,9 +17,9 @@ func leavesOf(n int) [][32]byte {
 func TestEveryCallersPathLeadsToTheHead(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 64, 100, MaxTreeSize} {
 		leaves := leavesOf(n)
-		want := head(leaves)
+		paths, want := auditPaths(leaves)
 		for i, leaf := range leaves {
-			got, err := RootOf(leaf, uint32(i), uint32(n), auditPath(i, leaves))
+			got, err := RootOf(leaf, uint32(i), uint32(n), paths[i])
 			if err != nil || got != want {
 				t.Fatalf("leaf %d of %d: %x, %v; want %x", i, n, got, err, want)
 			}
@@ -29,7 +29,8 @@ func TestEveryCallersPathLeadsToTheHead(t *testing.T) {
 
 func TestAPathThatIsNotTheLeafsLeadsElsewhere(t *testing.T) {
 	leaves := leavesOf(11)
-	want, path := head(leaves), auditPath(3, leaves)
+	paths, want := auditPaths(leaves)
+	path := paths[3]
 	tests := map[string]struct {
 		leaf        [32]byte
 		index, size uint32

@@ -59,15 +59,21 @@ func (c *challenges) tag(content []byte) []byte {
 	return mac.Sum(nil)[:challengeTagBytes]
 }
 
-// redeem accepts a challenge that this process issued within the last minute, once.
-func (c *challenges) redeem(challenge []byte) error {
+// issued says whether this process made a challenge.
+func (c *challenges) issued(challenge []byte) bool {
 	if len(challenge) != challengeBytes {
-		return notProved()
+		return false
 	}
 	content, tag := challenge[:challengeBytes-challengeTagBytes], challenge[challengeBytes-challengeTagBytes:]
-	if !hmac.Equal(tag, c.tag(content)) { // constant time
+	return hmac.Equal(tag, c.tag(content)) // constant time
+}
+
+// redeem accepts a challenge that this process issued within the last minute, once.
+func (c *challenges) redeem(challenge []byte) error {
+	if !c.issued(challenge) {
 		return notProved()
 	}
+	content := challenge[:challengeBytes-challengeTagBytes]
 	return c.use(time.Duration(binary.BigEndian.Uint32(content))*time.Second, [challengeRandomBytes]byte(content[challengeTimeBytes:]))
 }
 

@@ -66,6 +66,24 @@ func TestHelloCostsNoMemory(t *testing.T) {
 	}
 }
 
+// Who has no key cannot fill what is remembered, and keep others out.
+func TestASignInThatFailsCostsNoMemory(t *testing.T) {
+	s, _, _ := newSessions(t)
+	request := ed25519Key(t).request(t, s)
+	right := request.Signature
+	request.Signature = append([]byte{right[0] ^ 1}, right[1:]...)
+	if _, err := s.SignIn(t.Context(), request, channel); err == nil {
+		t.Fatal("a wrong signature was taken")
+	}
+	if len(s.challenges.used) != 0 {
+		t.Errorf("%d challenges are remembered", len(s.challenges.used))
+	}
+	request.Signature = right
+	if _, err := s.SignIn(t.Context(), request, channel); err != nil {
+		t.Errorf("the right signature, after the wrong one: %v", err)
+	}
+}
+
 func TestUsedChallengesAreForgottenOnceTheyAreVoidAndNeverBefore(t *testing.T) {
 	s, clock, _ := newSessions(t)
 	c := s.challenges

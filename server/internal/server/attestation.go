@@ -24,6 +24,12 @@ func (s *attestationService) GetEvidence(ctx context.Context, request *bastionla
 	if err != nil {
 		return nil, err
 	}
+	// SECURITY: whoever asks for more at once than one answer would take the places of others: a report serves only so many.
+	release, free := askOnce(ctx)
+	if !free {
+		return nil, refusal.New(refusal.Unavailable, "wait for the answer", "this connection has asked for evidence already")
+	}
+	defer release()
 	evidence, err := s.evidence.Evidence(ctx, [attestation.NonceBytes]byte(request.GetNonce()), channel)
 	if errors.Is(err, attestation.ErrBusy) {
 		return nil, refusal.New(refusal.Unavailable, "try again in a moment", "%s", err)

@@ -7,7 +7,9 @@ import (
 	"net"
 	"testing"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
@@ -69,6 +71,24 @@ func TestEvidenceIsRefusedWithoutANonceOrABinding(t *testing.T) {
 			t.Errorf("%s: was answered", name)
 		}
 	}
+}
+
+// One report serves so many: who asks over and over on one connection takes nobody's place.
+func TestAConnectionAsksForEvidenceOnceAtATime(t *testing.T) {
+	r := start(t, &fakes{})
+	client := bastionlabv1.NewAttestationServiceClient(r.conn)
+	ask := func(ctx context.Context, nonce []byte) error {
+		_, err := client.GetEvidence(as(ctx, ""), &bastionlabv1.GetEvidenceRequest{Nonce: nonce, Binding: bastionlabv1.Binding_BINDING_KEY})
+		return err
+	}
+	waiting, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() { left <- ask(waiting, slowNonce[:]) }()
+	nonce := make([]byte, attestation.NonceBytes)
+	eventually(t, func() bool { return status.Code(ask(t.Context(), nonce)) == codes.Unavailable })
+	leave()
+	<-left
+	eventually(t, func() bool { return ask(t.Context(), nonce) == nil })
 }
 
 // A resumed session would have keys that depend on an earlier connection's.

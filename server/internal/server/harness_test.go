@@ -52,10 +52,15 @@ type fakes struct {
 	begun    atomic.Int32 // dataset uploads
 }
 
-// fakeEvidence says what it was asked for.
+// fakeEvidence says what it was asked for; to slowNonce when the caller leaves.
 type fakeEvidence struct{}
 
-func (fakeEvidence) Evidence(_ context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error) {
+var slowNonce = [attestation.NonceBytes]byte{0xFF}
+
+func (fakeEvidence) Evidence(ctx context.Context, nonce [attestation.NonceBytes]byte, channel attestation.Channel) (*bastionlabv1.Evidence, error) {
+	if nonce == slowNonce {
+		<-ctx.Done()
+	}
 	return &bastionlabv1.Evidence{Report: nonce[:], Endorsements: [][]byte{channel.PublicKey, channel.Exporter[:]}, Binding: channel.Binding}, nil
 }
 

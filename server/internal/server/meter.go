@@ -34,6 +34,7 @@ type meteredConn struct {
 	place   *crowdedConn
 	known   atomic.Bool
 	uploads atomic.Int32
+	asking  atomic.Bool // for evidence
 	expiry  *time.Timer
 
 	allowed meter
@@ -138,4 +139,13 @@ func unmetered(ctx context.Context) (ended func()) {
 	}
 	conn.uploads.Add(1)
 	return func() { conn.uploads.Add(-1) }
+}
+
+// askOnce lets a connection ask for evidence, one time after the other.
+func askOnce(ctx context.Context) (release func(), free bool) {
+	conn := connOf(ctx)
+	if conn == nil {
+		return func() {}, true
+	}
+	return func() { conn.asking.Store(false) }, conn.asking.CompareAndSwap(false, true)
 }

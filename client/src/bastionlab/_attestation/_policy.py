@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bastionlab._attestation import _policy_fields as fields
-from bastionlab._attestation._refuse import refuse
+from bastionlab._attestation._refuse import each_once, refuse
 
 _LARGEST_FILE = 1 << 20
 _SHIPPED = "policy.json"
@@ -90,7 +90,7 @@ class Policy:
         if len(text) > _LARGEST_FILE:
             refuse("policy", f"a policy of at most {_LARGEST_FILE} bytes", "more")
         try:
-            written = json.loads(text.decode("utf-8"), object_pairs_hook=_each_once)
+            written = json.loads(text.decode("utf-8"), object_pairs_hook=each_once)
         except (ValueError, RecursionError) as error:
             refuse("policy", "a policy in JSON", error)
         return cls.parse(written)
@@ -103,13 +103,6 @@ class Policy:
             next = "give one: attestation=FILE; whoever built the server knows its measurement"
             refuse("policy", "the policy of this release in the package", "none: a real device is taken by a policy only", next)
         return cls.read(file.read_bytes())
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a field is there twice")
-    return members
 
 
 _ANY_SIMULATED = {

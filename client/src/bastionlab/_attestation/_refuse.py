@@ -1,8 +1,8 @@
-"""How evidence is refused."""
+"""How evidence, and what is not written in one way, is refused."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bastionlab import errors
 
@@ -21,3 +21,11 @@ def refuse(check: str, expected: str, seen: object, next: str = "") -> NoReturn:
         shown = ascii(shown)
     next = next or _NEXT.get(check, f"do not rely on this server; docs/attestation.md has what check {check!r} means")
     raise errors.AttestationError(check, expected, shown[:_LONGEST_SEEN], next=next)
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For json.loads: of a field that is there twice, two readers would take one each."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a field is there twice")
+    return members

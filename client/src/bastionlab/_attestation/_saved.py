@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from bastionlab._attestation._channel import Channel
-from bastionlab._attestation._refuse import refuse
+from bastionlab._attestation._refuse import each_once, refuse
 from bastionlab.v1 import attestation_pb2
 
 FORM = "bastionlab evidence 1"
@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> tuple[attestation_pb2.Evidence, bytes,
     if len(text) > _LARGEST:
         refuse("evidence", f"a file of at most {_LARGEST} bytes", "more")
     try:
-        return read(json.loads(text.decode("utf-8")))
+        return read(json.loads(text.decode("utf-8"), object_pairs_hook=each_once))
     except (ValueError, RecursionError) as error:
         refuse("evidence", "a file with evidence in JSON", error)
 
@@ -67,6 +67,9 @@ def _encode(value: bytes) -> str:
 
 def _decode(value: Any, name: str) -> bytes:
     try:
-        return base64.b64decode(value, validate=True)
+        decoded = base64.b64decode(value, validate=True)
     except (TypeError, ValueError, binascii.Error):
+        decoded = None
+    if decoded is None or _encode(decoded) != value:  # one way of writing only
         refuse("evidence", f"base64 in {name}", type(value).__name__)
+    return decoded

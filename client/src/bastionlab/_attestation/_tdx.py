@@ -25,7 +25,8 @@ _TEE_TDX = 0x81
 _BODY_SIZES = {2: 584, 3: 648}  # of a quote of version 5, by type: TD report 1.0 and 1.5; the second begins as the first
 # Of the TD's attributes ("Intel TDX Module ABI", ATTRIBUTES): all eight bits of the first group are for debugging.
 _DEBUG, _MIGRATABLE = 0xFF, 1 << 29
-_HARMLESS = 1 << 27 | 1 << 28 | 1 << 30 | 1 << 31 | 1 << 63  # LASS, SEPT_VE_DISABLE, PKS, KL, PERFMON
+_NO_SURPRISE = 1 << 28  # SEPT_VE_DISABLE: the host cannot make private pages fault in the guest
+_HARMLESS = 1 << 27 | _NO_SURPRISE | 1 << 30 | 1 << 31 | 1 << 63  # LASS, PKS, KL, PERFMON
 _STALE = ("expired", "in the future")  # in the library's words; chooses the name of a refusal, never whether there is one
 
 
@@ -65,7 +66,7 @@ def check(quote: bytes, endorsements: Sequence[bytes], policy: Policy, now: date
     if policy.tdx is None:  # a policy that was parsed has it
         refuse("policy", "field tdx where tdx is a platform", "none")
     guest = Guest.read(quote)
-    _check_guest(guest, policy.tdx)
+    _check_guest(guest, policy.tdx, policy.chip_ids)
     if len(endorsements) != 1:
         refuse("collateral", "Intel's collateral with the quote", len(endorsements) or "none")
     status, advisories = _verified(quote, endorsements[0], now)
@@ -94,7 +95,7 @@ def _body(quote: bytes) -> bytes:
     return quote[start : start + size]
 
 
-def _check_guest(guest: Guest, policy: TdxPolicy) -> None:
+def _check_guest(guest: Guest, policy: TdxPolicy, chip_ids: frozenset[str] | None) -> None:
     if guest.mr_td.hex() not in policy.mr_td:
         refuse("measurement", "an MRTD of the policy", guest.mr_td.hex())
     if policy.mr_seam is not None and guest.mr_seam.hex() not in policy.mr_seam:
@@ -102,6 +103,9 @@ def _check_guest(guest: Guest, policy: TdxPolicy) -> None:
     for index, wanted in policy.rtmrs.items():
         if guest.rtmrs[index].hex() not in wanted:
             refuse("measurement", f"an RTMR {index} of the policy", guest.rtmrs[index].hex())
+    # SECURITY: a policy that knows its chips means them.
+    if chip_ids is not None:
+        refuse("chip_id", "a chip of the policy", "a quote of TDX, which names none")
     if guest.attributes & _DEBUG:
         refuse("debug", "a guest whose memory the host cannot read", f"attributes {guest.attributes:#x}")
     if guest.attributes & _MIGRATABLE:
@@ -110,6 +114,8 @@ def _check_guest(guest: Guest, policy: TdxPolicy) -> None:
         refuse("migrate", "a guest without a service TD", guest.service_td.hex())
     if guest.attributes & ~(_DEBUG | _MIGRATABLE | _HARMLESS):
         refuse("policy_bits", "no TD attributes but the known ones", f"attributes {guest.attributes:#x}")
+    if not guest.attributes & _NO_SURPRISE:
+        refuse("policy_bits", "SEPT_VE_DISABLE", f"attributes {guest.attributes:#x}")
 
 
 def _verified(quote: bytes, collateral: bytes, now: datetime) -> tuple[str, list[str]]:
