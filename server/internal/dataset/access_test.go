@@ -120,6 +120,44 @@ func TestSilenceIsTheModesAndAWordIsTheOwners(t *testing.T) {
 	}
 }
 
+// PRIVACY: an upload that is cut can go on after the first user was registered: what silence permitted before, it does not then.
+func TestSilenceIsJudgedWhenTheDatasetIsThere(t *testing.T) {
+	s := openSite(t, t.TempDir())
+	u, err := s.catalogue.Begin(t.Context(), hospital, smsHeader(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := batch(t, 0, 4)
+	if err := u.Add(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	s.real = true
+	answer, err := u.Finish(t.Context(), trailerOf(4, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.catalogue.Get(t.Context(), ada, answer.GetDataset().GetId()); refusal.KindOf(err) != refusal.NotFound {
+		t.Errorf("ada sees it: %v", err)
+	}
+	if told := answer.GetDataset().GetPermissions().GetGrants(); len(told) != 0 {
+		t.Errorf("the owner is told %v", told)
+	}
+}
+
+// PRIVACY: a grant of less than everybody has would hold nobody to less.
+func TestNobodyIsGrantedLessThanEverybodyHas(t *testing.T) {
+	s := realSite(t)
+	everybody, less := &grant{Train: true, TakeHome: true}, &grant{User: ada, Train: true}
+	_, err := s.upload(t, hospital, permitting(smsHeader(10), everybody, less))
+	wantRefusal(t, err, refusal.InvalidArgument, "everybody was granted more", "grant less to everybody first")
+	id := s.mustUpload(t, hospital, permitting(smsHeader(10), everybody)).GetId()
+	_, err = s.catalogue.Grant(t.Context(), hospital, id, less)
+	wantRefusal(t, err, refusal.InvalidArgument, "everybody was granted more", "grant less to everybody first")
+	s.mustGrant(t, id, &grant{Train: true})
+	s.mustGrant(t, id, less)
+	s.mustGrant(t, id, everybody) // which is to give ada more too
+}
+
 func TestTheOwnerIsToldWhatOthersMayAndTheyWhatThemselves(t *testing.T) {
 	s := realSite(t)
 	id := s.mustUpload(t, hospital, permitting(smsHeader(10), &grant{User: ada, Train: true, EpsilonNano: proto.Int64(2e9)}, &grant{User: bob, TakeHome: true})).GetId()
@@ -206,6 +244,19 @@ func TestTheBoundOfAGrantIsOnlyLowered(t *testing.T) {
 	joined := s.mustUpload(t, hospital, permitting(smsHeader(10), &grant{User: ada, Train: true, EpsilonNano: proto.Int64(9e9)}))
 	if got := joined.GetPermissions().GetGrants()[0]; got.GetEpsilonNano() != 2e9 {
 		t.Errorf("the owner is told %v", got)
+	}
+}
+
+// SECURITY: a user has one name. A limit of the same name in capitals would hold nobody, and its owner think it did.
+func TestALimitIsOfAUserThereCanBe(t *testing.T) {
+	s := realSite(t)
+	id := s.mustUpload(t, hospital, smsHeader(10)).GetId()
+	for _, name := range []string{strings.ToUpper(ada), ada[:62], ada + "00", "ada"} {
+		_, err := s.catalogue.LowerLimit(t.Context(), hospital, id, 1, name)
+		wantRefusal(t, err, refusal.InvalidArgument, "names no scientist")
+	}
+	if _, err := s.catalogue.LowerLimit(t.Context(), hospital, id, 1, ada); err != nil || s.boundOn(t, id, ada) != 1e9 {
+		t.Errorf("ada is held to %d, %v", s.boundOn(t, id, ada), err)
 	}
 }
 
