@@ -26,8 +26,13 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if first.GetHeader() == nil {
 		return outOfOrder("a dataset upload starts with its header")
 	}
-	if answer := s.uploads.answered(userOf(ctx), first.GetHeader()); answer != nil {
-		return stream.SendAndClose(answer)
+	if made, before := s.uploads.answered(userOf(ctx), first.GetHeader()); before {
+		// It may be deleted by now, or permit other things.
+		dataset, err := s.datasets.Get(ctx, userOf(ctx), made.dataset)
+		if err != nil {
+			return err
+		}
+		return stream.SendAndClose(made.with(dataset))
 	}
 	d, err := s.uploads.open(userOf(ctx), first.GetHeader())
 	if err != nil {

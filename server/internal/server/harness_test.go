@@ -29,6 +29,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/permission"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
@@ -45,6 +46,7 @@ type fakes struct {
 	weights  func(user string) (training.Weights, error)
 	roles    identity.Roles // 0: those of development mode
 	ended    chan struct{}  // closed when alice is revoked
+	gone     atomic.Bool    // all datasets are deleted
 
 	mu       sync.Mutex
 	channels []identity.Channel // that calls came on
@@ -108,6 +110,13 @@ func (f fakeDatasets) List(_ context.Context, user string) ([]*bastionlabv1.Data
 func (f fakeDatasets) Begin(context.Context, string, *bastionlabv1.UploadDatasetHeader) (DatasetUpload, error) {
 	f.fakes.begun.Add(1)
 	return f.fakes.upload, nil
+}
+
+func (f fakeDatasets) Get(_ context.Context, user, id string) (*bastionlabv1.Dataset, error) {
+	if f.fakes.gone.Load() {
+		return nil, refusal.New(refusal.NotFound, "list", "there is no such dataset")
+	}
+	return &bastionlabv1.Dataset{Id: id, Owner: user}, nil
 }
 
 type fakeModels struct{ fakes *fakes }
