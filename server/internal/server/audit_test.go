@@ -35,7 +35,7 @@ type fakeAudit struct {
 	held                 chan struct{} // not nil: a change is not on disk before it is closed
 }
 
-func (f *fakeAudit) Begin() (func(), error) {
+func (f *fakeAudit) Begin(string) (func(), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.beginFails != nil {
