@@ -98,7 +98,7 @@ func newTransport(credentials credentials.TransportCredentials, gate *gate) *grp
 		grpc.UnknownServiceHandler(refuseUnknownMethod),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
-		grpc.MaxSendMsgSize(maxSendBytes),
+		grpc.MaxSendMsgSize(MaxAnswerBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),
