@@ -175,6 +175,9 @@ func TestUsersAreListedAndRevokedWhileTheServerRuns(t *testing.T) {
 	if err := scientist.lists(); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a session of who was revoked: %v", err)
 	}
+	if run := owner.wait(run); run.GetStatus() != bastionlabv1.RunStatus_RUN_STATUS_FAILED {
+		t.Errorf("a run of who was revoked is %v", run)
+	}
 	if err := trySignIn(t, scientist, scientist.key); refusal.KindOf(err) != refusal.PermissionDenied || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("a sign-in: %v", err)
 	}
