@@ -195,6 +195,9 @@ func (fakeReceipts) OfDataset(_ context.Context, user, id string, after int64) (
 	return []*bastionlabv1.Receipt{{Body: fmt.Append(nil, user, " ", id, " ", after)}}, true, nil
 }
 
+// always is the word of an owner who takes nothing back.
+func always(context.Context) error { return nil }
+
 type fakeTraining struct {
 	Training
 	fakes *fakes

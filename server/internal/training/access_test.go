@@ -349,3 +349,20 @@ func TestAnOperatorOverTheNetworkIsNoAuthor(t *testing.T) {
 		t.Errorf("cancel: %v, %v", ended, err)
 	}
 }
+
+// PRIVACY: asked again and again while they leave.
+func TestWeightsThatLeaveAreJudgedAgain(t *testing.T) {
+	w := newWorld(t)
+	d := w.granted(6, &grant{Train: true, TakeHome: true})
+	run := w.wait(w.start(scientist, request(w.insertModel(scientist, d), d, 1)).GetId()).GetId()
+	weights, err := w.Weights(t.Context(), scientist, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer weights.File.Close()
+	if err := weights.StillPermitted(t.Context()); err != nil {
+		t.Errorf("permitted: %v", err)
+	}
+	w.revoke(d)
+	expectRefusal(t, weights.StillPermitted(t.Context()), refusal.NotFound, "the weights stay here")
+}
