@@ -45,8 +45,8 @@ MUTANTS: list[Mutant] = [
     mutant(
         "every connection has the same exporter",
         "server/caller.go",
-        "channel.Exporter, channel.HasExporter = [32]byte(exporter), true",
-        "channel.Exporter, channel.HasExporter = [32]byte(make([]byte, 32)), len(exporter) > 0",
+        "channel.Exporter, channel.HasExporter = exporter, true",
+        "channel.Exporter, channel.HasExporter = [32]byte{}, len(exporter) > 0",
         "TestTheChannelOfACall",
     ),
     mutant(

@@ -118,13 +118,24 @@ func (s *Service) judgeHome(ctx context.Context, row storage.RunRow) error {
 
 // continuedBy is the run from whose weights another began, or nil.
 func (s *Service) continuedBy(ctx context.Context, row storage.RunRow) (*storage.RunRow, error) {
-	request := &bastionlabv1.TrainingRequest{}
-	if err := proto.Unmarshal(row.Request, request); err != nil {
+	id, err := WeightsFrom(row)
+	if id == "" || err != nil {
 		return nil, err
 	}
-	if request.GetContinueRunId() == "" {
-		return nil, nil
-	}
-	before, err := s.Store.Run(ctx, request.GetContinueRunId())
+	before, err := s.Store.Run(ctx, id)
 	return &before, err
+}
+
+// WeightsFrom is the run that a training run went on from, or empty.
+func WeightsFrom(row storage.RunRow) (string, error) {
+	request := &bastionlabv1.TrainingRequest{}
+	err := proto.Unmarshal(row.Request, request)
+	return request.GetContinueRunId(), err
+}
+
+// WeightsTested is the run whose weights a test tested, or empty.
+func WeightsTested(row storage.RunRow) (string, error) {
+	request := &bastionlabv1.TestRequest{}
+	err := proto.Unmarshal(row.Request, request)
+	return request.GetWeightsRunId(), err
 }
