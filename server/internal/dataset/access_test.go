@@ -290,3 +290,26 @@ func TestPermissionsSurviveARestartAndAnUploadsReceiptIsOfItsAccount(t *testing.
 		}
 	}
 }
+
+// PRIVACY: what others are held to and what they did with another dataset on the account is told to its owner alone.
+func TestAScientistIsToldOfTheAccountWhatConcernsThem(t *testing.T) {
+	s := realSite(t)
+	grants := []*grant{{User: ada, Train: true, EpsilonNano: proto.Int64(3e9)}, {User: bob, Train: true, EpsilonNano: proto.Int64(1e9)}}
+	first := s.mustUpload(t, hospital, permitting(smsHeader(10), grants...)).GetId()
+	second := s.mustUpload(t, hospital, permitting(smsHeader(10), grants...)).GetId() // the same records: one account
+	if err := s.reserve(first, "of a third", 1e9, 0); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]struct{ scientists, runs, datasets int }{hospital: {2, 1, 2}, ada: {1, 0, 0}, bob: {1, 0, 0}, "operator": {0, 0, 0}} {
+		told, err := s.catalogue.Budget(t.Context(), user, second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(told.GetScientists()) != want.scientists || len(told.GetRuns()) != want.runs || len(told.GetDatasets()) != want.datasets || told.GetSpentNano() == 0 {
+			t.Errorf("%.4s is told %v", user, told)
+		}
+		if user != hospital && len(told.GetScientists()) == 1 && told.GetScientists()[0].GetScientist() != user {
+			t.Errorf("%.4s is told of another: %v", user, told)
+		}
+	}
+}

@@ -295,6 +295,25 @@ func TestWeightsThatAreTakenBackEndRunsElsewhere(t *testing.T) {
 	w.expectSpent(elsewhere, 1)
 }
 
+// Nor does the next server go on with them.
+func TestARunWithWeightsThatWereTakenBackIsNotGoneOnWith(t *testing.T) {
+	w := newWorld(t)
+	d, elsewhere := w.granted(6, &grant{Train: true, TakeHome: true}), w.granted(6, &grant{Train: true, TakeHome: true})
+	m := w.insertModel(scientist, d)
+	going := request(m, elsewhere, 1)
+	going.ContinueRunId = w.wait(w.start(scientist, request(m, d, 1)).GetId()).GetId()
+	row, err := w.store.Run(t.Context(), w.wait(w.start(scientist, going).GetId()).GetId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.orderOf(t.Context(), row); err != nil || o.continued == nil {
+		t.Fatalf("permitted: %v", err)
+	}
+	w.grant(d, &grant{Train: true})
+	_, err = w.orderOf(t.Context(), row)
+	expectRefusal(t, err, refusal.PermissionDenied, "take weights home")
+}
+
 // Who was revoked has no runs, and starts none, however the two meet; what never had the data costs nothing.
 func TestTheRunsOfWhoWasRevokedEnd(t *testing.T) {
 	w := newWorld(t)
