@@ -219,6 +219,22 @@ func TestATestSetHasItsTrainingSetsPermissions(t *testing.T) {
 	}
 }
 
+// PRIVACY: a bound outlives its grant, on a test set that comes later too: who is granted again without a word of eps has no more there.
+func TestATestSetHasTheBoundsOfGrantsThatAreOver(t *testing.T) {
+	s := realSite(t)
+	training := s.mustUpload(t, hospital, permitting(smsHeader(10), &grant{User: ada, Test: true, EpsilonNano: proto.Int64(2e9)})).GetId()
+	if _, err := s.catalogue.Revoke(t.Context(), hospital, training, ada); err != nil {
+		t.Fatal(err)
+	}
+	header := smsHeader(10)
+	header.TestOf, header.PrivacyLimit = training, nil
+	test := s.mustUpload(t, hospital, header).GetId()
+	s.mustGrant(t, training, &grant{User: ada, Test: true})
+	if s.boundOn(t, training, ada) != 2e9 || s.boundOn(t, test, ada) != 2e9 {
+		t.Errorf("ada is held to %d, and to %d on the test set", s.boundOn(t, training, ada), s.boundOn(t, test, ada))
+	}
+}
+
 // PRIVACY: the eps of a grant is the ledger's, which lowers only: a grant that says more must not look as if it gave more.
 func TestTheBoundOfAGrantIsOnlyLowered(t *testing.T) {
 	s := realSite(t)

@@ -54,7 +54,7 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 		return nil, c.withoutRecords(u.id, fmt.Errorf("open the dataset's account: %w", err))
 	}
 	receipts := c.newestReceipt(u.id)
-	if err := c.boundNew(u.id, t.permissions); err != nil {
+	if err := c.boundNew(u.id, t.header.GetTestOf(), t.permissions); err != nil {
 		return nil, c.withoutRecords(u.id, fmt.Errorf("limit who may use the dataset: %w", err))
 	}
 	if err := c.insert(ctx, row); err != nil {
