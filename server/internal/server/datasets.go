@@ -18,7 +18,8 @@ type datasetService struct {
 type datasetStream = grpc.ClientStreamingServer[bastionlabv1.UploadDatasetRequest, bastionlabv1.UploadDatasetResponse]
 
 func (s *datasetService) UploadDataset(stream datasetStream) error {
-	ctx := stream.Context()
+	ctx, leave := context.WithCancel(stream.Context())
+	defer leave()
 	first, err := receiveHeader(ctx, stream.Recv)
 	if err != nil {
 		return err
@@ -26,6 +27,7 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if first.GetHeader() == nil {
 		return outOfOrder("a dataset upload starts with its header")
 	}
+	s.uploads.supersede(ctx, userOf(ctx), first.GetHeader())
 	if made, before := s.uploads.answered(userOf(ctx), first.GetHeader()); before {
 		// It may be deleted by now, or permit other things.
 		dataset, err := s.datasets.Get(ctx, userOf(ctx), made.dataset)
@@ -38,12 +40,15 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if err != nil {
 		return err
 	}
+	s.uploads.feeds(d, leave)
 	defer unmetered(ctx)()
 	cut := false
 	defer func() { s.uploads.release(d, cut) }()
 	uploaded, err := s.feed(ctx, stream, d, first.GetHeader())
 	if err != nil {
-		cut = wasCut(ctx, err)
+		if cut = wasCut(ctx, err); cut && stream.Context().Err() == nil {
+			return errSuperseded
+		}
 		return err
 	}
 	return stream.SendAndClose(uploaded)
@@ -71,6 +76,7 @@ func (s *datasetService) feed(ctx context.Context, stream datasetStream, d *data
 			}
 			s.uploads.came(d, part.Batch.GetCount())
 		case *bastionlabv1.UploadDatasetRequest_Trailer:
+			s.uploads.brought(d)
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}

@@ -130,6 +130,8 @@ type fakeUpload struct {
 	mu   sync.Mutex
 	seen []string
 	err  error // of what comes next
+
+	finishing chan struct{} // not nil: Finish waits for it, or for its caller's leaving
 }
 
 func (u *fakeUpload) fail(err error) {
@@ -162,8 +164,15 @@ func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error {
 }
 func (u *fakeUpload) Rest()  { u.note("rest") }
 func (u *fakeUpload) Abort() { u.note("abort") }
-func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
+func (u *fakeUpload) Finish(ctx context.Context, _ *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	u.note("finish")
+	if u.finishing != nil {
+		select {
+		case <-u.finishing:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, u.failure()
 }
 

@@ -25,8 +25,10 @@ type datasetUpload struct {
 	// Guarded by uploads.mu.
 	batches, records int64
 	streaming        bool
-	until            time.Time   // it is kept, where nothing feeds it
-	expiry           *time.Timer // ends it then
+	cut              func()        // ends the stream that feeds it, as if its client had gone
+	released         chan struct{} // closed when that stream has ended
+	until            time.Time     // it is kept, where nothing feeds it
+	expiry           *time.Timer   // ends it then
 }
 
 // uploadKey names an upload.
@@ -108,6 +110,10 @@ func (u *uploads) release(d *datasetUpload, cut bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d.streaming = false
+	if d.released != nil {
+		close(d.released)
+		d.cut, d.released = nil, nil
+	}
 	if !cut || d.key.id == "" || d.upload == nil || d.ended || u.stopped {
 		u.drop(d)
 		return
