@@ -31,12 +31,17 @@ func TestOneUserHasOnlySoManyCallsAtOnce(t *testing.T) {
 	if code := list(); code != codes.OK {
 		t.Errorf("the last is answered %s", code)
 	}
+	under := func() int { s.calls.mu.Lock(); defer s.calls.mu.Unlock(); return s.calls.of["alice"] }
+	eventually(t, func() bool { return under() == maxCallsOfUser-1 })
 	ctx, cancel := context.WithCancel(as(context.Background(), goodToken))
 	defer cancel()
 	if _, err := bastionlabv1.NewTrainingServiceClient(s.conn).WatchRun(ctx, &bastionlabv1.WatchRunRequest{Id: "r"}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return list() == codes.Unavailable })
+	eventually(t, func() bool { return under() == maxCallsOfUser })
+	if code := list(); code != codes.Unavailable {
+		t.Errorf("one too many is answered %s", code)
+	}
 	if _, err := s.calls.enter("bob"); err != nil {
 		t.Errorf("bob: %v", err)
 	}
