@@ -136,6 +136,15 @@ def test_granting_and_taking_back(server: FakeServer, dataset: RemoteDataset, th
     assert dataset.may == Grant()
 
 
+def test_those_of_a_listed_dataset_are_asked_for(server: FakeServer, client: TorchClient, dataset: RemoteDataset) -> None:
+    dataset.grant("everybody")
+    (listed,) = client.list_remote_datasets()
+    assert listed.permissions == Permissions(everybody=Grant()), "a listing leaves them out: that is not nobody"
+    asked = server.calls.count("GetDataset")
+    assert listed.permissions == dataset.permissions
+    assert server.calls.count("GetDataset") == asked
+
+
 def test_only_its_owner_is_told_and_grants(server: FakeServer, theirs: TorchClient) -> None:
     (seen,) = theirs.list_remote_datasets()
     for attempt in (lambda: seen.permissions, lambda: seen.grant(ALICE), lambda: seen.revoke(ALICE)):

@@ -158,4 +158,18 @@ MUTANTS: list[Mutant] = [
         "",
         "TestAKeptUpload",
     ),
+    mutant(
+        "one user changes without end",
+        "audit/quota.go",
+        "if q.begun[user] >= changesOfUser {",
+        "if false {",
+        "TestUsersCannotFillTheDiskWithChanges",
+    ),
+    mutant(
+        "the log tells on which dataset a hidden run is",
+        "audit/list.go",
+        "line.Entry = q.seen(line.Entry)",
+        "",
+        "TestWhatIsHidden",
+    ),
 ]

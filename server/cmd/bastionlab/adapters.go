@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
@@ -115,7 +116,8 @@ func (d datasets) Delete(ctx context.Context, user, id string) error {
 	}
 	d.runs.DatasetDeleted(ctx, id)
 	d.runs.DatasetDeleted(ctx, deleted.GetTestId())
-	return err
+	// Runs on other datasets may go on from weights of this one.
+	return errors.Join(err, d.runs.AccessChanged(context.WithoutCancel(ctx), id))
 }
 
 func (d datasets) Grant(ctx context.Context, user, id string, grant *bastionlabv1.Grant) (*bastionlabv1.Dataset, error) {
@@ -135,10 +137,13 @@ func (d datasets) changed(ctx context.Context, changed *bastionlabv1.Dataset, er
 	}
 	ctx = context.WithoutCancel(ctx)
 	for _, id := range []string{changed.GetId(), changed.GetTestId()} {
-		if err := d.runs.AccessChanged(ctx, id); err != nil {
-			d.log.ErrorContext(ctx, "cannot judge again who may run on a dataset; runs that were permitted before go on", "dataset", id, "error", err)
-			return nil, err
+		if failed := d.runs.AccessChanged(ctx, id); failed != nil {
+			d.log.ErrorContext(ctx, "cannot judge again who may run on a dataset; runs that were permitted before go on", "dataset", id, "error", failed)
+			err = errors.Join(err, failed)
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return changed, nil
 }
@@ -147,6 +152,7 @@ func (d datasets) changed(ctx context.Context, changed *bastionlabv1.Dataset, er
 type users struct {
 	*identity.Registry
 	missing []string // layers of the trainer's sandbox
+	runs    *training.Service
 	log     *slog.Logger
 }
 
@@ -171,6 +177,7 @@ func (u users) Add(ctx context.Context, publicKey []byte, name string, roles ide
 func (u users) Revoke(ctx context.Context, user string) (storage.UserRow, error) {
 	row, err := u.Registry.Revoke(ctx, user)
 	if err == nil {
+		u.runs.AuthorRevoked(context.WithoutCancel(ctx), row.ID)
 		u.log.InfoContext(ctx, "user revoked", "user", row.ID)
 	}
 	return row, err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/audit"
 )
@@ -86,8 +88,10 @@ func TestWhoIsToldWhat(t *testing.T) {
 			t.Errorf("a scientist is told %q", action)
 		}
 	}
-	if seen := auditOf(t, third, d.GetId()); len(seen) != 1 || seen[0] != "me TrainingService.DownloadWeights false" {
-		t.Errorf("the third is told %v", seen)
+	// SECURITY: whether there is such a run, and on which dataset, is nothing that the third is told.
+	wantIn(t, auditOf(t, third, ""), "me TrainingService.DownloadWeights false", 1)
+	if seen := auditOf(t, third, d.GetId()); len(seen) != 0 {
+		t.Errorf("the third is told %v of a dataset that was not named", seen)
 	}
 
 	key := keyFile(t, third.key, "PRIVATE KEY", 0o600)
@@ -112,6 +116,35 @@ func TestWhoIsToldWhat(t *testing.T) {
 		if _, _, status := runAudit(t, append(wrong, "--data-dir", n.dir)...); status != 2 {
 			t.Errorf("%v: status %d", wrong, status)
 		}
+	}
+}
+
+// PRIVACY: weights that are used on another dataset have left, and who owns the one that they learnt from is told.
+func TestTheOwnerIsToldWhereWeightsAreUsed(t *testing.T) {
+	n := serveOn(t, t.TempDir(), &fakeTrainers{})
+	owner, scientist := n.connect(), n.connect()
+	d, own := owner.upload("red", 6), scientist.upload("own", 6)
+	m := scientist.uploadModel(d.GetId())
+	going := request(m, own.GetId(), 1)
+	going.ContinueRunId = scientist.wait(scientist.start(request(m, d.GetId(), 1)).GetId()).GetId()
+	on := scientist.wait(scientist.start(going).GetId()).GetId()
+	wantIn(t, auditOf(t, owner, d.GetId()), "another TrainingService.StartTraining true", 2)
+	wantIn(t, auditOf(t, scientist, own.GetId()), "me TrainingService.StartTraining true", 1)
+	tested := &bastionlabv1.TestRequest{ModelId: m, DatasetId: own.GetId(), WeightsRunId: going.GetContinueRunId(), Metric: "accuracy", Epsilon: proto.Float64(1)}
+	if _, err := scientist.runs().StartTest(scientist.ctx(), &bastionlabv1.StartTestRequest{Request: tested}); err != nil {
+		t.Fatal(err)
+	}
+	wantIn(t, auditOf(t, owner, d.GetId()), "another TrainingService.StartTest true", 1)
+	if _, err := owner.data().RevokeAccess(owner.ctx(), &bastionlabv1.RevokeAccessRequest{DatasetId: d.GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scientist.runs().StartTraining(scientist.ctx(), &bastionlabv1.StartTrainingRequest{Request: going}); err == nil {
+		t.Fatal("weights that were taken back are gone on with")
+	}
+	wantIn(t, auditOf(t, owner, d.GetId()), "another TrainingService.StartTraining false", 1)
+	going.ContinueRunId = on
+	if _, err := scientist.runs().StartTraining(scientist.ctx(), &bastionlabv1.StartTrainingRequest{Request: going}); err == nil {
+		t.Fatal("weights that were taken back are gone on with, where they were last")
 	}
 }
 

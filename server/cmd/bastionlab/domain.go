@@ -84,8 +84,9 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 	if err != nil {
 		return d, err
 	}
-	d.users = users{d.registry, l.Missing(), log}
-	return d, d.openServices(ctx, s, log, l)
+	err = d.openServices(ctx, s, log, l)
+	d.users = users{d.registry, l.Missing(), d.runs, log}
+	return d, err
 }
 
 // openLedger goes on with the directory's ledger, or where its key ended with the last start, begins one and keeps what that one closed.

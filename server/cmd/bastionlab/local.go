@@ -24,6 +24,9 @@ import (
 // callTime bounds one call of the command line; cancelling a run waits for its trainer's end.
 const callTime = time.Minute
 
+// takeAnswers lets an answer be as large as servers send them; gRPC by itself takes 4 MiB.
+var takeAnswers = grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(server.MaxAnswerBytes))
+
 // local is a command that speaks to the server of this machine, through the socket in its data directory.
 type local struct {
 	dataDir string
@@ -70,7 +73,7 @@ func (l *local) call(command *cobra.Command, do func(ctx context.Context, conn *
 		return l.noServer(err)
 	}
 	defer socket.directory.Close()
-	conn, err := grpc.NewClient("passthrough:operator", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:operator", grpc.WithTransportCredentials(insecure.NewCredentials()), takeAnswers,
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return socket.dial(ctx) }))
 	if err != nil {
 		return fmt.Errorf("make a connection: %w", err)

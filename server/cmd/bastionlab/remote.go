@@ -74,7 +74,7 @@ func (r *remote) call(command *cobra.Command, do func(ctx context.Context, conn 
 		return err
 	}
 	l := &link{addresses: addresses}
-	conn, err := grpc.NewClient("passthrough:"+r.connect, grpc.WithTransportCredentials(l.tls()), grpc.WithNoProxy(), grpc.WithContextDialer(l.dial))
+	conn, err := grpc.NewClient("passthrough:"+r.connect, grpc.WithTransportCredentials(l.tls()), takeAnswers, grpc.WithNoProxy(), grpc.WithContextDialer(l.dial))
 	if err != nil {
 		return fmt.Errorf("make a connection: %w", err)
 	}

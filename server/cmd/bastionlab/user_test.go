@@ -175,6 +175,9 @@ func TestUsersAreListedAndRevokedWhileTheServerRuns(t *testing.T) {
 	if err := scientist.lists(); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a session of who was revoked: %v", err)
 	}
+	if run := owner.wait(run); run.GetStatus() != bastionlabv1.RunStatus_RUN_STATUS_FAILED {
+		t.Errorf("a run of who was revoked is %v", run)
+	}
 	if err := trySignIn(t, scientist, scientist.key); refusal.KindOf(err) != refusal.PermissionDenied || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("a sign-in: %v", err)
 	}
@@ -273,5 +276,51 @@ func TestTheOwnerGrantsAndRevokesOnTheCommandLine(t *testing.T) {
 		if _, stderr, code := command(wrong...); code != exitStatus(refusal.New(refusal.InvalidArgument, "", "")) {
 			t.Errorf("%v: status %d, %s", wrong, code, stderr)
 		}
+	}
+}
+
+// What an owner takes back ends runs on the test set too.
+func TestRevokingEndsRunsOnTheTestSet(t *testing.T) {
+	f := &fakeTrainers{}
+	n := serveOn(t, t.TempDir(), f)
+	owner, scientist := n.connect(), n.connect()
+	d := owner.upload("red", 6).GetId()
+	sent := parts("test", 6, "")
+	sent[0].GetHeader().TestOf, sent[0].GetHeader().PrivacyLimit = d, nil
+	test, trailer, err := owner.sendDataset(sent)
+	if err != nil {
+		t.Fatal(err, refused(trailer))
+	}
+	m := scientist.uploadModel(d)
+	arrived, letGo := f.hold()
+	defer letGo()
+	run := scientist.start(request(m, test.GetId(), 1)).GetId()
+	<-arrived
+	if _, err := owner.data().RevokeAccess(owner.ctx(), &bastionlabv1.RevokeAccessRequest{DatasetId: d}); err != nil {
+		t.Fatal(err)
+	}
+	if ended := owner.wait(run); ended.GetStatus() != bastionlabv1.RunStatus_RUN_STATUS_FAILED {
+		t.Errorf("the run is %v", ended)
+	}
+}
+
+// Weights of a dataset that is deleted are used elsewhere no more, also by a run that has begun.
+func TestDeletingEndsRunsElsewhereWithItsWeights(t *testing.T) {
+	f := &fakeTrainers{}
+	n := serveOn(t, t.TempDir(), f)
+	owner, scientist := n.connect(), n.connect()
+	d, own := owner.upload("red", 6).GetId(), scientist.upload("own", 6).GetId()
+	m := scientist.uploadModel(d)
+	going := request(m, own, 1)
+	going.ContinueRunId = scientist.wait(scientist.start(request(m, d, 1)).GetId()).GetId()
+	arrived, letGo := f.hold()
+	defer letGo()
+	run := scientist.start(going).GetId()
+	<-arrived
+	if _, err := owner.data().DeleteDataset(owner.ctx(), &bastionlabv1.DeleteDatasetRequest{Id: d}); err != nil {
+		t.Fatal(err)
+	}
+	if ended := scientist.wait(run); ended.GetStatus() != bastionlabv1.RunStatus_RUN_STATUS_FAILED {
+		t.Errorf("the run is %v", ended)
 	}
 }

@@ -75,6 +75,7 @@ type Log struct {
 	reserved int64 // bytes of the newest file for which the disk has given room
 	changes  int   // begun and not recorded
 	quota    quota
+	changed  changeQuota
 	tight    bool // the disk is to be left to others
 	index    index
 	reading  chan struct{} // bounds how many read at once
@@ -125,8 +126,9 @@ func open(config Config, on disk, size int64) (*Log, error) {
 	return l, nil
 }
 
-// Begin makes sure, before a call changes anything, that its line will find room. end must be called after it was recorded.
-func (l *Log) Begin() (end func(), err error) {
+// Begin makes sure, before a user's call changes anything, that its line will find room, and that this user does not fill the disk with them. end must
+// be called after it was recorded.
+func (l *Log) Begin(user string) (end func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -134,6 +136,9 @@ func (l *Log) Begin() (end func(), err error) {
 		return nil, unavailable(errClosed)
 	case l.broken != nil:
 		return nil, unavailable(l.broken)
+	}
+	if user != Operator && !l.changed.take(user, l.config.Now()) {
+		return nil, tooMany()
 	}
 	if err := l.ensure(1); err != nil {
 		if full(err) {

@@ -29,7 +29,7 @@ func BenchmarkChange(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			if err := change(l, deleted(alice, dataset)); err != nil {
+			if err := change(l, deleted(Operator, dataset)); err != nil {
 				b.Error(err)
 			}
 		}

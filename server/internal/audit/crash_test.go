@@ -112,7 +112,7 @@ func TestABrokenDiskEndsAllWriting(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			length := len(disk.content(1))
-			if _, err := l.Begin(); refusal.KindOf(err) != refusal.Unavailable {
+			if _, err := l.Begin(alice); refusal.KindOf(err) != refusal.Unavailable {
 				t.Errorf("the next change is begun: %v", err)
 			}
 			if err := l.Record(deleted(alice, dataset), true); refusal.KindOf(err) != refusal.Unavailable {
@@ -139,7 +139,7 @@ func TestAFullDiskRefusesChangesBeforeTheyDoAnything(t *testing.T) {
 	}
 	var ends []func()
 	for range 3 {
-		end, err := l.Begin()
+		end, err := l.Begin(alice)
 		must(t, err)
 		ends = append(ends, end)
 	}
@@ -149,7 +149,7 @@ func TestAFullDiskRefusesChangesBeforeTheyDoAnything(t *testing.T) {
 	}
 	var begun error
 	for range 200 {
-		end, err := l.Begin()
+		end, err := l.Begin(alice)
 		if begun = err; err != nil {
 			break
 		}

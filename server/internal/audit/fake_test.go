@@ -280,7 +280,7 @@ func looked(user, of string) Entry {
 
 // change makes a change as a call does.
 func change(l *Log, e Entry) error {
-	end, err := l.Begin()
+	end, err := l.Begin(e.User)
 	if err != nil {
 		return err
 	}

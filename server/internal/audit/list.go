@@ -22,6 +22,18 @@ func (q Query) wants(e Entry) bool {
 	return concerns && (q.Dataset == "" || e.Dataset == q.Dataset)
 }
 
+// seen is an entry as who asks may see it.
+// SECURITY: of a run that somebody may not see, the log knows the dataset, and they are not to learn from it that there is such a run.
+func (q Query) seen(e Entry) Entry {
+	if !q.All && !q.Datasets[e.Dataset] && e.Run != "" && e.Reason == notFound {
+		e.Dataset = ""
+	}
+	return e
+}
+
+// notFound is the reason of what is hidden, and of what there is not.
+const notFound = "not_found"
+
 // keys are what a wanted entry names at least one of; nil: anything may be wanted.
 func (q Query) keys() []string {
 	if q.Dataset != "" {
@@ -90,6 +102,7 @@ func (l *Log) listBlock(b *block, q Query, lines []Line) (_ []Line, more bool, e
 			return lines, false, &IntegrityError{File: nameOf(b.number), Reason: "it has changed since it was opened: " + err.Error()}
 		}
 		content = content[len(encoded):]
+		line.Entry = q.seen(line.Entry)
 		if line.Seq <= q.After || !q.wants(line.Entry) {
 			continue
 		}

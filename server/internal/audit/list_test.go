@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -117,5 +118,32 @@ func TestAChangedLogIsNotShown(t *testing.T) {
 	disk.mu.Unlock()
 	if _, _, err := l.List(context.Background(), Query{All: true, Most: 10}); err == nil || !strings.Contains(err.Error(), "has changed since") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// SECURITY: the log knows on which dataset a run is that somebody named and may not see. They learn neither that there is one, nor which.
+func TestWhatIsHiddenIsNotReadOffOnesOwnEntries(t *testing.T) {
+	l := mustOpen(t, newDisk(), &memoryMark{}, fileBytes)
+	run := strings.Repeat("e", 32)
+	must(t, change(l, Entry{User: bob, Action: "TrainingService.DownloadWeights", Dataset: dataset, Run: run, Reason: notFound}))
+	for name, test := range map[string]struct {
+		query Query
+		want  []string // datasets of what is told
+	}{
+		"to bob":                    {Query{User: bob}, []string{""}},
+		"to bob, who names it":      {Query{User: bob, Dataset: dataset}, nil},
+		"to its owner":              {Query{User: alice, Datasets: map[string]bool{dataset: true}}, []string{dataset}},
+		"to its owner, who asks it": {Query{User: alice, Datasets: map[string]bool{dataset: true}, Dataset: dataset}, []string{dataset}},
+		"to the operator":           {Query{All: true, Dataset: dataset}, []string{dataset}},
+	} {
+		test.query.Most = 10
+		lines, _, err := l.List(t.Context(), test.query)
+		var got []string
+		for _, line := range lines {
+			got = append(got, line.Dataset)
+		}
+		if err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
 	}
 }

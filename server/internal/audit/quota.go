@@ -84,3 +84,24 @@ func compare(a, b string) int {
 	}
 	return 0
 }
+
+// changesOfUser is how many changes one user may begin in a window, refused ones too: each is written and synced. It is far more than a person makes.
+const changesOfUser = 3000
+
+// changeQuota bounds what a user can write by changing things, or by trying to. Who runs the machine has no bound.
+// SECURITY: a change that goes beyond is refused before it is done, so that none is ever left out of the log. It holds a number for each user there can be.
+type changeQuota struct {
+	ends  time.Time
+	begun map[string]int
+}
+
+func (q *changeQuota) take(user string, now time.Time) bool {
+	if q.begun == nil || !now.Before(q.ends) {
+		q.ends, q.begun = now.Add(window), map[string]int{}
+	}
+	if q.begun[user] >= changesOfUser {
+		return false
+	}
+	q.begun[user]++
+	return true
+}

@@ -3,8 +3,11 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
 // flood records as somebody does who has nothing to lose, and returns how many lines and bytes there are after so many windows.
@@ -145,4 +148,34 @@ func TestTheMarkFollows(t *testing.T) {
 			t.Fatal("the mark stands still")
 		}
 	}
+}
+
+// SECURITY: what a user changes, or is refused to change, is written however often. So there is only so much of it, and beyond that it is not done.
+func TestUsersCannotFillTheDiskWithChanges(t *testing.T) {
+	disk, at := newDisk(), newClock()
+	config := configOf(&memoryMark{})
+	config.Now = at.Now
+	l, err := open(config, disk, 1<<30)
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	for range changesOfUser {
+		must(t, change(l, deleted(alice, dataset)))
+	}
+	before := len(disk.content(1))
+	if err := change(l, deleted(alice, dataset)); refusal.KindOf(err) != refusal.Unavailable || !strings.Contains(err.Error(), "nothing was done") {
+		t.Errorf("one more is begun: %v", err)
+	}
+	if len(disk.content(1)) != before {
+		t.Error("one more was written")
+	}
+	must(t, change(l, deleted(bob, dataset)))
+	for range changesOfUser + 1 {
+		must(t, change(l, deleted(Operator, dataset)))
+	}
+	at.move(window - 1)
+	if change(l, deleted(alice, dataset)) == nil {
+		t.Error("one more is begun before the time is over")
+	}
+	at.move(1)
+	must(t, change(l, deleted(alice, dataset)))
 }

@@ -35,3 +35,8 @@ func noRoom(cause error) error {
 	return fmt.Errorf("%w (%w)", refusal.New(refusal.Unavailable, "ask the server's operator to make room, then try again",
 		"the server's disk is full, and the audit log has no room for this"), cause)
 }
+
+func tooMany() error {
+	return refusal.New(refusal.Unavailable, "wait ten minutes",
+		"you have made more than %d calls that change something within ten minutes, and the audit log takes no more of one user; nothing was done", changesOfUser)
+}

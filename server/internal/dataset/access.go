@@ -91,6 +91,9 @@ func (c *Catalogue) Grant(ctx context.Context, user, id string, sent *bastionlab
 	if err != nil {
 		return nil, err
 	}
+	if err := before.CheckHolds(grant); err != nil {
+		return nil, err
+	}
 	after, err := before.With(grant)
 	if err != nil {
 		return nil, err
@@ -145,7 +148,13 @@ func (c *Catalogue) permissionsFor(owner string, header *bastionlabv1.UploadData
 	if header.GetPermissions() == nil {
 		return permission.Default(c.development()), nil
 	}
-	return permission.FromProto(header.GetPermissions(), owner)
+	permissions, err := permission.FromProto(header.GetPermissions(), owner)
+	for _, grant := range permissions.Grants() {
+		if err == nil {
+			err = permissions.CheckHolds(grant)
+		}
+	}
+	return permissions, err
 }
 
 // agreesWithPermissions refuses permissions beside test_of that are not the training set's.

@@ -120,6 +120,44 @@ func TestSilenceIsTheModesAndAWordIsTheOwners(t *testing.T) {
 	}
 }
 
+// PRIVACY: an upload that is cut can go on after the first user was registered: what silence permitted before, it does not then.
+func TestSilenceIsJudgedWhenTheDatasetIsThere(t *testing.T) {
+	s := openSite(t, t.TempDir())
+	u, err := s.catalogue.Begin(t.Context(), hospital, smsHeader(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := batch(t, 0, 4)
+	if err := u.Add(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	s.real = true
+	answer, err := u.Finish(t.Context(), trailerOf(4, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.catalogue.Get(t.Context(), ada, answer.GetDataset().GetId()); refusal.KindOf(err) != refusal.NotFound {
+		t.Errorf("ada sees it: %v", err)
+	}
+	if told := answer.GetDataset().GetPermissions().GetGrants(); len(told) != 0 {
+		t.Errorf("the owner is told %v", told)
+	}
+}
+
+// PRIVACY: a grant of less than everybody has would hold nobody to less.
+func TestNobodyIsGrantedLessThanEverybodyHas(t *testing.T) {
+	s := realSite(t)
+	everybody, less := &grant{Train: true, TakeHome: true}, &grant{User: ada, Train: true}
+	_, err := s.upload(t, hospital, permitting(smsHeader(10), everybody, less))
+	wantRefusal(t, err, refusal.InvalidArgument, "everybody was granted more", "grant less to everybody first")
+	id := s.mustUpload(t, hospital, permitting(smsHeader(10), everybody)).GetId()
+	_, err = s.catalogue.Grant(t.Context(), hospital, id, less)
+	wantRefusal(t, err, refusal.InvalidArgument, "everybody was granted more", "grant less to everybody first")
+	s.mustGrant(t, id, &grant{Train: true})
+	s.mustGrant(t, id, less)
+	s.mustGrant(t, id, everybody) // which is to give ada more too
+}
+
 func TestTheOwnerIsToldWhatOthersMayAndTheyWhatThemselves(t *testing.T) {
 	s := realSite(t)
 	id := s.mustUpload(t, hospital, permitting(smsHeader(10), &grant{User: ada, Train: true, EpsilonNano: proto.Int64(2e9)}, &grant{User: bob, TakeHome: true})).GetId()
@@ -181,6 +219,22 @@ func TestATestSetHasItsTrainingSetsPermissions(t *testing.T) {
 	}
 }
 
+// PRIVACY: a bound outlives its grant, on a test set that comes later too: who is granted again without a word of eps has no more there.
+func TestATestSetHasTheBoundsOfGrantsThatAreOver(t *testing.T) {
+	s := realSite(t)
+	training := s.mustUpload(t, hospital, permitting(smsHeader(10), &grant{User: ada, Test: true, EpsilonNano: proto.Int64(2e9)})).GetId()
+	if _, err := s.catalogue.Revoke(t.Context(), hospital, training, ada); err != nil {
+		t.Fatal(err)
+	}
+	header := smsHeader(10)
+	header.TestOf, header.PrivacyLimit = training, nil
+	test := s.mustUpload(t, hospital, header).GetId()
+	s.mustGrant(t, training, &grant{User: ada, Test: true})
+	if s.boundOn(t, training, ada) != 2e9 || s.boundOn(t, test, ada) != 2e9 {
+		t.Errorf("ada is held to %d, and to %d on the test set", s.boundOn(t, training, ada), s.boundOn(t, test, ada))
+	}
+}
+
 // PRIVACY: the eps of a grant is the ledger's, which lowers only: a grant that says more must not look as if it gave more.
 func TestTheBoundOfAGrantIsOnlyLowered(t *testing.T) {
 	s := realSite(t)
@@ -206,6 +260,19 @@ func TestTheBoundOfAGrantIsOnlyLowered(t *testing.T) {
 	joined := s.mustUpload(t, hospital, permitting(smsHeader(10), &grant{User: ada, Train: true, EpsilonNano: proto.Int64(9e9)}))
 	if got := joined.GetPermissions().GetGrants()[0]; got.GetEpsilonNano() != 2e9 {
 		t.Errorf("the owner is told %v", got)
+	}
+}
+
+// SECURITY: a user has one name. A limit of the same name in capitals would hold nobody, and its owner think it did.
+func TestALimitIsOfAUserThereCanBe(t *testing.T) {
+	s := realSite(t)
+	id := s.mustUpload(t, hospital, smsHeader(10)).GetId()
+	for _, name := range []string{strings.ToUpper(ada), ada[:62], ada + "00", "ada"} {
+		_, err := s.catalogue.LowerLimit(t.Context(), hospital, id, 1, name)
+		wantRefusal(t, err, refusal.InvalidArgument, "names no scientist")
+	}
+	if _, err := s.catalogue.LowerLimit(t.Context(), hospital, id, 1, ada); err != nil || s.boundOn(t, id, ada) != 1e9 {
+		t.Errorf("ada is held to %d, %v", s.boundOn(t, id, ada), err)
 	}
 }
 
@@ -236,6 +303,29 @@ func TestPermissionsSurviveARestartAndAnUploadsReceiptIsOfItsAccount(t *testing.
 	for user, want := range map[string]bool{ada: true, bob: true, strings.Repeat("c", 64): false} {
 		if _, err := s.catalogue.Get(t.Context(), user, id); (err == nil) != want {
 			t.Errorf("%.4s sees it: %v", user, err)
+		}
+	}
+}
+
+// PRIVACY: what others are held to and what they did with another dataset on the account is told to its owner alone.
+func TestAScientistIsToldOfTheAccountWhatConcernsThem(t *testing.T) {
+	s := realSite(t)
+	grants := []*grant{{User: ada, Train: true, EpsilonNano: proto.Int64(3e9)}, {User: bob, Train: true, EpsilonNano: proto.Int64(1e9)}}
+	first := s.mustUpload(t, hospital, permitting(smsHeader(10), grants...)).GetId()
+	second := s.mustUpload(t, hospital, permitting(smsHeader(10), grants...)).GetId() // the same records: one account
+	if err := s.reserve(first, "of a third", 1e9, 0); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]struct{ scientists, runs, datasets int }{hospital: {2, 1, 2}, ada: {1, 0, 0}, bob: {1, 0, 0}, "operator": {0, 0, 0}} {
+		told, err := s.catalogue.Budget(t.Context(), user, second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(told.GetScientists()) != want.scientists || len(told.GetRuns()) != want.runs || len(told.GetDatasets()) != want.datasets || told.GetSpentNano() == 0 {
+			t.Errorf("%.4s is told %v", user, told)
+		}
+		if user != hospital && len(told.GetScientists()) == 1 && told.GetScientists()[0].GetScientist() != user {
+			t.Errorf("%.4s is told of another: %v", user, told)
 		}
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
@@ -44,20 +47,31 @@ func (c *Catalogue) bound(ctx context.Context, id string, grant permission.Grant
 	return nil
 }
 
-// boundNew does the same for a dataset that is being published: its account may be an earlier one, with lower limits, which stay.
-func (c *Catalogue) boundNew(id string, permissions permission.Permissions) error {
-	for _, grant := range permissions.Grants() {
-		if grant.Epsilon == 0 {
-			continue
+// boundNew does the same for a dataset that is being published: its account may be an earlier one, with lower limits, which stay. On a test set everybody is
+// held to what they are on its training set, also who is granted nothing at the moment: a bound outlives its grant.
+func (c *Catalogue) boundNew(id, testOf string, permissions permission.Permissions) error {
+	bounds := map[string]accounting.Epsilon{}
+	if testOf != "" {
+		training, err := c.ledger.Account(testOf)
+		if err != nil {
+			return err
 		}
+		maps.Copy(bounds, training.Scientists)
+	}
+	for _, grant := range permissions.Grants() {
+		if before, bounded := bounds[grant.User]; grant.Epsilon != 0 && (!bounded || grant.Epsilon < before) {
+			bounds[grant.User] = grant.Epsilon
+		}
+	}
+	for _, user := range slices.Sorted(maps.Keys(bounds)) {
 		account, err := c.ledger.Account(id)
 		if err != nil {
 			return err
 		}
-		if holds, bounded := account.Scientists[grant.User]; bounded && holds <= grant.Epsilon {
+		if holds, bounded := account.Scientists[user]; bounded && holds <= bounds[user] {
 			continue
 		}
-		if err := c.limitScientist(id, grant.User, grant.Epsilon); err != nil {
+		if err := c.limitScientist(id, user, bounds[user]); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,9 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	t, err := c.termsNow(ctx, u)
+	if err == nil {
+		row.Permissions, err = encodePermissions(t.permissions)
+	}
 	if err != nil {
 		return nil, c.unpublished(u.id, err)
 	}
@@ -51,7 +54,7 @@ func (u *Upload) publish(ctx context.Context, digest []byte, size int64) (*basti
 		return nil, c.withoutRecords(u.id, fmt.Errorf("open the dataset's account: %w", err))
 	}
 	receipts := c.newestReceipt(u.id)
-	if err := c.boundNew(u.id, t.permissions); err != nil {
+	if err := c.boundNew(u.id, t.header.GetTestOf(), t.permissions); err != nil {
 		return nil, c.withoutRecords(u.id, fmt.Errorf("limit who may use the dataset: %w", err))
 	}
 	if err := c.insert(ctx, row); err != nil {
@@ -141,7 +144,10 @@ func (c *Catalogue) termsNow(ctx context.Context, u *Upload) (terms, error) {
 		return t, err
 	}
 	if t.header.GetTestOf() == "" {
-		return t, nil
+		// PRIVACY: development mode may have been closed, and what silence permitted then it does not now.
+		permissions, err := c.permissionsFor(u.owner, t.header)
+		t.permissions = permissions
+		return t, err
 	}
 	// The training set may be gone, its limit lower, its test set there.
 	err := c.inherit(ctx, u.owner, &t)
@@ -153,11 +159,10 @@ func (u *Upload) row(digest []byte, size int64) (*bastionlabv1.Dataset, storage.
 	if err != nil {
 		return nil, storage.DatasetRow{}, err
 	}
-	permissions, err := encodePermissions(u.terms.permissions)
-	return card, storage.DatasetRow{
+	return card, storage.DatasetRow{ // and what it permits is judged last
 		ID: u.id, Owner: u.owner, TestOf: u.terms.header.GetTestOf(), CreatedUnixMS: card.GetCreatedUnixMs(), Card: encoded,
-		Records: u.records, RecordBytes: u.terms.recordBytes, BlobSHA256: digest, BlobBytes: size, Permissions: permissions,
-	}, err
+		Records: u.records, RecordBytes: u.terms.recordBytes, BlobSHA256: digest, BlobBytes: size,
+	}, nil
 }
 
 // cardOf is what others see of the dataset, and that as it is kept.

@@ -169,12 +169,14 @@ For a caller with one role, by how they stand to the dataset, and to a run on it
 	}
 	b.WriteString(`## Datasets
 
-- The owner says who may see a dataset, train on it, test on it and take the weights home, and up to which eps in all. To be granted anything is to see it. Nobody, the owner included, downloads records.
-- A dataset whose owner said nothing is its owner's alone; one that was uploaded in development mode is everybody's who may sign in.
+- The owner says who may see a dataset, train on it, test on it and take the weights home, and up to which eps in all. To be granted anything is to see it; what everybody was granted adds to a user's own grant, and one of less is refused. Nobody, the owner included, downloads records.
+- A dataset whose owner said nothing is its owner's alone; one that was uploaded in development mode is everybody's who may sign in,
+  also after that mode was closed, until its owner revokes what everybody may.
 - A test set has the permissions of its training set, and is granted with it.
 - The eps of a grant is a limit of that scientist in the ledger, on the account of the dataset and of its test set. It can only be lowered, and outlives the grant.
 - What is taken back is taken back at once: unfinished runs that nobody may do any more end (charged, if they had the data), and their weights stay. Weights that went through several datasets go home where each of
-  them permits it, and are tested elsewhere, or gone on with, under the same condition.
+  them permits it, and are tested, or gone on with, on one of them or elsewhere, where each of the others does.
+- The unfinished runs of a user who is revoked end too; what the user owns stays.
 - ` + "`constant_time`" + ` of the permissions refuses runs of others that take no constant time.
 - A deleted dataset is one that never was, but for its owner, who still sees what it cost, and receipts.
 `)

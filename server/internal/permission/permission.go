@@ -161,6 +161,19 @@ func (p Permissions) Without(user string) (Permissions, error) {
 	return Permissions{grants: slices.Delete(slices.Clone(p.grants), at, at+1), constantTime: p.constantTime}, nil
 }
 
+// CheckHolds refuses a grant that permits its user less than everybody may.
+// PRIVACY: that user would still have all that everybody has, and the owner think them held to less.
+func (p Permissions) CheckHolds(g Grant) error {
+	at, all := p.find(Everybody)
+	if !all || g.User == Everybody {
+		return nil
+	}
+	if may := p.grants[at]; may.Train && !g.Train || may.Test && !g.Test || may.TakeHome && !g.TakeHome {
+		return invalid("grant less to everybody first, or revoke it", "everybody was granted more on this dataset than %s would be, so that user too", g.User)
+	}
+	return nil
+}
+
 // Of is what a user may, by a grant of their own and by what everybody may; known says whether there is either.
 func (p Permissions) Of(user string) (may Grant, known bool) {
 	may.User = user

@@ -129,6 +129,38 @@ func TestAGrantReplacesTheOneBeforeAndARevocationIsWhole(t *testing.T) {
 	grant(Grant{User: alice}) // who has a place
 }
 
+// PRIVACY: who was granted less than everybody has what everybody has, and would be thought held to less.
+func TestAGrantOfLessThanEverybodyHasIsRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		everybody, one Grant
+		refused        bool
+	}{
+		"no training":        {Grant{Train: true}, Grant{Test: true, TakeHome: true}, true},
+		"no tests":           {Grant{Test: true}, Grant{Train: true, TakeHome: true}, true},
+		"no weights":         {Grant{Train: true, TakeHome: true}, Grant{Train: true, Test: true}, true},
+		"as much":            {Grant{Train: true}, Grant{Train: true}, false},
+		"more":               {Grant{}, Grant{Train: true}, false},
+		"up to an eps":       {Grant{Train: true}, Grant{Train: true, Epsilon: 2}, false},
+		"everybody has less": {Grant{Train: true, Test: true}, Grant{User: Everybody}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name != "everybody has less" {
+				test.one.User = bob
+			}
+			p, err := OwnerOnly().With(test.everybody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.CheckHolds(test.one); (err != nil) != test.refused {
+				t.Errorf("got %v", err)
+			}
+			if err := OwnerOnly().CheckHolds(test.one); err != nil {
+				t.Errorf("without everybody: %v", err)
+			}
+		})
+	}
+}
+
 func TestWhoMayDoWhatWithADataset(t *testing.T) {
 	grants := func(g ...*sent) *bastionlabv1.Permissions { return of(g...) }
 	for name, test := range map[string]struct {

@@ -35,7 +35,7 @@ type fakeAudit struct {
 	held                 chan struct{} // not nil: a change is not on disk before it is closed
 }
 
-func (f *fakeAudit) Begin() (func(), error) {
+func (f *fakeAudit) Begin(string) (func(), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.beginFails != nil {
@@ -301,7 +301,7 @@ func TestWhatIsNotedOfCalls(t *testing.T) {
 			domain := &fakes{
 				upload: &fakeUpload{}, datasets: func(string) ([]*bastionlabv1.Dataset, error) { return nil, nil },
 				weights: func(string) (training.Weights, error) {
-					return training.Weights{File: file{strings.NewReader("w"), new(bool)}}, nil
+					return training.Weights{StillPermitted: always, File: file{strings.NewReader("w"), new(bool)}}, nil
 				},
 			}
 			s := start(t, domain)
@@ -346,7 +346,7 @@ func TestAnAnswerWaitsForItsEntry(t *testing.T) {
 	letGo := sync.OnceFunc(func() { close(held) })
 	defer letGo()
 	domain := &fakes{audit: fakeAudit{held: held}, weights: func(string) (training.Weights, error) {
-		return training.Weights{File: file{strings.NewReader("weights"), new(bool)}}, nil
+		return training.Weights{StillPermitted: always, File: file{strings.NewReader("weights"), new(bool)}}, nil
 	}}
 	s := start(t, domain)
 	ctx, cancel := context.WithCancel(as(context.Background(), goodToken))
@@ -419,7 +419,7 @@ func offered(s *running, method string) bool {
 // An answer whose entry could not be written does not leave.
 func TestAnAnswerThatCannotBeNotedDoesNotLeave(t *testing.T) {
 	domain := &fakes{audit: fakeAudit{notFails: errors.New("the disk died")}, weights: func(string) (training.Weights, error) {
-		return training.Weights{File: file{strings.NewReader("weights"), new(bool)}}, nil
+		return training.Weights{StillPermitted: always, File: file{strings.NewReader("weights"), new(bool)}}, nil
 	}}
 	s := start(t, domain)
 	stream, err := bastionlabv1.NewTrainingServiceClient(s.conn).DownloadWeights(as(context.Background(), goodToken), &bastionlabv1.DownloadWeightsRequest{RunId: "r1"})

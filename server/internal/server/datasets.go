@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
@@ -18,7 +19,8 @@ type datasetService struct {
 type datasetStream = grpc.ClientStreamingServer[bastionlabv1.UploadDatasetRequest, bastionlabv1.UploadDatasetResponse]
 
 func (s *datasetService) UploadDataset(stream datasetStream) error {
-	ctx := stream.Context()
+	ctx, leave := context.WithCancel(stream.Context())
+	defer leave()
 	first, err := receiveHeader(ctx, stream.Recv)
 	if err != nil {
 		return err
@@ -26,22 +28,30 @@ func (s *datasetService) UploadDataset(stream datasetStream) error {
 	if first.GetHeader() == nil {
 		return outOfOrder("a dataset upload starts with its header")
 	}
-	if answer := s.uploads.answered(userOf(ctx), first.GetHeader()); answer != nil {
-		return stream.SendAndClose(answer)
+	s.uploads.settle(ctx, uploadKey{userOf(ctx), first.GetHeader().GetUploadId()}, func(d *datasetUpload) bool {
+		return first.GetHeader().GetAfterBatches() == d.batches && proto.Equal(d.header, withoutPlace(first.GetHeader()))
+	})
+	if made, before := s.uploads.answered(userOf(ctx), first.GetHeader()); before {
+		// It may be deleted by now, or permit other things.
+		dataset, err := s.datasets.Get(ctx, userOf(ctx), made.dataset)
+		if err != nil {
+			return err
+		}
+		return stream.SendAndClose(made.with(dataset))
 	}
-	ctx, interrupt := context.WithCancelCause(ctx)
-	defer interrupt(nil)
-	s.uploads.settle(ctx, userOf(ctx), first.GetHeader().GetUploadId())
-	d, err := s.uploads.open(userOf(ctx), first.GetHeader(), func() { interrupt(errOutdated) })
+	d, err := s.uploads.open(userOf(ctx), first.GetHeader())
 	if err != nil {
 		return err
 	}
+	s.uploads.feeds(d, leave)
 	defer unmetered(ctx)()
 	cut := false
 	defer func() { s.uploads.release(d, cut) }()
 	uploaded, err := s.feed(ctx, stream, d, first.GetHeader())
 	if err != nil {
-		cut = wasCut(ctx, err)
+		if cut = wasCut(ctx, err); cut && stream.Context().Err() == nil {
+			return errSuperseded
+		}
 		return err
 	}
 	return stream.SendAndClose(uploaded)
@@ -69,6 +79,7 @@ func (s *datasetService) feed(ctx context.Context, stream datasetStream, d *data
 			}
 			s.uploads.came(d, part.Batch.GetCount())
 		case *bastionlabv1.UploadDatasetRequest_Trailer:
+			s.uploads.brought(d)
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -85,7 +96,7 @@ func (s *datasetService) feed(ctx context.Context, stream datasetStream, d *data
 }
 
 func (s *datasetService) GetUpload(ctx context.Context, request *bastionlabv1.GetUploadRequest) (*bastionlabv1.UploadStanding, error) {
-	s.uploads.settle(ctx, userOf(ctx), request.GetUploadId())
+	s.uploads.settle(ctx, uploadKey{userOf(ctx), request.GetUploadId()}, func(*datasetUpload) bool { return true })
 	return s.uploads.standing(userOf(ctx), request.GetUploadId()), nil
 }
 

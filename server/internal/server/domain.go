@@ -37,8 +37,8 @@ type Evidence interface {
 
 // Audit is the log of who did what.
 type Audit interface {
-	// Begin makes sure, before a call changes anything, that it can be noted. end must be called.
-	Begin() (end func(), err error)
+	// Begin makes sure, before a user's call changes anything, that it can be noted. end must be called.
+	Begin(user string) (end func(), err error)
 	// Record notes a call; a change is on disk when it returns.
 	Record(entry audit.Entry, change bool) error
 	// List returns what concerns the caller, of one dataset or of all, after a number; more says that there are others.

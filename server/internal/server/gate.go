@@ -30,6 +30,7 @@ type gate struct {
 	log      *slog.Logger
 	identify identify
 	audit    Audit
+	calls    *calls
 	boot     string // of this start
 	binding  string // of every call on this listener; empty: of the sign-in
 }
@@ -102,6 +103,11 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 	if err := know(ctx, caller.ID); err != nil {
 		return err
 	}
+	leave, err := g.calls.enter(caller.ID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := this.noted.begin(); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/permission"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/training"
 )
@@ -45,6 +46,7 @@ type fakes struct {
 	weights  func(user string) (training.Weights, error)
 	roles    identity.Roles // 0: those of development mode
 	ended    chan struct{}  // closed when alice is revoked
+	gone     atomic.Bool    // all datasets are deleted
 
 	mu       sync.Mutex
 	channels []identity.Channel // that calls came on
@@ -115,6 +117,13 @@ func (f fakeDatasets) Begin(context.Context, string, *bastionlabv1.UploadDataset
 	return f.fakes.upload, nil
 }
 
+func (f fakeDatasets) Get(_ context.Context, user, id string) (*bastionlabv1.Dataset, error) {
+	if f.fakes.gone.Load() {
+		return nil, refusal.New(refusal.NotFound, "list", "there is no such dataset")
+	}
+	return &bastionlabv1.Dataset{Id: id, Owner: user}, nil
+}
+
 type fakeModels struct{ fakes *fakes }
 
 func (f fakeModels) Begin(context.Context, string, *bastionlabv1.UploadModelHeader) (ModelUpload, error) {
@@ -126,6 +135,8 @@ type fakeUpload struct {
 	mu   sync.Mutex
 	seen []string
 	err  error // of what comes next
+
+	finishing chan struct{} // not nil: Finish waits for it, or for its caller's leaving
 }
 
 func (u *fakeUpload) fail(err error) {
@@ -158,8 +169,15 @@ func (u *fakeUpload) Add(context.Context, *bastionlabv1.RecordBatch) error {
 }
 func (u *fakeUpload) Rest()  { u.note("rest") }
 func (u *fakeUpload) Abort() { u.note("abort") }
-func (u *fakeUpload) Finish(context.Context, *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
+func (u *fakeUpload) Finish(ctx context.Context, _ *bastionlabv1.UploadDatasetTrailer) (*bastionlabv1.UploadDatasetResponse, error) {
 	u.note("finish")
+	if u.finishing != nil {
+		select {
+		case <-u.finishing:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	return &bastionlabv1.UploadDatasetResponse{Dataset: &bastionlabv1.Dataset{Id: "d1"}}, u.failure()
 }
 
@@ -190,6 +208,9 @@ func (fakeReceipts) OfRun(_ context.Context, user, id string) ([]*bastionlabv1.R
 func (fakeReceipts) OfDataset(_ context.Context, user, id string, after int64) ([]*bastionlabv1.Receipt, bool, error) {
 	return []*bastionlabv1.Receipt{{Body: fmt.Append(nil, user, " ", id, " ", after)}}, true, nil
 }
+
+// always is the word of an owner who takes nothing back.
+func always(context.Context) error { return nil }
 
 type fakeTraining struct {
 	Training

@@ -25,8 +25,8 @@ type datasetUpload struct {
 	// Guarded by uploads.mu.
 	batches, records int64
 	streaming        bool
-	interrupt        func()        // ends the stream
-	quiet            chan struct{} // closed when it has ended
+	cut              func()        // ends the stream that feeds it, as if its client had gone
+	released         chan struct{} // closed when that stream has ended
 	until            time.Time     // it is kept, where nothing feeds it
 	expiry           *time.Timer   // ends it then
 }
@@ -38,8 +38,7 @@ type uploadKey struct{ user, id string }
 var uploadIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // open takes a place for the upload that a header begins, or returns the one that it goes on with, for this stream alone.
-// interrupt ends the stream.
-func (u *uploads) open(user string, header *bastionlabv1.UploadDatasetHeader, interrupt func()) (*datasetUpload, error) {
+func (u *uploads) open(user string, header *bastionlabv1.UploadDatasetHeader) (*datasetUpload, error) {
 	key, after := uploadKey{user, header.GetUploadId()}, header.GetAfterBatches()
 	if key.id != "" && !uploadIDForm.MatchString(key.id) || after < 0 || key.id == "" && after != 0 {
 		return nil, refusal.New(refusal.InvalidArgument, "use the client of this server's release", "an upload that can go on is named by 32 hex digits, and this one is not")
@@ -47,7 +46,7 @@ func (u *uploads) open(user string, header *bastionlabv1.UploadDatasetHeader, in
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if kept := u.named[key]; kept != nil {
-		return kept, u.resume(kept, header, interrupt)
+		return kept, u.resume(kept, header)
 	}
 	if after != 0 {
 		return nil, holds(0, "the stream goes on after %d batches", after)
@@ -55,8 +54,7 @@ func (u *uploads) open(user string, header *bastionlabv1.UploadDatasetHeader, in
 	if err := u.take(user); err != nil {
 		return nil, err
 	}
-	begun := &datasetUpload{key: key, header: withoutPlace(header)}
-	begun.begin(interrupt)
+	begun := &datasetUpload{key: key, header: withoutPlace(header), streaming: true}
 	if key.id != "" {
 		u.named[key] = begun
 	}
@@ -64,42 +62,18 @@ func (u *uploads) open(user string, header *bastionlabv1.UploadDatasetHeader, in
 }
 
 // resume gives a kept upload to the stream that came with a header. The caller holds mu.
-func (u *uploads) resume(kept *datasetUpload, header *bastionlabv1.UploadDatasetHeader, interrupt func()) error {
+func (u *uploads) resume(kept *datasetUpload, header *bastionlabv1.UploadDatasetHeader) error {
 	switch after := header.GetAfterBatches(); {
-	case kept.streaming: // of two that come back at once, one is first
-		return refusal.New(refusal.Unavailable, "ask how much the server holds, then go on after it", "another stream brings this upload already")
+	case kept.streaming:
+		return refusal.New(refusal.Unavailable, "wait until that one has ended, then ask how much the server holds", "another stream brings this upload already")
 	case !proto.Equal(kept.header, withoutPlace(header)):
 		return holds(kept.batches, "the header is not the one that the upload began with")
 	case after != kept.batches:
 		return holds(kept.batches, "the stream goes on after %d batches", after)
 	}
 	u.unkeep(kept)
-	kept.begin(interrupt)
+	kept.streaming = true
 	return nil
-}
-
-func (d *datasetUpload) begin(interrupt func()) {
-	d.streaming, d.interrupt, d.quiet = true, interrupt, make(chan struct{})
-}
-
-// errOutdated ends a stream whose client has come back by another way: this end had not noticed that the first one was cut.
-var errOutdated = errors.New("the client goes on over another connection")
-
-// settle ends the stream that an upload still has, and waits until what it brought is taken in.
-func (u *uploads) settle(ctx context.Context, user, id string) {
-	u.mu.Lock()
-	d := u.named[uploadKey{user, id}]
-	if d == nil || !d.streaming {
-		u.mu.Unlock()
-		return
-	}
-	interrupt, quiet := d.interrupt, d.quiet
-	u.mu.Unlock()
-	interrupt()
-	select {
-	case <-quiet:
-	case <-ctx.Done():
-	}
 }
 
 func withoutPlace(header *bastionlabv1.UploadDatasetHeader) *bastionlabv1.UploadDatasetHeader {
@@ -136,7 +110,10 @@ func (u *uploads) release(d *datasetUpload, cut bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d.streaming = false
-	close(d.quiet)
+	if d.released != nil {
+		close(d.released)
+		d.cut, d.released = nil, nil
+	}
 	if !cut || d.key.id == "" || d.upload == nil || d.ended || u.stopped {
 		u.drop(d)
 		return

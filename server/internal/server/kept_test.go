@@ -155,34 +155,21 @@ func TestAStreamThatDoesNotFitChangesNothing(t *testing.T) {
 	}
 }
 
-// A client that comes back has given the first way up, also where this end did not notice that it broke.
-func TestAClientThatComesBackEndsItsFirstStream(t *testing.T) {
-	for name, asks := range map[string]bool{"and asks what there is": true, "and knows what there is": false} {
-		t.Run(name, func(t *testing.T) {
-			domain := &fakes{upload: &fakeUpload{}}
-			s := start(t, domain)
-			first := uploadOn(t, s, namedHeader(uploadName, 0))
-			_ = first.Send(tenRecords)
-			eventually(t, func() bool { return standing(t, s, uploadName) == "1 of 10" })
-			if asks {
-				request := &bastionlabv1.GetUploadRequest{UploadId: uploadName}
-				held, err := bastionlabv1.NewDatasetServiceClient(s.conn).GetUpload(as(context.Background(), goodToken), request)
-				if err != nil || held.GetBatches() != 1 || s.uploads.waits() != 1 {
-					t.Fatalf("holds %v, %v", held, err)
-				}
-			}
-			second := uploadOn(t, s, namedHeader(uploadName, 1))
-			_ = second.Send(datasetTrailer)
-			if _, err := second.CloseAndRecv(); err != nil {
-				t.Error(err)
-			}
-			if _, err := first.CloseAndRecv(); err == nil {
-				t.Error("the first stream became a dataset too")
-			}
-			if story := domain.upload.story(); !strings.HasPrefix(story, "add rest finish") {
-				t.Errorf("the domain saw %q", story)
-			}
-		})
+func TestTwoStreamsOfOneUpload(t *testing.T) {
+	domain := &fakes{upload: &fakeUpload{}}
+	s := start(t, domain)
+	first := uploadOn(t, s, namedHeader(uploadName, 0))
+	_ = first.Send(tenRecords)
+	eventually(t, func() bool { return standing(t, s, uploadName) == "1 of 10" })
+	second := uploadOn(t, s, namedHeader(uploadName, 0)) // which does not go on after what there is
+	_, err := second.CloseAndRecv()
+	expect(t, refusal.Unavailable, codes.Unavailable, detailIn(second.Trailer()), err)
+	_ = first.Send(datasetTrailer)
+	if _, err := first.CloseAndRecv(); err != nil {
+		t.Error(err)
+	}
+	if story := domain.upload.story(); !strings.HasPrefix(story, "add finish") {
+		t.Errorf("the domain saw %q", story)
 	}
 }
 
@@ -266,7 +253,7 @@ func (u *restingUpload) Abort() { u.aborted++ }
 
 func keptOf(t *testing.T, u *uploads, user, id string) *restingUpload {
 	t.Helper()
-	d, err := u.open(user, namedHeader(id, 0), func() {})
+	d, err := u.open(user, namedHeader(id, 0))
 	if err != nil {
 		t.Fatalf("%s: %v", user, err)
 	}
@@ -318,10 +305,10 @@ func TestAnotherUsersUploadIsNotThere(t *testing.T) {
 	if got := u.standing("bob", uploadName); got.GetBatches() != 0 {
 		t.Errorf("bob sees %v", got)
 	}
-	if _, err := u.open("bob", namedHeader(uploadName, 7), func() {}); refusal.KindOf(err) != refusal.InvalidArgument || !strings.Contains(err.Error(), "holds 0") {
+	if _, err := u.open("bob", namedHeader(uploadName, 7)); refusal.KindOf(err) != refusal.InvalidArgument || !strings.Contains(err.Error(), "holds 0") {
 		t.Errorf("bob goes on: %v", err)
 	}
-	begun, err := u.open("bob", namedHeader(uploadName, 0), func() {})
+	begun, err := u.open("bob", namedHeader(uploadName, 0))
 	if err != nil || begun.batches != 0 || begun.upload != nil {
 		t.Errorf("bob begins his own: %+v, %v", begun, err)
 	}
@@ -337,7 +324,7 @@ func TestAnOldTimerEndsNothing(t *testing.T) {
 	defer u.stop()
 	u.keep = time.Hour
 	kept := keptOf(t, u, "alice", uploadName)
-	d, err := u.open("alice", namedHeader(uploadName, 0), func() {})
+	d, err := u.open("alice", namedHeader(uploadName, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ const (
 	maxMessageBytes = 66 << 20
 	// maxRequestBytes holds everything else that a client sends: chunks of 1 MiB and what is around them.
 	maxRequestBytes = 2 << 20
-	// maxSendBytes bounds what the server sends in one message: listings, not weights, which travel in chunks.
-	maxSendBytes = 16 << 20
+	// MaxAnswerBytes bounds what the server sends in one message: listings, not weights, which travel in chunks. Clients must take as much.
+	MaxAnswerBytes = 16 << 20
 	// downloadChunkBytes stays well under the 4 MiB that gRPC clients take by default.
 	downloadChunkBytes = 1 << 20
 

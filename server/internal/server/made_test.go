@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 )
 
@@ -35,17 +38,54 @@ func TestAnUploadThatIsSentAgainIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// What was answered once is not true for ever: the dataset is looked up, as its owner.
+func TestAnUploadThatIsSentAgainIsAnsweredWithWhatIsThereNow(t *testing.T) {
+	domain := &fakes{upload: &fakeUpload{}}
+	s := start(t, domain)
+	send := func() (*bastionlabv1.UploadDatasetResponse, error) {
+		stream := uploadOn(t, s, namedHeader(uploadName, 0))
+		_ = stream.Send(tenRecords)
+		_ = stream.Send(datasetTrailer)
+		return stream.CloseAndRecv()
+	}
+	if _, err := send(); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := send(); err != nil || again.GetDataset().GetId() != "d1" || again.GetDataset().GetOwner() != "alice" {
+		t.Errorf("got %v, %v, and not what there is now", again, err)
+	}
+	domain.gone.Store(true)
+	if again, err := send(); status.Code(err) != codes.NotFound {
+		t.Errorf("a deleted dataset is answered with %v, %v", again, err)
+	}
+	if domain.begun.Load() != 1 {
+		t.Errorf("it was begun %d times", domain.begun.Load())
+	}
+}
+
+// rememberMade remembers an upload of a user, and says of each so far whether it still is.
+func rememberMade(u *uploads, user string, count int) func(i int) bool {
+	header := func(i int) *bastionlabv1.UploadDatasetHeader { return namedHeader(fmt.Sprintf("%032x", i), 0) }
+	for i := range count {
+		u.remember(&datasetUpload{key: uploadKey{user, header(i).GetUploadId()}, header: header(i)}, &bastionlabv1.UploadDatasetResponse{})
+	}
+	return func(i int) bool { _, is := u.answered(user, header(i)); return is }
+}
+
 func TestAnswersAreForgottenInTime(t *testing.T) {
 	u := newUploads(1, 1)
-	headers := make([]*bastionlabv1.UploadDatasetHeader, maxMade+1)
-	for i := range headers {
-		headers[i] = namedHeader(fmt.Sprintf("%032x", i), 0)
-		u.remember(&datasetUpload{key: uploadKey{"alice", headers[i].GetUploadId()}, header: headers[i]}, &bastionlabv1.UploadDatasetResponse{})
+	bob := rememberMade(u, "bob", 1)
+	alice := rememberMade(u, "alice", 2*maxMade)
+	if last := 2*maxMade - 1; !bob(0) || !alice(last) || !alice(last-maxMadeOfUser+1) || alice(last-maxMadeOfUser) {
+		t.Error("one user's were not forgotten for that user's newer ones alone")
 	}
-	if u.answered("alice", headers[0]) != nil || u.answered("alice", headers[1]) == nil || u.answered("alice", headers[maxMade]) == nil {
-		t.Error("not the oldest was forgotten")
+	for i := range maxMade - maxMadeOfUser {
+		rememberMade(u, fmt.Sprint(i), 1)
 	}
-	if u.answered("bob", headers[1]) != nil {
+	if bob(0) || len(u.made) != maxMade {
+		t.Errorf("%d are remembered, and bob's the oldest %t", len(u.made), bob(0))
+	}
+	if _, is := u.answered("eve", namedHeader(fmt.Sprintf("%032x", 0), 0)); is {
 		t.Error("somebody else hears of it")
 	}
 }

@@ -109,7 +109,7 @@ func (n *note) begin() error {
 	if n.weight != change {
 		return nil
 	}
-	end, err := n.log.Begin()
+	end, err := n.log.Begin(n.entry.User)
 	if err != nil {
 		return err
 	}

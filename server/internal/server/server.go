@@ -43,6 +43,7 @@ type Server struct {
 	network, local *grpc.Server
 	health         *health.Server
 	uploads        *uploads
+	calls          *calls
 	stopping       chan struct{}
 	stop           sync.Once
 }
@@ -60,6 +61,7 @@ func New(config Config) (*Server, error) {
 	keyDigest := sha256.Sum256(key)
 	users := &userService{users: config.Users}
 	s.uploads = newUploads(maxUploads, maxUploadsOfUser)
+	s.calls = &calls{of: map[string]int{}}
 	datasets := &datasetService{datasets: config.Datasets, uploads: s.uploads}
 	receipts := &receiptService{receipts: config.Receipts}
 	training := &trainingService{training: config.Training, stopping: s.stopping}
@@ -69,7 +71,7 @@ func New(config Config) (*Server, error) {
 		MinVersion:   tls.VersionTLS13, // SECURITY: nothing older is spoken, so nothing can be downgraded
 		// SECURITY: every connection agrees on keys of its own, so that its exporter is its own too.
 		SessionTicketsDisabled: true,
-	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions, keyDigest), audit: config.Audit, boot: config.Boot})
+	})}, &gate{log: config.Log, identify: identifyByToken(config.Sessions, keyDigest), audit: config.Audit, calls: s.calls, boot: config.Boot})
 	network := asStreams{s.network}
 	bastionlabv1.RegisterAttestationServiceServer(network, &attestationService{evidence: config.Evidence, key: key})
 	bastionlabv1.RegisterSessionServiceServer(network, &sessionService{sessions: config.Sessions, publicKeySHA256: keyDigest})
@@ -98,7 +100,7 @@ func newTransport(credentials credentials.TransportCredentials, gate *gate) *grp
 		grpc.UnknownServiceHandler(refuseUnknownMethod),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
-		grpc.MaxSendMsgSize(maxSendBytes),
+		grpc.MaxSendMsgSize(MaxAnswerBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),

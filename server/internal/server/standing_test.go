@@ -67,7 +67,9 @@ func TestACallEndsWithTheStandingOfItsCaller(t *testing.T) {
 		},
 		"weights that go home": func(s *running, domain *fakes, arrived func()) error {
 			file := endless{make(chan struct{}, 1)}
-			domain.weights = func(string) (training.Weights, error) { return training.Weights{File: file}, nil }
+			domain.weights = func(string) (training.Weights, error) {
+				return training.Weights{StillPermitted: always, File: file}, nil
+			}
 			stream, err := bastionlabv1.NewTrainingServiceClient(s.conn).DownloadWeights(ctx, &bastionlabv1.DownloadWeightsRequest{})
 			if err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/training"
 )
 
 type trainingService struct {
@@ -78,15 +79,19 @@ func (s *trainingService) DownloadWeights(request *bastionlabv1.DownloadWeightsR
 	if err := stream.Send(&bastionlabv1.DownloadWeightsResponse{Part: &bastionlabv1.DownloadWeightsResponse_Header{Header: header}}); err != nil {
 		return transportError{err}
 	}
-	return sendChunks(stream, weights.File)
+	return sendChunks(stream, weights)
 }
 
-func sendChunks(stream weightsStream, file io.Reader) error {
+func sendChunks(stream weightsStream, weights training.Weights) error {
 	for {
 		if err := stream.Context().Err(); err != nil {
 			return err // who takes them home lost the right to
 		}
-		chunk, err := fill(file, make([]byte, downloadChunkBytes))
+		// PRIVACY: a client may read as slowly as it likes; what the owner takes back meanwhile stays.
+		if err := weights.StillPermitted(stream.Context()); err != nil {
+			return err
+		}
+		chunk, err := fill(weights.File, make([]byte, downloadChunkBytes))
 		if len(chunk) > 0 {
 			part := &bastionlabv1.DownloadWeightsResponse_Chunk{Chunk: chunk}
 			if err := stream.Send(&bastionlabv1.DownloadWeightsResponse{Part: part}); err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -147,7 +148,7 @@ func TestDownload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			closed := false
 			s := start(t, &fakes{weights: func(string) (training.Weights, error) {
-				return training.Weights{File: file{test.file, &closed}, SizeBytes: int64(len(test.want)), SHA256: []byte{1}}, nil
+				return training.Weights{StillPermitted: always, File: file{test.file, &closed}, SizeBytes: int64(len(test.want)), SHA256: []byte{1}}, nil
 			}})
 			stream, err := bastionlabv1.NewTrainingServiceClient(s.conn).DownloadWeights(as(context.Background(), goodToken), &bastionlabv1.DownloadWeightsRequest{})
 			if err != nil {
@@ -192,3 +193,30 @@ type file struct {
 }
 
 func (f file) Close() error { *f.closed = true; return nil }
+
+// PRIVACY: what an owner takes back during a download does not leave any more.
+func TestADownloadEndsWhereItIsNotPermittedAnyMore(t *testing.T) {
+	closed, asked := false, 0
+	still := func(context.Context) error {
+		if asked++; asked > 2 {
+			return refusal.New(refusal.PermissionDenied, "ask", "the owner took it back")
+		}
+		return nil
+	}
+	s := start(t, &fakes{weights: func(string) (training.Weights, error) {
+		return training.Weights{File: file{bytes.NewReader(make([]byte, 5*downloadChunkBytes)), &closed}, StillPermitted: still}, nil
+	}})
+	stream, err := bastionlabv1.NewTrainingServiceClient(s.conn).DownloadWeights(as(context.Background(), goodToken), &bastionlabv1.DownloadWeightsRequest{RunId: "r1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for err == nil {
+		var part *bastionlabv1.DownloadWeightsResponse
+		part, err = stream.Recv()
+		got += len(part.GetChunk())
+	}
+	if got != 2*downloadChunkBytes || status.Code(err) != codes.PermissionDenied {
+		t.Errorf("%d bytes left, then %v", got, err)
+	}
+}

@@ -25,15 +25,21 @@ func stillWished(o order) permission.Wish {
 
 // stillPermitted refuses a run whose author may not do it any more.
 func (s *Service) stillPermitted(ctx context.Context, l *live) error {
-	_, err := s.Datasets.Permitted(ctx, l.state().Scientist, l.order.dataset.GetId(), stillWished(l.order))
-	return err
+	on := l.order.dataset.GetId()
+	if _, err := s.Datasets.Permitted(ctx, l.state().Scientist, on, stillWished(l.order)); err != nil {
+		return err
+	}
+	if l.order.continued == nil {
+		return nil
+	}
+	return s.mayUse(ctx, *l.order.continued, on)
 }
 
-// AccessChanged ends the runs on a dataset whose authors may not do them any more. It waits for none that trains. It is called after the change is durable:
+// AccessChanged ends the runs whose authors may not do them any more: those on a dataset, and those that began from weights, which may be of it. It waits for none that trains. It is called after the change is durable:
 // a run that was not known here by then is judged again before it is charged.
 func (s *Service) AccessChanged(ctx context.Context, dataset string) error {
 	var errs []error
-	for _, l := range s.livesOn(dataset) {
+	for _, l := range s.livesThat(func(o order) bool { return o.dataset.GetId() == dataset || o.continued != nil }) {
 		switch err := s.stillPermitted(ctx, l); refusal.KindOf(err) {
 		case refusal.PermissionDenied, refusal.NotFound:
 			s.interrupt(ctx, l, errAccessRevoked)
@@ -44,14 +50,48 @@ func (s *Service) AccessChanged(ctx context.Context, dataset string) error {
 	return errors.Join(errs...)
 }
 
-// mayTakeHome says whether the author of a run may take its weights home now, or use them elsewhere.
-// PRIVACY: weights hold what every run that they went through learnt. Going on from a run on another dataset, with a learning rate of nearly nothing, would else take
-// its weights home from there.
+// AuthorRevoked ends the runs of a user who was revoked: nobody is left to whom they could be of use, and what had no data is charged to nobody. A run that was
+// not known here by then is refused when it is started.
+func (s *Service) AuthorRevoked(ctx context.Context, user string) {
+	for _, l := range s.allLive() {
+		if l.state().Scientist == user {
+			s.interrupt(ctx, l, errAuthorRevoked)
+		}
+	}
+}
+
+// mayTakeHome says whether the author of a run may take its weights home now.
 func (s *Service) mayTakeHome(ctx context.Context, row storage.RunRow) error {
+	return s.mayLeave(ctx, row, func(string) (bool, error) { return false, nil })
+}
+
+// mayUse says whether the weights of a run of the user's own may be gone on with, or tested, on a dataset.
+func (s *Service) mayUse(ctx context.Context, row storage.RunRow, on string) error {
+	return s.mayLeave(ctx, row, func(dataset string) (bool, error) {
+		if dataset == on {
+			return true, nil
+		}
+		from, err := s.Datasets.Permitted(ctx, row.Scientist, dataset, permission.Wish{Action: permission.See})
+		switch refusal.KindOf(err) {
+		case refusal.NotFound, refusal.PermissionDenied:
+			return false, nil
+		}
+		return err == nil && from.GetTestId() == on, err
+	})
+}
+
+// mayLeave judges each dataset that the weights of a run learnt from, but those with which they stay.
+// PRIVACY: weights hold what every run that they went through learnt. Going on from a run on another dataset, with a learning rate of nearly nothing, would else take
+// its weights home from there, and so would tests on records of the scientist's making.
+func (s *Service) mayLeave(ctx context.Context, row storage.RunRow, stays func(dataset string) (bool, error)) error {
 	judged := map[string]bool{}
 	for {
 		if !judged[row.DatasetID] {
-			if err := s.judgeHome(ctx, row); err != nil {
+			stay, err := stays(row.DatasetID)
+			if err == nil && !stay {
+				err = s.judgeHome(ctx, row)
+			}
+			if err != nil {
 				return err
 			}
 			judged[row.DatasetID] = true
@@ -76,27 +116,26 @@ func (s *Service) judgeHome(ctx context.Context, row storage.RunRow) error {
 	return refusal.New(refusal.NotFound, "ask the dataset's owner", "the weights stay here: the dataset that they were trained on was deleted, or is not granted to you any more")
 }
 
-// mayUse says whether the weights of a run of the user's own may be gone on with, or tested, on a dataset.
-func (s *Service) mayUse(ctx context.Context, row storage.RunRow, on string) error {
-	if row.DatasetID == on {
-		return nil
-	}
-	from, err := s.Datasets.Permitted(ctx, row.Scientist, row.DatasetID, permission.Wish{Action: permission.See})
-	if err == nil && from.GetTestId() == on {
-		return nil
-	}
-	return s.mayTakeHome(ctx, row)
-}
-
 // continuedBy is the run from whose weights another began, or nil.
 func (s *Service) continuedBy(ctx context.Context, row storage.RunRow) (*storage.RunRow, error) {
-	request := &bastionlabv1.TrainingRequest{}
-	if err := proto.Unmarshal(row.Request, request); err != nil {
+	id, err := WeightsFrom(row)
+	if id == "" || err != nil {
 		return nil, err
 	}
-	if request.GetContinueRunId() == "" {
-		return nil, nil
-	}
-	before, err := s.Store.Run(ctx, request.GetContinueRunId())
+	before, err := s.Store.Run(ctx, id)
 	return &before, err
+}
+
+// WeightsFrom is the run that a training run went on from, or empty.
+func WeightsFrom(row storage.RunRow) (string, error) {
+	request := &bastionlabv1.TrainingRequest{}
+	err := proto.Unmarshal(row.Request, request)
+	return request.GetContinueRunId(), err
+}
+
+// WeightsTested is the run whose weights a test tested, or empty.
+func WeightsTested(row storage.RunRow) (string, error) {
+	request := &bastionlabv1.TestRequest{}
+	err := proto.Unmarshal(row.Request, request)
+	return request.GetWeightsRunId(), err
 }

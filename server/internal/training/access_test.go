@@ -2,6 +2,7 @@ package training
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -259,9 +260,87 @@ func TestWeightsThatMayNotGoHomeAreNotUsedElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	weights.File.Close()
-	w.grant(d, &grant{Train: true})
+	w.grant(d, &grant{Train: true, Test: true})
 	_, err = w.Weights(t.Context(), scientist, mixed)
 	expectRefusal(t, err, refusal.PermissionDenied, "take weights home")
+
+	// PRIVACY: nor are they used where they were trained last: it may be a dataset of the scientist's own.
+	r.ContinueRunId = mixed
+	_, err = w.Plan(t.Context(), scientist, r)
+	expectRefusal(t, err, refusal.PermissionDenied, "take weights home")
+	tested := testing(elsewhere, 0)
+	tested.WeightsRunId = mixed
+	_, err = w.PlanTest(t.Context(), scientist, tested)
+	expectRefusal(t, err, refusal.PermissionDenied, "take weights home")
+}
+
+// What an owner takes back, runs that wait on other datasets with weights of theirs lose too.
+func TestWeightsThatAreTakenBackEndRunsElsewhere(t *testing.T) {
+	w := newWorld(t)
+	d, elsewhere := w.granted(6, &grant{Train: true, TakeHome: true}), w.granted(6, &grant{Train: true, TakeHome: true})
+	m := w.insertModel(scientist, d)
+	before := w.wait(w.start(scientist, request(m, d, 1)).GetId()).GetId()
+	h := holdTrainers(w)
+	first := w.start(scientist, request(m, elsewhere, 1)).GetId()
+	<-h.arrived
+	going := request(m, elsewhere, 1)
+	going.ContinueRunId = before
+	queued := w.start(scientist, going).GetId()
+	w.grant(d, &grant{Train: true})
+	expectRun(t, w.wait(queued), failed, failureAccessRevoked, refusal.Nothing)
+	h.letGo()
+	if run := w.wait(first); run.GetStatus() != completed {
+		t.Errorf("a run without those weights is %v", run)
+	}
+	w.expectSpent(elsewhere, 1)
+}
+
+// Nor does the next server go on with them.
+func TestARunWithWeightsThatWereTakenBackIsNotGoneOnWith(t *testing.T) {
+	w := newWorld(t)
+	d, elsewhere := w.granted(6, &grant{Train: true, TakeHome: true}), w.granted(6, &grant{Train: true, TakeHome: true})
+	m := w.insertModel(scientist, d)
+	going := request(m, elsewhere, 1)
+	going.ContinueRunId = w.wait(w.start(scientist, request(m, d, 1)).GetId()).GetId()
+	row, err := w.store.Run(t.Context(), w.wait(w.start(scientist, going).GetId()).GetId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.orderOf(t.Context(), row); err != nil || o.continued == nil {
+		t.Fatalf("permitted: %v", err)
+	}
+	w.grant(d, &grant{Train: true})
+	_, err = w.orderOf(t.Context(), row)
+	expectRefusal(t, err, refusal.PermissionDenied, "take weights home")
+}
+
+// Who was revoked has no runs, and starts none, however the two meet; what never had the data costs nothing.
+func TestTheRunsOfWhoWasRevokedEnd(t *testing.T) {
+	w := newWorld(t)
+	var revoked atomic.Bool
+	w.Roles = func(user string) permission.Roles {
+		if user == scientist && revoked.Load() {
+			return 0
+		}
+		return rolesOf(user)
+	}
+	d := w.granted(6, &grant{Train: true})
+	m := w.insertModel(scientist, d)
+	h := holdTrainers(w)
+	running := w.start(scientist, request(m, d, 1)).GetId()
+	<-h.arrived
+	queued, owners := w.start(scientist, request(m, d, 2)).GetId(), w.start(owner, request(w.insertModel(owner, d), d, 1)).GetId()
+	revoked.Store(true)
+	w.AuthorRevoked(t.Context(), scientist)
+	expectRun(t, w.wait(queued), failed, failureAuthorRevoked, refusal.Nothing)
+	expectRun(t, w.wait(running), failed, failureWithData, "eps 1 of the limit 6")
+	_, err := w.Start(t.Context(), scientist, &bastionlabv1.StartTrainingRequest{Request: request(m, d, 1)})
+	expectRefusal(t, err, refusal.Unauthenticated, "revoked")
+	h.letGo()
+	if run, err := w.Get(t.Context(), owner, w.waitAs(owner, owners)); err != nil || run.GetStatus() != completed {
+		t.Errorf("the owner's run is %v, %v", run, err)
+	}
+	w.expectSpent(d, 2) // what had the data, and the owner's own
 }
 
 func TestAnOperatorOverTheNetworkIsNoAuthor(t *testing.T) {
@@ -288,4 +367,21 @@ func TestAnOperatorOverTheNetworkIsNoAuthor(t *testing.T) {
 	if ended, err := w.Cancel(t.Context(), stranger, run); err != nil || ended.GetStatus() != cancelled {
 		t.Errorf("cancel: %v, %v", ended, err)
 	}
+}
+
+// PRIVACY: asked again and again while they leave.
+func TestWeightsThatLeaveAreJudgedAgain(t *testing.T) {
+	w := newWorld(t)
+	d := w.granted(6, &grant{Train: true, TakeHome: true})
+	run := w.wait(w.start(scientist, request(w.insertModel(scientist, d), d, 1)).GetId()).GetId()
+	weights, err := w.Weights(t.Context(), scientist, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer weights.File.Close()
+	if err := weights.StillPermitted(t.Context()); err != nil {
+		t.Errorf("permitted: %v", err)
+	}
+	w.revoke(d)
+	expectRefusal(t, weights.StillPermitted(t.Context()), refusal.NotFound, "the weights stay here")
 }

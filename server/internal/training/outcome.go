@@ -17,6 +17,7 @@ var (
 	errStopping       = errors.New("the server stops")
 	errDatasetDeleted = errors.New("the dataset was deleted")
 	errAccessRevoked  = errors.New("the dataset's owner took the permission back")
+	errAuthorRevoked  = errors.New("its author was revoked")
 )
 
 var errTrainerGone = errors.New("the trainer ended between its preparation and the data")
@@ -26,6 +27,7 @@ const (
 	failureStopped        = "the server stopped before the run had the data"
 	failureDatasetDeleted = "the dataset was deleted before the run had the data"
 	failureAccessRevoked  = "the dataset's owner took the permission back before the run had the data"
+	failureAuthorRevoked  = "its author was revoked on this server before the run had the data"
 	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
 	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
 	failureLimited        = "the dataset's privacy limit was set or lowered before the run had the data, and does not allow it; look at the budget and train with an eps that fits"
@@ -48,6 +50,8 @@ func failureBeforeData(ctx context.Context, err error) string {
 		return failureDatasetDeleted
 	case errors.Is(cause, errAccessRevoked):
 		return failureAccessRevoked
+	case errors.Is(cause, errAuthorRevoked):
+		return failureAuthorRevoked
 	case errors.Is(cause, errStopping):
 		return failureStopped
 	}

@@ -129,16 +129,16 @@ func (s *Service) close() []*live {
 
 // DatasetDeleted ends the runs on a dataset: its owner wants the records out of memory too. It waits for none that trains.
 func (s *Service) DatasetDeleted(ctx context.Context, dataset string) {
-	for _, l := range s.livesOn(dataset) {
+	for _, l := range s.livesThat(func(o order) bool { return o.dataset.GetId() == dataset }) {
 		s.interrupt(ctx, l, errDatasetDeleted)
 	}
 }
 
-func (s *Service) livesOn(dataset string) (found []*live) {
+func (s *Service) livesThat(are func(order) bool) (found []*live) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.lives {
-		if l.order.dataset.GetId() == dataset {
+		if are(l.order) {
 			found = append(found, l)
 		}
 	}

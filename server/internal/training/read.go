@@ -117,11 +117,13 @@ func (s *Service) Cancel(ctx context.Context, user, id string) (*bastionlabv1.Ru
 	}
 }
 
-// Weights is a completed run's safetensors file.
+// Weights is a completed run's safetensors file. While it is sent, StillPermitted is to be asked whether its author may have more of it.
 type Weights struct {
 	File      io.ReadCloser
 	SizeBytes int64
 	SHA256    []byte
+
+	StillPermitted func(ctx context.Context) error
 }
 
 // Weights opens the weights of a completed run for its author. The caller closes the file.
@@ -145,7 +147,8 @@ func (s *Service) Weights(ctx context.Context, user, id string) (Weights, error)
 	if err != nil {
 		return Weights{}, err
 	}
-	return Weights{File: file, SizeBytes: row.WeightsBytes, SHA256: row.WeightsSHA256}, nil
+	still := func(ctx context.Context) error { return s.mayTakeHome(ctx, row) }
+	return Weights{File: file, SizeBytes: row.WeightsBytes, SHA256: row.WeightsSHA256, StillPermitted: still}, nil
 }
 
 // find returns a run that the user may see, and its live part unless it has ended.

@@ -94,6 +94,9 @@ func (s *Service) orderOf(ctx context.Context, row storage.RunRow) (order, error
 		if err != nil {
 			return order{}, err
 		}
+		if err := s.mayUse(ctx, continued, row.DatasetID); err != nil {
+			return order{}, err
+		}
 		o.continued = &continued
 	}
 	return o, nil

@@ -73,6 +73,10 @@ func (s *Service) start(ctx context.Context, user string, request starting, want
 		s.drop(l)
 		return nil, err
 	}
+	if s.Roles(user) == 0 { // revoked meanwhile; likewise
+		s.drop(l)
+		return nil, refusal.New(refusal.Unauthenticated, "ask the server's operator", "the session ended during the call: its user was revoked")
+	}
 	// From here on the caller's leaving changes nothing: a charge is not given up halfway.
 	ctx = context.WithoutCancel(ctx)
 	if err := s.charge(ctx, l); err != nil {

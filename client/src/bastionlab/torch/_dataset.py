@@ -89,7 +89,8 @@ class RemoteDataset:
             raise errors.PermissionDenied(
                 f"only its owner is told who may do what with {self.name!r}", next="its `may` says what you may"
             )
-        if not self._message.HasField("permissions"):  # a listing leaves them out
+        if not self._message.HasField("permissions"):
+            # PRIVACY: a listing leaves them out, and its owner must not read that as "nobody".
             request = dataset_pb2.GetDatasetRequest(id=self.identifier)
             self._message = self._session.call(self._session.datasets.GetDataset, request)
         return Permissions.from_message(self._message.permissions)

@@ -79,7 +79,7 @@ class Permissions:
     grants: Mapping[Who, Grant] = field(default_factory=dict)
     """By user. Keys are kept as users' names."""
     everybody: Grant | None = None
-    """What all may who may sign in; who has a grant of their own has that instead."""
+    """What all may who may sign in; a grant of one's own adds to it, or bounds its eps. The server takes none that permits less."""
     constant_time: bool = False
     """Whether runs of others must take constant time, so that how long they take says nothing about records."""
 
