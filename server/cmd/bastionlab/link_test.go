@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/server"
 )
@@ -98,5 +104,68 @@ func TestACommandTakesNoServerThatDoesNotProveItself(t *testing.T) {
 				t.Errorf("status %d: %s", status, &problems)
 			}
 		})
+	}
+}
+
+func TestALinkIsOneConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	l := &link{addresses: []string{listener.Addr().String()}}
+	conn, err := l.dial(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if _, err := l.dial(t.Context(), ""); err == nil {
+		t.Error("another connection took the place of the one that was proved")
+	}
+}
+
+func TestANameIsThisMachinesIfAllItsAddressesAre(t *testing.T) {
+	for text, want := range map[string]bool{
+		"127.0.0.1": true, "::1": true, "127.0.0.1 ::1": true, "::ffff:127.0.0.1": true,
+		"192.0.2.1": false, "127.0.0.1 192.0.2.1": false, "192.0.2.1 127.0.0.1": false, "::ffff:192.0.2.1": false, "0.0.0.0": false,
+	} {
+		var addresses []netip.Addr
+		for _, ip := range strings.Fields(text) {
+			addresses = append(addresses, netip.MustParseAddr(ip))
+		}
+		if onlyLoopback(addresses) != want {
+			t.Errorf("%s: %t", text, !want)
+		}
+	}
+}
+
+// tampered is a device whose reports do not hold.
+type tampered struct{ attestation.Provider }
+
+func (d tampered) Attest(ctx context.Context, reportData [64]byte) (attestation.Report, error) {
+	report, err := d.Provider.Attest(ctx, reportData)
+	if err == nil {
+		report.Bytes[0x90] ^= 1
+	}
+	return report, err
+}
+
+func TestAServerLooksAtItsOwnEvidence(t *testing.T) {
+	device, err := attestation.NewSimulated(func(string) bool { return false }, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := proto.Marshal(&bastionlabv1.Claims{ConfigDigest: make([]byte, 48), StorageLevel: "file"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for provider, good := range map[attestation.Provider]bool{device: true, tampered{device}: false} {
+		proof := attestation.NewBatcher(provider, func() attestation.Statement { return attestation.Statement{PublicKey: []byte("key"), Claims: said} })
+		end := alongside(t.Context(), proof.Serve)
+		err := checkProof(t.Context(), proof, []byte("key"))
+		end()
+		if (err == nil) != good || !good && refusal.KindOf(err) != refusal.Attestation {
+			t.Errorf("good: %t, %v", good, err)
+		}
 	}
 }

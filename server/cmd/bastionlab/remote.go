@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -111,12 +113,15 @@ func addressesOf(ctx context.Context, connect string) (addresses []string, loopb
 	if err != nil || len(found) == 0 {
 		return nil, false, refusal.New(refusal.Unavailable, "name the server with --connect HOST or HOST:PORT", "%q has no address: %v", host, err)
 	}
-	loopback = true
 	for _, ip := range found {
-		loopback = loopback && ip.Unmap().IsLoopback()
 		addresses = append(addresses, net.JoinHostPort(ip.Unmap().String(), port))
 	}
-	return addresses, loopback, nil
+	return addresses, onlyLoopback(found), nil
+}
+
+// onlyLoopback says whether addresses are this machine's, all of them: which one will be spoken to is not known yet.
+func onlyLoopback(addresses []netip.Addr) bool {
+	return !slices.ContainsFunc(addresses, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() })
 }
 
 func dialAny(ctx context.Context, addresses []string) (conn net.Conn, err error) {

@@ -91,6 +91,18 @@ func TestAConnectionAsksForEvidenceOnceAtATime(t *testing.T) {
 	eventually(t, func() bool { return ask(t.Context(), nonce) == nil })
 }
 
+// The exporters of older versions can be made to agree on two connections.
+func TestNoOlderTLSIsSpoken(t *testing.T) {
+	r := start(t, &fakes{})
+	config := trusting(r.leaf)
+	config.NextProtos = []string{"h2"}
+	config.MaxVersion = tls.VersionTLS12
+	if conn, err := tls.Dial("tcp", r.address, config); err == nil {
+		conn.Close()
+		t.Error("TLS 1.2 was spoken")
+	}
+}
+
 // A resumed session would have keys that depend on an earlier connection's.
 func TestNoSessionIsResumed(t *testing.T) {
 	r := start(t, &fakes{})
