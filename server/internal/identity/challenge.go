@@ -59,21 +59,15 @@ func (c *challenges) tag(content []byte) []byte {
 	return mac.Sum(nil)[:challengeTagBytes]
 }
 
-// issued says whether this process made a challenge.
-func (c *challenges) issued(challenge []byte) bool {
-	if len(challenge) != challengeBytes {
-		return false
-	}
-	content, tag := challenge[:challengeBytes-challengeTagBytes], challenge[challengeBytes-challengeTagBytes:]
-	return hmac.Equal(tag, c.tag(content)) // constant time
-}
-
 // redeem accepts a challenge that this process issued within the last minute, once.
 func (c *challenges) redeem(challenge []byte) error {
-	if !c.issued(challenge) {
+	if len(challenge) != challengeBytes {
 		return notProved()
 	}
-	content := challenge[:challengeBytes-challengeTagBytes]
+	content, tag := challenge[:challengeBytes-challengeTagBytes], challenge[challengeBytes-challengeTagBytes:]
+	if !hmac.Equal(tag, c.tag(content)) { // constant time
+		return notProved()
+	}
 	return c.use(time.Duration(binary.BigEndian.Uint32(content))*time.Second, [challengeRandomBytes]byte(content[challengeTimeBytes:]))
 }
 
