@@ -107,6 +107,8 @@ def notes_of(owner: str) -> list[Note]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        if not book_directory().is_dir():
+            return []  # nothing was ever kept there
         raise _damaged(notes_directory()) from error
     return [note for note in map(_read, paths) if note is not None and note.owner == owner]
 
