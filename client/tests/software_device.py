@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bastionlab._attestation import Channel, _binding
+from bastionlab._attestation import Channel, _binding, _der
 from bastionlab._attestation._report import POLICY_BITS, SIGNED, SIZE, TCB_LAYOUT
 from bastionlab.v1 import attestation_pb2
 
@@ -268,6 +268,17 @@ class SoftwareDevice:
         return self._certificates[made]
 
 
+def renamed_algorithm(certificate: bytes, by: rsa.RSAPrivateKey) -> bytes:
+    """The certificate, signed with RSASSA-PSS as before, but under the name of PKCS #1 v1.5."""
+    body, algorithm, _ = _der.items(_der.one(certificate, _der.SEQUENCE))
+    fields = [field.encoded for field in _der.items(body.content)]
+    fields[2] = _sequence(bytes.fromhex("06092a864886f70d01010c0500"))
+    assert fields[2] != algorithm.encoded
+    signed = _sequence(b"".join(fields))
+    signature = by.sign(signed, padding.PSS(padding.MGF1(hashes.SHA384()), 48), hashes.SHA384())
+    return _sequence(signed + fields[2] + b"\x03\x82" + (len(signature) + 1).to_bytes(2, "big") + b"\0" + signature)
+
+
 def policy_for(device: SoftwareDevice, **changed: Any) -> dict[str, Any]:
     """A policy, as a file would hold it, that takes the device's evidence as it comes."""
     name = device.root_product if device.product != "Siena" else "Genoa/a0"
@@ -296,6 +307,11 @@ def tree(leaves: Sequence[bytes], index: int) -> tuple[bytes, list[bytes]]:
     head, path = tree(right, index - half)
     sibling = tree(left, 0)[0]
     return sha256(b"\1" + sibling + head).digest(), [*path, sibling]
+
+
+def _sequence(content: bytes) -> bytes:
+    length = len(content)
+    return b"\x30" + (bytes([length]) if length < 0x80 else b"\x82" + length.to_bytes(2, "big")) + content
 
 
 def _integer(value: int) -> bytes:

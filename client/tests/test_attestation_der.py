@@ -27,12 +27,14 @@ def fields(encoded: bytes) -> list[bytes]:
     return [item.encoded for item in _der.items(body.content)]
 
 
-def rebuilt(*, at: int | None = None, new: bytes = b"", algorithm: bytes | None = None, signature: bytes = b"\0s") -> bytes:
+def rebuilt(
+    *, at: int | None = None, new: bytes = b"", algorithm: bytes | None = None, signature: bytes = b"\0s", tag: int = 0x03
+) -> bytes:
     parts = fields(CHIP)
     outer = parts[2] if algorithm is None else algorithm
     if at is not None:
         parts[at] = new
-    return sequence(sequence(*parts), outer, sequence(signature, tag=0x03))
+    return sequence(sequence(*parts), outer, sequence(signature, tag=tag))
 
 
 @pytest.mark.parametrize("encoded", [CHIP, MIDDLE, ROOT], ids=["chip", "middle", "root"])
@@ -60,8 +62,11 @@ BAD_CERTIFICATES = {
     "not a sequence": sequence(CHIP[4:], tag=0x31),
     "a byte behind it": CHIP + b"\0",
     "cut short": CHIP[:-1],
-    "too large": sequence(bytes(9000)),
+    "too large": rebuilt(
+        at=7, new=sequence(sequence(sequence(bytes.fromhex("0603551d0e"), sequence(bytes(9000), tag=4))), tag=0xA3)
+    ),
     "a signature of half bytes": rebuilt(signature=b"\4s"),
+    "a signature that is no bit string": rebuilt(tag=0x04),
     "no signature": rebuilt(signature=b""),
     "two signature algorithms": rebuilt(algorithm=sequence(bytes.fromhex("06092a864886f70d01010b"))),
     "an algorithm without an identifier": rebuilt(at=2, new=sequence(), algorithm=sequence()),
@@ -104,7 +109,7 @@ def test_times() -> None:
         b"\x17\x0d250101000000+",
         b"\x17\x11250101000000+0100",
         b"\x18\x0d250101000000Z",
-        b"\x04\x0d250101000000Z",
+        b"\x04\x0f20250101000000Z",
         b"\x17\x0d\xb2\xb50101000000Z",
         b"\x18\x1120500101000000.1Z",
     ],
@@ -140,7 +145,7 @@ def test_heads_that_have_another_reading(encoded: str) -> None:
 def test_identifiers() -> None:
     assert _der.identifier(bytes.fromhex("2a864886f70d01010a")) == "1.2.840.113549.1.1.10"
     assert _der.identifier(bytes.fromhex("550403")) == "2.5.4.3"
-    for bad in ("", "2a86", "2a8086", "2a800186"):
+    for bad in ("", "2a86", "2a8086", "2a8001", "80"):
         with pytest.raises(DerError):
             _der.identifier(bytes.fromhex(bad))
 

@@ -51,6 +51,12 @@ def test_a_stolen_key_is_seen_by_the_exporter_only() -> None:
     assert refusal.value.check == "binding"
 
 
+def test_the_key_binding_knows_no_exporter() -> None:
+    """A caller may know one all the same: it is not what the evidence is bound to."""
+    channel = Channel(BY_KEY.public_key, KEY, b"e" * 32)
+    assert verify(DEVICE.evidence(NONCE, KEY, BY_KEY, claims()), NONCE, channel, SIMULATED).channel == channel
+
+
 def test_a_time_without_a_zone_is_utc() -> None:
     assert attested(now=datetime(2025, 1, 1)).simulated
     with pytest.raises(AttestationError, match="valid at 2024-12-31"):

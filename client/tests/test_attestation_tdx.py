@@ -172,8 +172,10 @@ def test_every_part_of_the_quote_counts() -> None:
         changed = bytearray(quote)
         changed[place] ^= 0x80
         assert check_of(bytes(changed), collateral)
-    for length in range(0, len(quote), 97):
-        assert check_of(quote[:length], collateral) in ("evidence", "format", "signature")
+    for length in (1, 47, 53, 54, 300, 48 + 520, 48 + 583):
+        assert check_of(quote[:length], collateral) == "format"
+    for length in range(48 + 584, len(quote), 97):
+        assert check_of(quote[:length], collateral) == "signature"
 
 
 def test_a_panic_of_the_library_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from bastionlab import Connection, errors
-from bastionlab._receipt_book import ReceiptBook
-from bastionlab._uploads import notes_directory, notes_of
+from bastionlab._receipt_book import ReceiptBook, book_directory
+from bastionlab._uploads import exclusively, notes_directory, notes_of
 from bastionlab.torch import RemoteDataset, TorchClient
 from bastionlab.v1 import ledger_pb2
 
@@ -199,6 +200,9 @@ def test_a_close_counts_only_under_the_key_of_the_time(server: FakeServer, conne
     }[signer]
     server.ledger.closings = forged(closings, key, named)
     assert "wholly spent" in refused(connect(), server).what
+    # What is not the old server's word is in no book either.
+    kept = [book for book in book_directory().glob("*.jsonl") if b'\\"type\\":\\"close\\"' in book.read_bytes()]
+    assert [book.stem for book in kept] == ([old.public_key().public_bytes_raw().hex()] if key is old else [])
 
 
 def test_a_close_is_kept_in_the_book_of_its_key(server: FakeServer, connect: Connect) -> None:
@@ -234,6 +238,40 @@ def test_an_upload_that_was_lost_may_be_sent_again_as_long_as_its_server_is_ther
     with pytest.raises(errors.ServerUnavailable):
         send(client)
     assert send(client).privacy_limit == 4.0
+
+
+def test_an_attempt_that_was_lost_does_not_count_once_the_same_records_have_arrived(server: FakeServer, connect: Connect) -> None:
+    spend(client := connect(), send(client))
+    restart(server)
+    client = connect()
+    server.before["UploadDataset"] = once(crash)
+    with pytest.raises(errors.ServerUnavailable):
+        send(client)
+    spend(client, send(client), 1.0)
+    restart(server)
+    assert send(connect()).privacy_limit == 3.0
+
+
+def test_a_server_that_signs_nothing_gets_no_old_records(server: FakeServer, connect: Connect) -> None:
+    send(connect())
+    start_anew(server, [])
+    server.ledger.signs, server.ledger.level = False, "file"
+    server.restart()
+    refused(connect(), server)
+
+
+def test_two_uploads_at_once_do_not_both_get_what_is_left(server: FakeServer, connect: Connect) -> None:
+    spend(client := connect(), send(client))
+    restart(server)
+    client = connect()
+    found: list[float | None] = []
+    uploading = threading.Thread(target=lambda: found.append(send(client).privacy_limit))
+    with exclusively():
+        uploading.start()
+        uploading.join(0.5)
+        assert uploading.is_alive(), "it has decided while another one does"
+    uploading.join()
+    assert found == [4.0]
 
 
 def crash(context: grpc.ServicerContext) -> None:

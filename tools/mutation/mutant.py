@@ -12,7 +12,7 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True)
 class Replacement:
-    file: str  # below server/
+    file: str  # below server/, or from there: "../client/..."
     old: str
     new: str
 
@@ -60,11 +60,13 @@ class Whole:
 class Client:
     """Tests of client/tests."""
 
-    file: str
-    select: str
+    files: tuple[str, ...]
+    select: str = ""
+    """As pytest's -k; empty: all."""
 
     def command(self, python: str) -> list[str]:
-        return [python, "-m", "pytest", "-q", "-x", f"tests/{self.file}", "-k", self.select]
+        selected = ["-k", self.select] if self.select else []
+        return [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.files, *selected]
 
 
 Tests = Engine | Go | Whole | Client

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 
 import accounts
+import attestation
+import audit
 import books
 import engine
 import permissions
@@ -30,7 +32,7 @@ PYTEST_FAILED, PYTEST_NONE = 1, 5
 
 
 # One module for each part of the product.
-PARTS = (engine, server, accounts, books, permissions, storage, verification)
+PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation, audit)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:

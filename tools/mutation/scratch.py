@@ -13,7 +13,7 @@ from mutant import Client, Go, Mutant, Tests, Whole
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a test may take at most: a mutant that hangs was not noticed.
 SECONDS = 900
-COPIED = ("server", "client", "tests")
+COPIED = ("server", "client/src", "client/tests", "tests", "vectors")
 BUILT = Path("server/engine/build")
 
 
@@ -44,12 +44,12 @@ class Scratch:
         """As it was, times included: an object file of the mutant's must not pass for one of the original's."""
         for file in {replacement.file for replacement in mutant.replacements}:
             shutil.copy2(ROOT / "server" / file, self.root / "server" / file)
-        if not isinstance(mutant.tests, (Go, Client)):
+        if not isinstance(mutant.tests, Go | Client):
             self._fetch_built(lambda copy: not copy.exists() or copy.stat().st_mtime > self.made)
 
     def build(self, tests: Tests) -> str:
         """What the compiler said where it refused, else nothing."""
-        if isinstance(tests, (Go, Client)):
+        if isinstance(tests, Go | Client):
             return ""
         where = ["server"] if isinstance(tests, Whole) else ["server/engine", "testing"]
         made = self._run(["make", "-s", f"-j{os.cpu_count()}", "-C", *where, f"LIBTORCH={self.libtorch}"], self.root)
@@ -58,9 +58,8 @@ class Scratch:
     def test(self, tests: Tests) -> subprocess.CompletedProcess[str]:
         if isinstance(tests, Go):
             return self._run(tests.command(), self.root / "server")
-        if isinstance(tests, Client):
-            return self._run(tests.command(self.python), self.root / "client")
-        return self._run(tests.command(self.python), self.root if isinstance(tests, Whole) else self.root / "server/engine/tests")
+        where = {Whole: ".", Client: "client"}.get(type(tests), "server/engine/tests")
+        return self._run(tests.command(self.python), self.root / where)
 
     def _run(self, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"LIBTORCH": self.libtorch, "CGO_ENABLED": "0", "PYTHONPATH": str(self.root / "client/src")}

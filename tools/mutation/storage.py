@@ -11,7 +11,7 @@ def stored(name: str, path: str, old: str, new: str, tests: str) -> Mutant:
 
 
 def client(name: str, path: str, old: str, new: str, select: str = "", file: str = "test_continuing.py") -> Mutant:
-    return without(name, f"../client/src/bastionlab/{path}", old, new, Client(file, select))
+    return without(name, f"../client/src/bastionlab/{path}", old, new, Client((f"tests/{file}",), select))
 
 
 MUTANTS: list[Mutant] = [
@@ -110,7 +110,7 @@ MUTANTS: list[Mutant] = [
         "an account with a run under way is closed",
         "ledger/close.go",
         'if e.Outcome == "" {',
-        "if false {",
+        "if e.Outcome == OutcomeReleased {",
         "TestAnAccountWithARun",
     ),
     stored(
@@ -158,7 +158,7 @@ MUTANTS: list[Mutant] = [
     client(
         "what is left goes to two uploads",
         "torch/_continuing.py",
-        "continues=() if which else tuple(closings),",
+        "continues=() if which else tuple(given),",
         "continues=(),",
         "good_once or twice",
     ),
@@ -175,6 +175,20 @@ MUTANTS: list[Mutant] = [
         "if any(True for _ in contradictions(known)):",
         "if False:",
         "key_of_the_time",
+    ),
+    client(
+        "two uploads decide at once",
+        "torch/_continuing.py",
+        "    with exclusively():",
+        "    if True:",
+        "two_uploads_at_once",
+    ),
+    client(
+        "a lost attempt's remainder is given away again",
+        "torch/_continuing.py",
+        "for notes in lost for note in notes for identifier in note.continues",
+        "for notes in lost for note in notes for identifier in ()",
+        "attempt_that_was_lost",
     ),
     client(
         "a wider dtype is another record",

@@ -26,7 +26,7 @@ from attestation_case import (
 )
 from attestation_policies import incomplete
 from cryptography.hazmat.primitives.asymmetric import ec
-from software_device import CHIP, SoftwareDevice, claims, policy_for, tree
+from software_device import CHIP, SoftwareDevice, claims, policy_for, renamed_algorithm, tree
 
 from bastionlab._attestation import Channel, _binding
 
@@ -192,6 +192,8 @@ def chains() -> Iterator[Case]:
     yield case("chain: a root that another key signed", "chain", ark_signed_by="ask")
     yield case("chain: an elliptic key under the root", "chain", endorsements=[chip, of_ec, root])
     yield case("chain: PKCS #1 v1.5", "chain", pss=False)
+    renamed = renamed_algorithm(chip, MILAN.keys.ask)
+    yield case("chain: RSASSA-PSS under the name of PKCS #1 v1.5", "chain", endorsements=[renamed, middle, root])
     yield case("chain: a salt of another length", "chain", salt=32)
     yield case("chain: a VCEK that ran out", "chain", validity=(EARLY, LATE))
     yield case("chain: a VCEK that does not hold yet", "chain", validity=NEVER_YET)

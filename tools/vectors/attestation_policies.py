@@ -94,6 +94,8 @@ def incomplete(good: Policy) -> dict[str, Policy]:
         "tdx with a fifth RTMR": TDX | {"rtmrs": {"4": ["ab" * 48]}},
         "tdx with an RTMR without a value": TDX | {"rtmrs": {"1": []}},
         "tdx with no status": TDX | {"statuses": []},
+        "tdx with a status that is a number": TDX | {"statuses": [1]},
+        "tdx with an advisory without a name": TDX | {"advisories": [""]},
         "tdx with an unknown field": TDX | {"debug": True},
         "tdx with advisories that are null": TDX | {"advisories": None},
     }

@@ -63,7 +63,7 @@ def _keep(messages: list[ledger_pb2.Receipt], wanted: set[str]) -> list[str]:
 
 def closing_of(note: Note) -> Receipt | None:
     """The signed close of the account that an upload was on; None where none is known, or the ledger told two stories of it."""
-    if not note.account:
+    if not note.account or not note.key:
         return None
     receipts = ReceiptBook(note.key).all()
     account, seen = note.account, {note.account}

@@ -92,7 +92,7 @@ class ReceiptBook:
             self._unwritten |= new
             if self._unwritten:
                 _make_directory()
-                with _locked(self.path) as file:
+                with locked(self.path) as file:
                     self._write(file)
         self._warn()
         return list(new.values())
@@ -178,7 +178,7 @@ def pin(address: str, key: str) -> None:
     """Remembers which key answers at an address."""
     _make_directory()
     path = pins_path()
-    with _locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         pins = _read_pins() | {address: key}
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with _open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, "wb") as file:
@@ -208,7 +208,7 @@ def _open_private(path: Path, flags: int, mode: str) -> IO[Any]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[IO[bytes]]:
+def locked(path: Path) -> Iterator[IO[bytes]]:
     """The file, made where there is none, with no other process at it."""
     with _open_private(path, os.O_RDWR | os.O_CREAT, "r+b") as file:
         if fcntl is not None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bastionlab import errors
 from bastionlab._numbers import LARGEST_INTEGER
-from bastionlab._receipt_book import book_directory
+from bastionlab._receipt_book import book_directory, locked
 from bastionlab._receipt_form import is_hash
 
 _VERSION = 1
@@ -36,7 +36,7 @@ class Note:
     """The user who sent it, as the server names them."""
     address: str
     key: str
-    """Of the ledger that it was sent to, in hex."""
+    """Of the ledger that it was sent to, in hex; empty where that signs no receipts."""
     records: int
     """How many distinct ones it has."""
     name: str = ""
@@ -100,6 +100,14 @@ def notes_of(owner: str) -> list[Note]:
     return [note for note in map(_read, paths) if note.owner == owner]
 
 
+@contextlib.contextmanager
+def exclusively() -> Iterator[None]:
+    """While no other upload of this user, in whatever process, decides on what terms it may be sent."""
+    notes_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with locked(notes_directory() / "lock"):
+        yield
+
+
 def sketch_key() -> bytes:
     """The key under which records are sketched, drawn once: without it a sketch says nothing about any record."""
     path = notes_directory() / "key"
@@ -125,7 +133,7 @@ def _read(path: Path) -> Note:
     numbers = (note.records, *(left for left in (note.left_nano, note.left_delta_atto) if left is not None))
     right = all(isinstance(each, str) for each in texts)
     right = right and all(type(each) is int and 0 <= each <= LARGEST_INTEGER for each in numbers)
-    if not right or not is_hash(note.key) or value["identifier"] != path.stem:
+    if not right or not (is_hash(note.key) or note.key == "") or value["identifier"] != path.stem:
         raise _damaged(path)
     return note
 

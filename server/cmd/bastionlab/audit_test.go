@@ -90,7 +90,12 @@ func TestWhoIsToldWhat(t *testing.T) {
 		t.Errorf("the third is told %v", seen)
 	}
 
-	stdout, stderr, status := runAudit(t, "--data-dir", n.dir)
+	key := keyFile(t, third.key, "PRIVATE KEY", 0o600)
+	stdout, stderr, status := runAudit(t, "--connect", n.address, "--identity", key)
+	if status != 0 || !strings.Contains(stdout, "no: ") || strings.Contains(stdout, owner.user[:12]) {
+		t.Errorf("the third, at the command line: status %d, %s%s", status, stdout, stderr)
+	}
+	stdout, stderr, status = runAudit(t, "--data-dir", n.dir)
 	for _, word := range []string{"TrainingService.DownloadWeights", "SessionService.SignIn", d.GetId(), run.GetId(), owner.user[:12], "no: "} {
 		if status != 0 || !strings.Contains(stdout, word) {
 			t.Errorf("status %d: %q is not in\n%s%s", status, word, stdout, stderr)

@@ -101,6 +101,7 @@ func TestLayers(t *testing.T) {
 	t.Run("each layer knows those below it only", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"internal/accounting": {"internal/refusal"},
+			"internal/audit":      {"internal/refusal"},
 			"internal/permission": {"internal/accounting", "internal/refusal", "api/bastionlab/v1"},
 			"internal/planning":   {"internal/accounting", "internal/receipt", "internal/refusal", "api/bastionlab/v1"},
 			"internal/program":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1", "api/bastionlab/trainer/v1"},
@@ -118,7 +119,7 @@ func TestLayers(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range []string{"internal/model", "internal/dataset", "internal/training", "internal/ledger", "internal/storage", "internal/identity", "internal/supervisor"} {
+		for _, name := range []string{"internal/model", "internal/dataset", "internal/training", "internal/ledger", "internal/audit", "internal/storage", "internal/identity", "internal/supervisor"} {
 			if slices.Contains(all[name].Deps, module+"/internal/server") {
 				t.Errorf("%s reaches the services", name)
 			}

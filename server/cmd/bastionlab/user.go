@@ -86,7 +86,9 @@ func readPublicKey(path string, stdin io.Reader) ([]byte, error) {
 }
 
 // addUser registers a user, and says aloud what the first one changes.
-func (l *local) addUser(ctx context.Context, command *cobra.Command, users bastionlabv1.UserServiceClient, request *bastionlabv1.AddUserRequest, trailer grpc.CallOption) error {
+func (l *local) addUser(
+	ctx context.Context, command *cobra.Command, users bastionlabv1.UserServiceClient, request *bastionlabv1.AddUserRequest, trailer grpc.CallOption,
+) error {
 	before, err := users.ListUsers(ctx, &bastionlabv1.ListUsersRequest{}, trailer)
 	if err != nil {
 		return err
@@ -112,7 +114,8 @@ func isFirst(before []*bastionlabv1.User) bool {
 }
 
 func sayClosed(to io.Writer, before []*bastionlabv1.User, added string) {
-	fmt.Fprint(to, "\n  DEVELOPMENT MODE IS CLOSED, FOR GOOD.\n  From now on this server lets in registered keys only, and new datasets are their owners' alone until they grant access.\n"+
+	fmt.Fprint(to, "\n  DEVELOPMENT MODE IS CLOSED, FOR GOOD.\n"+
+		"  From now on this server lets in registered keys only, and new datasets are their owners' alone until they grant access.\n"+
 		"  Datasets that were uploaded before stay open to all who are registered, unless their owners said otherwise.\n")
 	var locked []string
 	for _, user := range before {
@@ -149,7 +152,10 @@ func newUserRevoke() *cobra.Command {
 }
 
 func userRows(user *bastionlabv1.User) [][]string {
-	return [][]string{{"id", user.GetId()}, {"name", plain(user.GetName())}, {"roles", rolesText(user)}, {"added", timeText(user.GetAddedUnixMs())}, {"last seen", timeText(user.GetLastSeenUnixMs())}}
+	return [][]string{
+		{"id", user.GetId()}, {"name", plain(user.GetName())}, {"roles", rolesText(user)},
+		{"added", timeText(user.GetAddedUnixMs())}, {"last seen", timeText(user.GetLastSeenUnixMs())},
+	}
 }
 
 func rolesText(user *bastionlabv1.User) string {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -211,24 +212,28 @@ func TestManyChangesShareASync(t *testing.T) {
 	l := mustOpen(t, disk, &memoryMark{}, fileBytes)
 	disk.mu.Lock() // the writer waits here with the first
 	var callers sync.WaitGroup
-	for range 200 {
-		callers.Go(func() {
-			if err := l.Record(deleted(alice, dataset), true); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for {
-		l.mu.Lock()
-		queued := len(l.queue)
-		l.mu.Unlock()
-		if queued >= 150 {
-			break
+	record := func() {
+		if err := l.Record(deleted(alice, dataset), true); err != nil {
+			t.Error(err)
 		}
 	}
+	queued := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.queue)
+	}
+	l.mu.Lock()
+	l.queue = append(l.queue, &waiting{entry: deleted(alice, dataset), change: true, done: make(chan error, 1)})
+	l.mu.Unlock()
+	l.poke()
+	eventually(t, func() bool { return queued() == 0 })
+	for range 199 {
+		callers.Go(record)
+	}
+	eventually(t, func() bool { return queued() == 199 })
 	disk.mu.Unlock()
 	callers.Wait()
-	if disk.syncs > 60 {
+	if disk.syncs != 2 {
 		t.Errorf("%d syncs for 200 changes", disk.syncs)
 	}
 	if got := len(all(t, l)); got != 200 {
@@ -268,4 +273,14 @@ func TestAClosedLogTakesNothing(t *testing.T) {
 	if err := l.Record(looked(alice, dataset), false); refusal.KindOf(err) != refusal.Unavailable {
 		t.Errorf("a look: %v", err)
 	}
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if condition() {
+			return
+		}
+	}
+	t.Fatal("it did not come about")
 }

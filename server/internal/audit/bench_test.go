@@ -18,3 +18,20 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkChange is one change of many at once, on this disk.
+func BenchmarkChange(b *testing.B) {
+	config := configOf(&memoryMark{})
+	config.Dir = b.TempDir()
+	l, err := Open(config)
+	must(b, err)
+	defer l.Close()
+	b.SetParallelism(32)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if err := change(l, deleted(alice, dataset)); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}

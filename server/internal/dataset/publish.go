@@ -88,7 +88,9 @@ func (c *Catalogue) takeAccount(decision lineage.Decision, d ledger.Dataset) err
 }
 
 // published is what the owner is told. The dataset is there: what cannot be read is left out.
-func (c *Catalogue) published(u *Upload, card *bastionlabv1.Dataset, permissions permission.Permissions, decision lineage.Decision, receipts []*bastionlabv1.Receipt) *bastionlabv1.UploadDatasetResponse {
+func (c *Catalogue) published(
+	u *Upload, card *bastionlabv1.Dataset, permissions permission.Permissions, decision lineage.Decision, receipts []*bastionlabv1.Receipt,
+) *bastionlabv1.UploadDatasetResponse {
 	answer := &bastionlabv1.UploadDatasetResponse{Dataset: card, Lineage: &bastionlabv1.Lineage{}, Receipts: receipts}
 	card.Mine = true
 	training := ""

@@ -17,7 +17,8 @@ func (r *Registry) List(ctx context.Context) ([]storage.UserRow, error) { return
 // Add registers a key, or gives a registered one, also one that was revoked, other roles. The first one closes development mode for good.
 func (r *Registry) Add(ctx context.Context, publicKey []byte, name string, roles Roles) (storage.UserRow, error) {
 	if !validKey(publicKey) {
-		return storage.UserRow{}, refusal.New(refusal.InvalidArgument, "give the public key of an Ed25519 or P-256 key as SubjectPublicKeyInfo, such as a .pub file of the Python client",
+		return storage.UserRow{}, refusal.New(refusal.InvalidArgument,
+			"give the public key of an Ed25519 or P-256 key as SubjectPublicKeyInfo, such as a .pub file of the Python client",
 			"this is no public key that can sign in here")
 	}
 	if !roles.Valid() {
@@ -112,7 +113,8 @@ const maxNameBytes = 128
 // checkName: the name of a user is shown on terminals.
 func checkName(name string) error {
 	if len(name) > maxNameBytes || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return refusal.New(refusal.InvalidArgument, "give a shorter, plain name", "the user's name is longer than %d bytes, or has characters that cannot be printed", maxNameBytes)
+		return refusal.New(refusal.InvalidArgument, "give a shorter, plain name",
+			"the user's name is longer than %d bytes, or has characters that cannot be printed", maxNameBytes)
 	}
 	return nil
 }

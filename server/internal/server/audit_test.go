@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -342,6 +343,8 @@ func TestWhatTellsNobodysIsNotNoted(t *testing.T) {
 // Nothing of an answer leaves before its entry is on disk.
 func TestAnAnswerWaitsForItsEntry(t *testing.T) {
 	held := make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(held) })
+	defer letGo()
 	domain := &fakes{audit: fakeAudit{held: held}, weights: func(string) (training.Weights, error) {
 		return training.Weights{File: file{strings.NewReader("weights"), new(bool)}}, nil
 	}}
@@ -364,10 +367,10 @@ func TestAnAnswerWaitsForItsEntry(t *testing.T) {
 	})
 	select {
 	case err := <-arrived:
-		t.Errorf("something arrived before the entry was on disk: %v", err)
-	default:
+		t.Fatalf("something arrived before the entry was on disk: %v", err)
+	case <-time.After(100 * time.Millisecond):
 	}
-	close(held)
+	letGo()
 	if err := <-arrived; err != nil {
 		t.Error(err)
 	}

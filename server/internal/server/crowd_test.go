@@ -56,8 +56,10 @@ func TestWhoArrivesCannotCrowdOutWhoHasComeFurther(t *testing.T) {
 func TestWhoSignedInStays(t *testing.T) {
 	c := newCrowd(1, 2, 2)
 	conn, far := inCrowd(t, c)
-	if !conn.know("alice") || !conn.know("alice") {
-		t.Fatal("alice has no place")
+	for range 2 { // each call on it says so
+		if !conn.know("alice") {
+			t.Fatal("alice has no place")
+		}
 	}
 	for range 5 {
 		inCrowd(t, c)

@@ -25,7 +25,7 @@ func stillWished(o order) permission.Wish {
 
 // stillPermitted refuses a run whose author may not do it any more.
 func (s *Service) stillPermitted(ctx context.Context, l *live) error {
-	_, err := s.Datasets.Permitted(ctx, l.row.Scientist, l.order.dataset.GetId(), stillWished(l.order))
+	_, err := s.Datasets.Permitted(ctx, l.state().Scientist, l.order.dataset.GetId(), stillWished(l.order))
 	return err
 }
 

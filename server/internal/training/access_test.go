@@ -200,7 +200,7 @@ func TestWeightsGoHomeAsLongAsTheOwnerPermitsIt(t *testing.T) {
 	w.revoke(d)
 	expectRefusal(t, take(scientist, run), refusal.NotFound, "the weights stay here")
 	expectRefusal(t, take(owner, run), refusal.PermissionDenied, "only its author")
-	mine := w.wait2(owner, w.start(owner, request(w.insertModel(owner, d), d, 1)).GetId())
+	mine := w.waitAs(owner, w.start(owner, request(w.insertModel(owner, d), d, 1)).GetId())
 	if err := take(owner, mine); err != nil {
 		t.Errorf("the owner's own: %v", err)
 	}
@@ -214,8 +214,8 @@ func TestWeightsGoHomeAsLongAsTheOwnerPermitsIt(t *testing.T) {
 	}
 }
 
-// wait2 is wait for runs of others than the scientist.
-func (w *world) wait2(user, id string) string {
+// waitAs is wait for runs of others than the scientist.
+func (w *world) waitAs(user, id string) string {
 	w.t.Helper()
 	if err := w.Watch(w.t.Context(), user, id, func(*bastionlabv1.Run) error { return nil }); err != nil {
 		w.t.Fatal(err)

@@ -18,7 +18,7 @@ from bastionlab._closings import closing_of
 from bastionlab._notices import notice
 from bastionlab._receipts import NANO, Receipt
 from bastionlab._session import Session
-from bastionlab._uploads import Note, notes_of, sketch_key
+from bastionlab._uploads import Note, exclusively, notes_of, sketch_key
 from bastionlab.torch._records import Records
 from bastionlab.torch._sketch import Hashes, Sketch, hashes_of, overlaps
 from bastionlab.v1 import dataset_pb2
@@ -36,6 +36,9 @@ class Continuation:
     limit: float | None
     delta: float | None
     notes: list[Note] = field(default_factory=list)
+    lost: list[list[Note]] = field(default_factory=list)
+    """For each set: the notes of earlier attempts to send the very same records to this start of the server, of which none arrived,
+    or of which the server knows."""
 
     def sent(self, which: int, dataset: dataset_pb2.Dataset) -> None:
         """The server has opened an account."""
@@ -43,6 +46,9 @@ class Continuation:
             self.notes[which] = self.notes[which].with_account(dataset.account or dataset.id)
             try:
                 self.notes[which].save()
+                # Had one of them arrived, the server would have had both draw on one account, which is this one's.
+                for note in self.lost[which]:
+                    note.remove()
             except OSError as error:
                 # It counts as wholly spent once the server is gone: too much, and no reason to fail now.
                 why = (error.strerror or str(error)).lower()
@@ -69,22 +75,29 @@ def continue_accounts(
     """
     claims = session.attested.claims
     key = claims.ledger_key.hex()
-    known = notes_of(session.user)
     forgetful = claims.storage_level == _FORGETFUL
-    if not key or (not forgetful and all(note.key == key and not note.continues for note in known)):
+    if not forgetful and all(note.key == key and note.left_nano is None for note in notes_of(session.user)):
         return Continuation(claims.ledger_key, limit, delta)
     hashes = [hashes_of(records, sketch_key(), records.schema.record_bytes) for records in sets]
+    with exclusively():
+        return _decide(session, hashes, name, _Terms.of(limit, delta, declared))
+
+
+def _decide(session: Session, hashes: Sequence[Hashes], name: str, terms: _Terms) -> Continuation:
+    key, limit = session.attested.claims.ledger_key.hex(), terms.asked
+    known = notes_of(session.user)
     held = {note.identifier: _sets_of(note, hashes) for note in known}
     same = [note for note in known if held[note.identifier]]
     gone = _still_theirs([note for note in same if note.key != key], same, known, name, limit)
-    terms = _Terms.of(limit, delta, declared)
     for note in same:
-        if note.key == key and note.continues:
+        if note.key == key and note.left_nano is not None:
             terms.cap(note.left_nano, note.left_delta_atto)  # the account may not have come to be: then nothing else holds it
     closings = {note.identifier: _closed(note, name, limit) for note in gone}
     for which in range(len(hashes)):
         # Each set by itself: what was spent on the test set was not spent on the training set. Both get the smaller limit.
         terms.deduct([closings[each] for each in closings if which in held[each]], name)
+    lost = [[note for note in same if note.key == key and not note.account and _is_the_same(note, each)] for each in hashes]
+    given = dict.fromkeys([*closings, *(identifier for notes in lost for note in notes for identifier in note.continues)])
     drawn = secrets.token_hex(16)
     notes = [
         Note(
@@ -96,7 +109,7 @@ def continue_accounts(
             upload=drawn,
             left_nano=terms.left_nano,
             left_delta_atto=terms.left_delta_atto,
-            continues=() if which else tuple(closings),
+            continues=() if which else tuple(given),
         )
         for which, each in enumerate(hashes)
     ]
@@ -105,7 +118,12 @@ def continue_accounts(
         note.save(Sketch.of(each).to_bytes())
     if gone:
         terms.tell(gone, name)
-    return Continuation(claims.ledger_key, terms.limit, terms.delta, notes)
+    return Continuation(session.attested.claims.ledger_key, terms.limit, terms.delta, notes, lost)
+
+
+def _is_the_same(note: Note, hashes: Hashes) -> bool:
+    sketch = Sketch.of(hashes)
+    return note.records == sketch.records and note.sketch() == sketch.to_bytes()
 
 
 def _sets_of(note: Note, hashes: Sequence[Hashes]) -> set[int]:

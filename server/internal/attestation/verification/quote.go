@@ -43,7 +43,7 @@ func parseQuote(raw []byte) (*quote, error) {
 func parseQuote5(raw []byte) (*quote, error) {
 	kind, size := binary.LittleEndian.Uint16(raw[quoteHeader:]), binary.LittleEndian.Uint32(raw[quoteHeader+2:])
 	rest := raw[quoteHeader+descriptorSize:]
-	if kind == bodyType10 && size == bodyBytes || kind == bodyType15 && size == bodyBytes15 && len(rest) >= bodyBytes15 {
+	if known := kind == bodyType10 && size == bodyBytes || kind == bodyType15 && size == bodyBytes15; known && len(rest) >= int(size) {
 		return &quote{5, rest[:size]}, nil
 	}
 	return nil, refuse("format", "the report of a TD", "a body of type %d with %d bytes", kind, size)

@@ -120,7 +120,7 @@ func TestAGenuineQuoteAndItsCollateral(t *testing.T) {
 		"another kind of key":                   {"format", flip(2)},
 		"another TEE":                           {"format", flip(4)},
 		"another version":                       {"format", flip(1)},
-		"a quote cut short":                     {"format", func(e *bastionlabv1.Evidence) { e.Report = e.Report[:600] }},
+		"a quote cut short":                     {"format", func(e *bastionlabv1.Evidence) { e.Report = slices.Clip(e.Report[:600]) }},
 		"a quote without its signature":         {"format", func(e *bastionlabv1.Evidence) { e.Report = e.Report[:quoteHeader+bodyBytes+4] }},
 		"a quote that says it has no signature": {"format", func(e *bastionlabv1.Evidence) { clear(e.Report[quoteHeader+bodyBytes : quoteHeader+bodyBytes+4]) }},
 		"a root of somebody else's":             {"chain", func(e *bastionlabv1.Evidence) { copy(e.Report[rootAt:], bytes.Repeat([]byte(" "), 30)) }},
@@ -184,6 +184,11 @@ func TestAQuoteOfVersion5(t *testing.T) {
 	}
 	service := make5(bodyType15, bodyBytes15, 64)
 	service[quoteHeader+descriptorSize+600] = 1
+	with := func(at int, b byte) []byte {
+		changed := bytes.Clone(service)
+		changed[at] = b
+		return changed
+	}
 	p := tailored(t, tdxEvidence(t, four, nil))
 	for name, test := range map[string]struct {
 		check string
@@ -194,7 +199,10 @@ func TestAQuoteOfVersion5(t *testing.T) {
 		"of another size":   {"format", make5(bodyType15, bodyBytes, 0)},
 		"of SGX":            {"format", make5(1, bodyBytes, 0)},
 		"with a service TD": {"migrate", service},
-		"cut short":         {"format", make5(bodyType15, bodyBytes15, 0)[:quoteHeader+descriptorSize+bodyBytes]},
+		"of another TEE":    {"format", with(4, 0)},
+		"of another key":    {"format", with(2, 3)},
+		"cut short":         {"format", slices.Clip(make5(bodyType15, bodyBytes15, 0)[:quoteHeader+descriptorSize+bodyBytes])},
+		"cut shorter":       {"format", slices.Clip(make5(bodyType10, bodyBytes, 0)[:quoteHeader+bodyBytes+4])},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := judge(tdxEvidence(t, test.quote, intelsCollateral(t)), p, then)
