@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fake_server import self_signed
 from OpenSSL import SSL
 
+from bastionlab._relay import relay
+from bastionlab._tls import new_context, shake_hands
+
 
 class _Listener:
     """Serves each connection in a thread of its own; use it with `with`."""
@@ -79,7 +82,7 @@ class Switch(_Listener):
             _carry(peer, on)
 
 
-def _carry(one: socket.socket, other: socket.socket) -> None:
+def _carry(one: socket.socket, other: socket.socket, heard: bytearray | None = None) -> None:
     while True:
         ready, _, _ = select.select([one, other], [], [])
         for source, sink in ((one, other), (other, one)):
@@ -87,6 +90,8 @@ def _carry(one: socket.socket, other: socket.socket) -> None:
                 data = source.recv(1 << 16)
                 if not data:
                     return
+                if heard is not None and source is one:
+                    heard += data
                 sink.sendall(data)
 
 
@@ -103,31 +108,41 @@ class Middleman(_Listener):
         return self
 
     def serve(self, peer: socket.socket, number: int) -> None:
-        near = serve_tls(peer, self._key, self._certificate)
+        # Each TLS connection has a thread of its own: OpenSSL's are not for two at once.
+        context = new_context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate(self._certificate)
+        context.use_privatekey(self._key)
+        context.set_alpn_select_callback(lambda *_: b"h2")
+        near = SSL.Connection(context, None)
+        near.set_accept_state()
+        shake_hands(near, peer, 10)
+        context = new_context(SSL.TLS_CLIENT_METHOD)
+        context.set_alpn_protos([b"h2"])
+        far = SSL.Connection(context, None)
+        far.set_connect_state()
+        pairs = [socket.socketpair() for _ in range(3)]
+        (near_end, heard), (far_end, said), (stop, wake) = pairs
         with socket.create_connection(("127.0.0.1", self._target)) as on:
             self._live.append(on)
-            context = _context(SSL.TLS_CLIENT_METHOD)
-            context.set_alpn_protos([b"h2"])
-            far = SSL.Connection(context, on)
-            far.set_connect_state()
-            far.do_handshake()
-            back = threading.Thread(target=self._back, args=(far, near, peer), daemon=True)
-            back.start()
-            with contextlib.suppress(SSL.Error):
-                while True:
-                    data = near.recv(1 << 16)
-                    self.heard += data
-                    far.sendall(data)
+            shake_hands(far, on, 10)
+            threads = [
+                threading.Thread(target=_relay_and_close, args=(tls, way, end, stop), daemon=True)
+                for tls, way, end in ((near, peer, near_end), (far, on, far_end))
+            ]
+            for thread in threads:
+                thread.start()
             with contextlib.suppress(OSError):
-                on.shutdown(socket.SHUT_RDWR)
-            back.join(5)
+                _carry(heard, said, self.heard)
+            wake.send(b"x")
+            for thread in threads:
+                thread.join(5)
+        for each in (end for pair in pairs for end in pair):
+            each.close()
 
-    def _back(self, far: SSL.Connection, near: SSL.Connection, peer: socket.socket) -> None:
-        with contextlib.suppress(SSL.Error):
-            while True:
-                near.sendall(far.recv(1 << 16))
-        with contextlib.suppress(OSError):
-            peer.shutdown(socket.SHUT_RDWR)
+
+def _relay_and_close(tls: SSL.Connection, way: socket.socket, end: socket.socket, stop: socket.socket) -> None:
+    with end:
+        relay(tls, way, end, stop)
 
 
 class Hostile(_Listener):
@@ -149,7 +164,8 @@ class Hostile(_Listener):
 def serve_tls(
     peer: socket.socket, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, alpn: bytes | None = b"h2"
 ) -> SSL.Connection:
-    context = _context(SSL.TLS_SERVER_METHOD)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.use_certificate(certificate)
     context.use_privatekey(key)
     if alpn is not None:
@@ -158,9 +174,3 @@ def serve_tls(
     tls.set_accept_state()
     tls.do_handshake()
     return tls
-
-
-def _context(method: int) -> SSL.Context:
-    context = SSL.Context(method)
-    context.set_min_proto_version(SSL.TLS1_3_VERSION)
-    return context
