@@ -196,7 +196,10 @@ def test_devices_that_do_not_pass(case: str, server: FakeServer, policy: dict[st
 def test_a_real_device_needs_a_policy() -> None:
     with FakeServer(device=SoftwareDevice(format="sev-snp"), development=False) as server:
         assert refused(server.port, None) == "policy"
-        assert refused(server.port, "simulated") == "policy"
+        with pytest.raises(errors.AttestationError) as error:
+            _ = Connection("localhost", server.port, attestation="simulated").client
+        # Also once a release brings a policy: whoever asked for a simulated device meant one.
+        assert (error.value.check, error.value.seen) == ("policy", "evidence of sev-snp")
         assert server.calls == ["GetEvidence"] * 2
 
 

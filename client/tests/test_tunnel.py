@@ -39,11 +39,13 @@ def tunnels() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    before = set(Path(tempfile.gettempdir()).glob("bastionlab-*"))
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    own = tempfile.mkdtemp(prefix="t-")  # short, and no other process's
+    monkeypatch.setattr(tempfile, "tempdir", own)
     yield
     assert tunnels() == []
-    assert set(Path(tempfile.gettempdir()).glob("bastionlab-*")) <= before
+    assert os.listdir(own) == []
+    os.rmdir(own)
 
 
 @pytest.fixture
