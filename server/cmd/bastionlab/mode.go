@@ -125,9 +125,9 @@ func warn(ctx context.Context, log *slog.Logger, terminal io.Writer, beyondLoopb
 	if beyondLoopback {
 		reach = "IT CAN BE REACHED FROM BEYOND THIS MACHINE."
 	}
-	log.WarnContext(ctx, "development mode: every key is accepted, and nothing proves to clients what this server is", "beyond_loopback", beyondLoopback)
+	log.WarnContext(ctx, "development mode: every key is accepted, and a dataset is open to all unless its owner says otherwise", "beyond_loopback", beyondLoopback)
 	if terminal != nil {
-		fmt.Fprintf(terminal, "\n  DEVELOPMENT MODE\n  Every key is accepted, and nothing proves to clients what this server is.\n  %s\n  Use it with data that need no protection.\n\n", reach)
+		fmt.Fprintf(terminal, "\n  DEVELOPMENT MODE\n  Every key is accepted, and a dataset is open to all unless its owner says otherwise.\n  %s\n  Use it with data that need no protection.\n\n", reach)
 	}
 }
 
