@@ -23,6 +23,8 @@ HALF_OPEN = 10_000
 # What the server may take on top of what it has when it is idle.
 GROWTH_MIB = 400
 HONEST_SECONDS = 5.0
+# An address of their own for the hostile: their ports stay taken for a minute, and other tests need the usual one's.
+HOSTILE = ("127.0.0.2", 0)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -81,7 +83,7 @@ def secure(server: ServerProcess) -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    plain = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", server.port), timeout=10, source_address=HOSTILE)
     return context.wrap_socket(plain, server_hostname="localhost")
 
 
@@ -90,7 +92,7 @@ def half_open(server: ServerProcess) -> list[socket.socket]:
     held = []
     for number in range(HALF_OPEN):
         with contextlib.suppress(OSError):
-            connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=10, source_address=HOSTILE)
             held.append(connection)
             connection.send(b"\x16\x03\x01\x02\x00\x01"[: number % 7])
     assert len(held) == HALF_OPEN
@@ -117,7 +119,7 @@ def fuzzed_frames(server: ServerProcess) -> list[socket.socket]:
     for number in range(400):
         with contextlib.suppress(OSError):
             if number % 4 == 0:
-                with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+                with socket.create_connection(("127.0.0.1", server.port), timeout=10, source_address=HOSTILE) as plain:
                     plain.send(dice.randbytes(dice.randrange(1, 4096)))
                 continue
             with secure(server) as connection:
