@@ -109,7 +109,7 @@ OTHERS: list[tuple[str, str, str, str]] = [
         "number == least",
     ),
     ("a truth value passes for a number", "_policy_fields.py", "if type(value) is not int or", "if not isinstance(value, int) or"),
-    ("a field twice", "_policy.py", "if len(members) != len(pairs):", "if False:"),
+    ("a field twice", "_refuse.py", "if len(members) != len(pairs):", "if False:"),
     (
         "what a library raises leaves the verifier",
         "_verify.py",
