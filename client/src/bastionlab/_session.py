@@ -22,7 +22,7 @@ from bastionlab._closings import collect_closings
 from bastionlab._feed import Feed
 from bastionlab._identity import Identity
 from bastionlab._ledger_memory import LedgerMemory
-from bastionlab._link import open_link
+from bastionlab._link import Link, open_link
 from bastionlab._methods import AUDIT, DATASETS, LEDGER, MODELS, TRAINING, Method
 from bastionlab._notices import notice
 from bastionlab._refusals import LinkLost, OtherLedger, error_of, has_detail, is_signed_out
@@ -106,7 +106,7 @@ class Session:
                 yield first
                 first = next(stream, None)
         except grpc.RpcError as error:
-            raise self._failure(on, error) from None
+            raise self._failure(on.link, error) from None
         finally:
             stream.cancel()
 
@@ -141,7 +141,7 @@ class Session:
                     signed_in_again = True
                     on = self._ready(stale=on)
                     continue
-                failure = self._failure(on, error)
+                failure = self._failure(on.link, error)
                 if not isinstance(failure, LinkLost) or relinked or not method.is_repeatable:
                     raise failure from None
             except ValueError:
@@ -151,11 +151,11 @@ class Session:
             relinked = True
             on = self._ready()
 
-    def _failure(self, on: SignedIn, error: grpc.RpcError) -> errors.BastionLabError:
+    def _failure(self, link: Link, error: grpc.RpcError) -> errors.BastionLabError:
         """What a failed call raises. A link on which the server is not heard any more is given up."""
-        if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not on.link.is_lost):
+        if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not link.is_lost):
             return error_of(error, str(self.address))
-        on.link.lose()
+        link.lose()
         return LinkLost.of(error, str(self.address))
 
     def _ready(self, stale: SignedIn | None = None) -> SignedIn:
@@ -195,7 +195,7 @@ class Session:
             link.close()
             raise
 
-    def _introduced(self, link: Any) -> tuple[SignedIn, list[Said]]:
+    def _introduced(self, link: Link) -> tuple[SignedIn, list[Said]]:
         """Signs in and shows what is remembered; with what the user should be told of."""
         try:
             signed_in = sign_in(link, self._identity, str(self.address))
@@ -204,10 +204,7 @@ class Session:
             warnings = self.memory.meet(ledger, asking(signed_in, LEDGER.PresentReceipts))
             warnings += collect_closings(signed_in.user, ledger.hex(), asking(signed_in, LEDGER.ListClosings))
         except grpc.RpcError as error:
-            if has_detail(error) or (error.code() != grpc.StatusCode.UNAVAILABLE and not link.is_lost):
-                raise error_of(error, str(self.address)) from None
-            link.lose()
-            raise LinkLost.of(error, str(self.address)) from None
+            raise self._failure(link, error) from None
         said = [*worth_saying(str(self.address), link.attested, self._acceptance.simulated)]
         return signed_in, said + [Said(text, errors.PrivacyWarning, again=True) for text in warnings]
 

@@ -77,14 +77,14 @@ func (l *link) note(info credentials.AuthInfo) error {
 	if !ok || len(agreed.State.PeerCertificates) == 0 {
 		return fmt.Errorf("the connection is no TLS connection with a certificate: %T", info)
 	}
-	exporter, err := agreed.State.ExportKeyingMaterial(attestation.ExporterLabel, nil, attestation.ExporterBytes)
+	exporter, err := attestation.ExporterOf(agreed.State)
 	if err != nil {
-		return fmt.Errorf("export keying material: %w", err)
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.channel = attestation.Channel{PublicKey: agreed.State.PeerCertificates[0].RawSubjectPublicKeyInfo,
-		Binding: bastionlabv1.Binding_BINDING_EXPORTER, Exporter: [attestation.ExporterBytes]byte(exporter)}
+		Binding: bastionlabv1.Binding_BINDING_EXPORTER, Exporter: exporter}
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/tls"
+	"fmt"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 )
@@ -25,9 +27,9 @@ const (
 const (
 	// NonceBytes is the length of a caller's nonce.
 	NonceBytes = 32
-	// ExporterLabel and ExporterBytes are the channel binding of RFC 9266.
-	ExporterLabel = "EXPORTER-Channel-Binding"
+	// ExporterBytes is the length of a channel binding.
 	ExporterBytes = 32
+	exporterLabel = "EXPORTER-Channel-Binding" // RFC 9266, section 4.2
 
 	reportLabel = "bastionlab attestation 1\x00"
 )
@@ -37,6 +39,15 @@ type Channel struct {
 	PublicKey []byte // of the TLS certificate: SubjectPublicKeyInfo, DER
 	Binding   bastionlabv1.Binding
 	Exporter  [ExporterBytes]byte // zeros with BINDING_KEY
+}
+
+// ExporterOf is what a connection has in common with nobody else (RFC 9266).
+func ExporterOf(state tls.ConnectionState) (exporter [ExporterBytes]byte, err error) {
+	material, err := state.ExportKeyingMaterial(exporterLabel, nil, ExporterBytes)
+	if err != nil {
+		return exporter, fmt.Errorf("export keying material: %w", err)
+	}
+	return [ExporterBytes]byte(material), nil
 }
 
 // Report is what the hardware signed, and the certificates that came with it.

@@ -26,8 +26,8 @@ func (e exporting) ClientHandshake(ctx context.Context, authority string, raw ne
 	if err != nil {
 		return nil, nil, err
 	}
-	state := info.(credentials.TLSInfo).State
-	*e.exporter, err = state.ExportKeyingMaterial(attestation.ExporterLabel, nil, attestation.ExporterBytes)
+	exporter, err := attestation.ExporterOf(info.(credentials.TLSInfo).State)
+	*e.exporter = exporter[:]
 	return conn, info, err
 }
 

@@ -38,10 +38,5 @@ func exporterOf(ctx context.Context) (exporter [attestation.ExporterBytes]byte, 
 		return exporter, fmt.Errorf("the connection is no TLS connection: %T", metered.AuthInfo)
 	}
 	// SECURITY: TLS 1.3 only, as the server speaks it: the exporters of older versions can be made to agree on two connections.
-	material, err := secure.State.ExportKeyingMaterial(attestation.ExporterLabel, nil, attestation.ExporterBytes)
-	if err != nil {
-		return exporter, fmt.Errorf("export keying material: %w", err)
-	}
-	copy(exporter[:], material)
-	return exporter, nil
+	return attestation.ExporterOf(secure.State)
 }
