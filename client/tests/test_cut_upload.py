@@ -237,7 +237,13 @@ def test_a_server_that_stays_away(server: FakeServer, switch: Switch, client: To
 
 
 def test_a_way_that_breaks_each_time_without_progress(server: FakeServer, switch: Switch, client: TorchClient) -> None:
-    server.before["UploadDataset"] = lambda _: switch.cut()
+    def lose(context: grpc.ServicerContext) -> None:
+        switch.cut()
+        while context.is_active():
+            time.sleep(0.001)
+        context.abort(grpc.StatusCode.CANCELLED, "the client has gone")  # else a batch that had come already would be kept
+
+    server.before["UploadDataset"] = lose
     with pytest.raises(errors.ServerUnavailable, match="it was cut 5 times in a row; the server has kept 0 of its 100 records"):
         sent(client)
 
