@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from cryptography import x509
@@ -67,6 +68,7 @@ class Switch(_Listener):
 
     def __init__(self, target: int | Callable[[int], int]) -> None:
         self.target = target
+        self._last = time.monotonic()
         super().__init__()
 
     def __enter__(self) -> Switch:
@@ -76,18 +78,23 @@ class Switch(_Listener):
         target = self.target if isinstance(self.target, int) else self.target(number)
         with socket.create_connection(("127.0.0.1", target)) as on:
             self._live.append(on)
-            _carry(peer, on)
+            self._carry(peer, on)
 
+    def wait_until_quiet(self, seconds: float) -> None:
+        """Returns when nothing has been said for so long: what was on its way has arrived."""
+        while (rest := self._last + seconds - time.monotonic()) > 0:
+            time.sleep(rest)
 
-def _carry(one: socket.socket, other: socket.socket) -> None:
-    while True:
-        ready, _, _ = select.select([one, other], [], [])
-        for source, sink in ((one, other), (other, one)):
-            if source in ready:
-                data = source.recv(1 << 16)
-                if not data:
-                    return
-                sink.sendall(data)
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        while True:
+            ready, _, _ = select.select([one, other], [], [])
+            for source, sink in ((one, other), (other, one)):
+                if source in ready:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    sink.sendall(data)
+                    self._last = time.monotonic()
 
 
 class Middleman(_Listener):
