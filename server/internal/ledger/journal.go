@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 )
@@ -23,7 +25,10 @@ type journal struct {
 	file   file
 	ack    Acknowledger
 	at     position
-	broken error // why nothing more is written
+	broken error       // why nothing more is written
+	failed atomic.Bool // the same, for those who do not wait for the disk
+
+	observe func(took time.Duration, err error) // nil: nobody
 }
 
 // write appends a line: written, synced and acknowledged, in this order. Where the disk had no room for it, it is cut off again and nothing
@@ -38,7 +43,11 @@ func (j *journal) write(l line) error {
 		return err
 	}
 	next := position{records: j.at.records + 1, bytes: j.at.bytes + int64(len(encoded)), chain: after}
+	began := time.Now()
 	full, err := j.append(encoded, next)
+	if j.observe != nil {
+		j.observe(time.Since(began), err)
+	}
 	if err == nil {
 		j.at = next
 		return nil
@@ -51,6 +60,7 @@ func (j *journal) write(l line) error {
 		err = errors.Join(err, cutErr)
 	}
 	j.broken = err
+	j.failed.Store(true)
 	return unavailable(err)
 }
 

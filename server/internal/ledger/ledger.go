@@ -66,6 +66,8 @@ type Writer struct {
 	Origin receipt.Origin
 	// Development says whether the server takes every key now, which can end while it runs; nil: as Origin says.
 	Development func() bool
+	// Written hears how long each record took to be on disk, or why it is not; nil: nobody. It must not come back to the ledger.
+	Written func(took time.Duration, err error)
 }
 
 func (w Writer) origin() receipt.Origin {

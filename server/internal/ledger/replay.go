@@ -34,7 +34,7 @@ func (l *Ledger) replay(dir string, ack Acknowledger, disk disk) (err error) {
 	if err != nil {
 		return err
 	}
-	l.journal = journal{file: opened, ack: ack}
+	l.journal = journal{file: opened, ack: ack, observe: l.writer.Written}
 	defer func() {
 		if err != nil {
 			opened.Close()

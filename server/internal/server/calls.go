@@ -15,6 +15,8 @@ const maxCallsOfUser = 128
 type calls struct {
 	mu sync.Mutex
 	of map[string]int
+
+	observe Observer
 }
 
 // enter takes a place for a call. leave must be called. Without calls there is no bound: on the operator's socket.
@@ -25,6 +27,7 @@ func (c *calls) enter(user string) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of[user] >= maxCallsOfUser {
+		c.observe.Limited(limitCallsOfUser)
 		return nil, refusal.New(refusal.Unavailable, "read the answers of those first, or end them", "%d calls of yours are under way, and the server takes no more at once", maxCallsOfUser)
 	}
 	c.of[user]++

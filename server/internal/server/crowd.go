@@ -12,6 +12,7 @@ import (
 // cannot crowd out who has come further. Callers who signed in keep theirs, each so many.
 type crowd struct {
 	maxStrangers, maxKnown, maxOfUser int
+	observe                           Observer
 
 	mu        sync.Mutex
 	arriving  list.List // of *crowdedConn, oldest first: no keys yet
@@ -22,7 +23,7 @@ type crowd struct {
 
 // newCrowd takes so many strangers, and as many that arrive.
 func newCrowd(strangers, known, ofUser int) *crowd {
-	return &crowd{maxStrangers: strangers, maxKnown: known, maxOfUser: ofUser, ofUser: map[string]int{}}
+	return &crowd{maxStrangers: strangers, maxKnown: known, maxOfUser: ofUser, observe: nobody{}, ofUser: map[string]int{}}
 }
 
 // crowdedConn is a connection with its place in the crowd.
@@ -64,6 +65,7 @@ func (c *crowd) put(conn *crowdedConn, among *list.List) {
 	}
 	c.mu.Unlock()
 	if oldest != nil {
+		c.observe.Limited(limitConnections)
 		oldest.Close()
 	}
 }
@@ -79,6 +81,7 @@ func (conn *crowdedConn) know(user string) bool {
 	case conn.among == nil:
 		return true // whoever was first; another user on the same connection is one more call on it
 	case c.known >= c.maxKnown || c.ofUser[user] >= c.maxOfUser:
+		c.observe.Limited(limitConnections)
 		return false
 	}
 	conn.among.Remove(conn.place)

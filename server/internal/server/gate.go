@@ -31,6 +31,8 @@ type gate struct {
 	identify identify
 	audit    Audit
 	calls    *calls
+	drain    *drain
+	observe  Observer
 	boot     string // of this start
 	binding  string // of every call on this listener; empty: of the sign-in
 }
@@ -39,6 +41,7 @@ type gate struct {
 type call struct {
 	id, method, user, client string
 	absent                   bool // nothing answers it but that there is no such method
+	admitted                 bool // before the server began to stop
 	started                  time.Time
 	noted                    *note
 }
@@ -58,7 +61,11 @@ func (g *gate) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 
 func (g *gate) pass(ctx context.Context, method string, absent bool, setTrailer func(metadata.MD), noted *note, handle func(context.Context) error) error {
 	this := call{id: newRequestID(), method: method, absent: absent, started: time.Now(), noted: noted}
-	err := noted.finish(ctx, g.handle(ctx, &this, handle))
+	err := noted.finish(ctx, g.admit(ctx, &this, handle))
+	if !isProbe(method) {
+		defer g.drain.leave(this.admitted) // when all is said of it
+		g.observe.Called(actionOf(method), outcomeOf(ctx, err), this.started)
+	}
 	if err == nil {
 		g.write(ctx, this, codes.OK, nil)
 		return nil
@@ -76,6 +83,17 @@ func (g *gate) pass(ctx context.Context, method string, absent bool, setTrailer 
 	return statusOf(code, detail)
 }
 
+// admit refuses what begins after the server has begun to stop. A health probe of an orchestrator is told so in its own way.
+func (g *gate) admit(ctx context.Context, this *call, handle func(context.Context) error) error {
+	if isProbe(this.method) {
+		return g.handle(ctx, this, handle)
+	}
+	if this.admitted = g.drain.enter(); !this.admitted {
+		return errStopping
+	}
+	return g.handle(ctx, this, handle)
+}
+
 func (g *gate) handle(ctx context.Context, this *call, handle func(context.Context) error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -83,7 +101,7 @@ func (g *gate) handle(ctx context.Context, this *call, handle func(context.Conte
 		}
 	}()
 	// A health probe of an orchestrator knows neither our protocol nor a token, and learns one bit.
-	if serviceOf(this.method) == grpc_health_v1.Health_ServiceDesc.ServiceName {
+	if isProbe(this.method) {
 		return handle(ctx)
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
@@ -130,7 +148,7 @@ func underStanding(ctx context.Context, caller identity.Caller, handle func(cont
 
 func (g *gate) write(ctx context.Context, this call, code codes.Code, err error) {
 	level := slog.LevelInfo
-	if serviceOf(this.method) == grpc_health_v1.Health_ServiceDesc.ServiceName {
+	if isProbe(this.method) {
 		level = slog.LevelDebug
 	}
 	attributes := []slog.Attr{
@@ -172,6 +190,10 @@ func panicText(value any) string {
 func serviceOf(method string) string {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return service
+}
+
+func isProbe(method string) bool {
+	return serviceOf(method) == grpc_health_v1.Health_ServiceDesc.ServiceName
 }
 
 func newRequestID() string {

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"sync"
 
-	"google.golang.org/grpc/health/grpc_health_v1"
-
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
@@ -83,13 +81,20 @@ type note struct {
 func newNote(log Audit, method, boot, binding string) *note {
 	n := &note{log: log, entry: audit.Entry{Action: unknownAction, Boot: boot, Binding: binding}, weight: look, end: func() {}}
 	if w, known := weights[method]; known {
-		n.weight = w
-		n.entry.Action = strings.ReplaceAll(strings.TrimPrefix(method, "/"+protocolPackage), "/", ".")
+		n.weight, n.entry.Action = w, actionOf(method)
 	}
-	if serviceOf(method) == grpc_health_v1.Health_ServiceDesc.ServiceName {
+	if isProbe(method) {
 		n.weight = silent
 	}
 	return n
+}
+
+// actionOf is a method as log and metrics name it, such as DatasetService.UploadDataset.
+func actionOf(method string) string {
+	if _, known := weights[method]; !known {
+		return unknownAction
+	}
+	return strings.ReplaceAll(strings.TrimPrefix(method, "/"+protocolPackage), "/", ".")
 }
 
 // by says who calls, and how their sign-in was bound; an empty binding is that of the listener.
@@ -188,7 +193,11 @@ func reasonOf(ctx context.Context, err error) string {
 	if detail == nil {
 		return snake(code.String())
 	}
-	return strings.ToLower(strings.TrimPrefix(detail.GetKind().String(), "KIND_"))
+	return kindWord(detail.GetKind())
+}
+
+func kindWord(kind bastionlabv1.ErrorDetail_Kind) string {
+	return strings.ToLower(strings.TrimPrefix(kind.String(), "KIND_"))
 }
 
 // snake is a code of gRPC's, such as DeadlineExceeded, in the form of the protocol's words.

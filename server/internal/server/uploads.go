@@ -17,6 +17,7 @@ import (
 type uploads struct {
 	all, each int
 	keep      time.Duration // how long an upload whose stream was cut is kept
+	observe   Observer
 
 	mu      sync.Mutex
 	taken   int
@@ -28,7 +29,7 @@ type uploads struct {
 }
 
 func newUploads(all, each int) *uploads {
-	return &uploads{all: all, each: each, keep: keepUpload, of: map[string]int{}, named: map[uploadKey]*datasetUpload{}}
+	return &uploads{all: all, each: each, keep: keepUpload, observe: nobody{}, of: map[string]int{}, named: map[uploadKey]*datasetUpload{}}
 }
 
 // enter takes a place for an upload whose header has arrived. leave must be called.
@@ -55,8 +56,10 @@ func (u *uploads) take(user string) error {
 	}
 	switch {
 	case u.of[user] >= u.each:
+		u.observe.Limited(limitUploadsOfUser)
 		return refusal.New(refusal.Unavailable, "wait for one of them to end", "you have %d uploads under way, and may have no more at once", u.each)
 	case u.taken >= u.all:
+		u.observe.Limited(limitUploads)
 		return refusal.New(refusal.Unavailable, "try again in a minute", "%d uploads are under way, and the server takes no more at once", u.all)
 	}
 	u.taken++

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"path/filepath"
 	"syscall"
 )
 
@@ -33,4 +34,9 @@ func (osFiles) room(path string) (free, total uint64, err error) {
 		return 0, 0, fmt.Errorf("ask for free space: %w", err)
 	}
 	return found.Bavail * uint64(found.Bsize), found.Blocks * uint64(found.Bsize), nil
+}
+
+// FreeRoom is what is free on the data directory's disk and how large that is, in bytes; zeros where the file system does not say.
+func (s *Store) FreeRoom() (free, total uint64, err error) {
+	return s.files.room(filepath.Clean(s.dir))
 }

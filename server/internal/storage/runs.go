@@ -91,6 +91,18 @@ func (s *Store) CountRuns(ctx context.Context, scientist string) (int64, error) 
 	return queryRow(ctx, s, "count runs", scanCount, "SELECT count(*) FROM runs WHERE scientist = ?", scientist)
 }
 
+// StatusCount is how many runs ended in one way.
+type StatusCount struct {
+	Status int32 // bastionlab.v1.RunStatus
+	Runs   int64
+}
+
+// CountEndedRuns counts the runs that have ended, by how.
+func (s *Store) CountEndedRuns(ctx context.Context) ([]StatusCount, error) {
+	return queryRows(ctx, s, "count ended runs", func(row scanner) (c StatusCount, err error) { return c, row.Scan(&c.Status, &c.Runs) },
+		"SELECT status, count(*) FROM runs WHERE ended_unix_ms != 0 GROUP BY status")
+}
+
 // UnfinishedRuns lists the runs that have not ended, without their requests, oldest first: after a start, those that the last server did not finish.
 func (s *Store) UnfinishedRuns(ctx context.Context) ([]RunRow, error) {
 	return queryRows(ctx, s, "list unfinished runs", scanRun, listedRunColumns+" WHERE ended_unix_ms = 0 ORDER BY number")

@@ -41,9 +41,38 @@ var (
 // refuse logs what the user is not told, and makes the refusal. Nothing of it is about records: the trainer had none.
 func (l *Launcher) refuse(ctx context.Context, during task, err error) error {
 	if ctx.Err() == nil {
+		if l.config.Failed != nil {
+			l.config.Failed(during.name, reasonOf(err))
+		}
 		l.config.Log.WarnContext(ctx, "trainer failed before it had data", "task", during.name, "cause", err.Error())
 	}
 	return refuse(during, err)
+}
+
+// Tasks are what a trainer does without records, and Reasons why it can fail at them, as Config.Failed hears of both.
+func Tasks() []string { return []string{judging.name, preparing.name} }
+
+// Reasons are all that reasonOf says.
+func Reasons() []string {
+	return []string{"refused the model", "out of memory", "stalled", "died", "broke the protocol", "did not start"}
+}
+
+func reasonOf(err error) string {
+	var fault *faulted
+	switch reasons := Reasons(); {
+	case errors.As(err, &fault) && fault.fault.GetCode() == trainerv1.Fault_CODE_OUT_OF_MEMORY:
+		return reasons[1]
+	case errors.As(err, &fault):
+		return reasons[0]
+	case errors.Is(err, errStalled):
+		return reasons[2]
+	case errors.Is(err, errDied):
+		return reasons[3]
+	case errors.Is(err, errRubbish):
+		return reasons[4]
+	default:
+		return reasons[5]
+	}
 }
 
 // refuse says to the user what went wrong before any record was given.

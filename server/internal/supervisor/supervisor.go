@@ -27,6 +27,9 @@ type Config struct {
 	MemoryLimitBytes int64         // private memory of one trainer; 0: no limit
 	StallWindow      time.Duration // without a sign of life for so long, a trainer is killed; 0: ten minutes
 	Log              *slog.Logger
+
+	// Failed hears of every trainer that failed before it had records, as the log does; nil: nobody.
+	Failed func(task, reason string)
 }
 
 const (
