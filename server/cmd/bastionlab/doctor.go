@@ -53,7 +53,7 @@ func examine(command *cobra.Command, s settings) []finding {
 		{"threads of one trainer", true, fmt.Sprint(s.threads)},
 		tee(fileExists),
 	}
-	_, report, err := probe(command.Context(), s, slog.New(slog.DiscardHandler))
+	_, report, err := probe(command.Context(), s, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return append(findings, finding{trainerFinding, false, fmt.Sprintf("%s: %s", s.trainer, err)})
 	}

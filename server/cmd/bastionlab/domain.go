@@ -44,14 +44,15 @@ type domain struct {
 	receipts receipts
 	audit    *audit.Log
 	trail    trail
+	station  *station
 }
 
 // startTrainers makes the launcher that a server uses.
-type startTrainers func(ctx context.Context, s settings, log *slog.Logger, development bool) (trainers, error)
+type startTrainers func(ctx context.Context, s settings, log *slog.Logger, development bool, failed func(task, reason string)) (trainers, error)
 
 // openDomain opens the data directory, looks at the trainer and ends what the last server left. What fails closes what was open.
-func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTrainers) (d *domain, err error) {
-	d = &domain{}
+func openDomain(ctx context.Context, s settings, log *slog.Logger, watched *station, start startTrainers) (d *domain, err error) {
+	d = &domain{station: watched}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
@@ -80,7 +81,7 @@ func openDomain(ctx context.Context, s settings, log *slog.Logger, start startTr
 	if err != nil {
 		return d, withFix(err, "put back the newest copy of the data directory that is whole, or keep these files and begin a new log with `bastionlab audit --renew` (docs/audit.md)")
 	}
-	l, err := start(ctx, s, log, d.registry.Development())
+	l, err := start(ctx, s, log, d.registry.Development(), watched.trainerFailed)
 	if err != nil {
 		return d, err
 	}
@@ -118,6 +119,7 @@ func (d *domain) writer() ledger.Writer {
 	return ledger.Writer{
 		Key:    ledgerKey(d.store.DeriveKey),
 		Origin: receipt.Origin{Boot: d.boot, Level: string(d.store.Level()), Release: version.Number}, Development: d.registry.Development,
+		Written: d.station.ledgerWritten,
 	}
 }
 
@@ -128,8 +130,8 @@ func ledgerKey(derive func(purpose string) [32]byte) ed25519.PrivateKey {
 }
 
 // openLauncher starts one trainer that tries to break out, and judges what held.
-func openLauncher(ctx context.Context, s settings, log *slog.Logger, development bool) (trainers, error) {
-	l, report, err := probe(ctx, s, log)
+func openLauncher(ctx context.Context, s settings, log *slog.Logger, development bool, failed func(task, reason string)) (trainers, error) {
+	l, report, err := probe(ctx, s, log, failed)
 	if err != nil {
 		return nil, refusal.New(refusal.Unavailable, "run `bastionlab doctor`; `make` builds the two programs that belong together", "the trainer %s does not work: %s", s.trainer, err)
 	}
@@ -137,8 +139,8 @@ func openLauncher(ctx context.Context, s settings, log *slog.Logger, development
 	return launcher{l, report.Missing()}, checkSandbox(ctx, log, report.Missing(), development)
 }
 
-func probe(ctx context.Context, s settings, log *slog.Logger) (*supervisor.Launcher, supervisor.Report, error) {
-	l, err := supervisor.New(supervisor.Config{Path: s.trainer, Threads: s.threads, MemoryLimitBytes: int64(s.memoryLimit), Log: log})
+func probe(ctx context.Context, s settings, log *slog.Logger, failed func(task, reason string)) (*supervisor.Launcher, supervisor.Report, error) {
+	l, err := supervisor.New(supervisor.Config{Path: s.trainer, Threads: s.threads, MemoryLimitBytes: int64(s.memoryLimit), Log: log, Failed: failed})
 	if err != nil {
 		return nil, supervisor.Report{}, err
 	}

@@ -50,8 +50,14 @@ func exitStatusHelp() string {
 	return strings.TrimRight(text.String(), "\n")
 }
 
-// report prints a refusal as what was wrong, what it cost where it cost anything, and what to do next.
+// report prints a refusal as what was wrong, what it cost where it cost anything, and what to do next; several one after the other.
 func report(stderr io.Writer, err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok && areRefusals(several.Unwrap()) {
+		for _, each := range several.Unwrap() {
+			report(stderr, each)
+		}
+		return
+	}
 	var refused *refusal.Error
 	if !errors.As(err, &refused) {
 		fmt.Fprintf(stderr, "bastionlab: %s\n", err)
@@ -64,4 +70,14 @@ func report(stderr io.Writer, err error) {
 	if refused.Next != "" {
 		fmt.Fprintf(stderr, "  next: %s\n", refused.Next)
 	}
+}
+
+// areRefusals says whether each of several errors is a refusal by itself. One that wraps a refusal and its cause is one refusal.
+func areRefusals(errs []error) bool {
+	for _, err := range errs {
+		if !errors.As(err, new(*refusal.Error)) {
+			return false
+		}
+	}
+	return len(errs) > 0
 }

@@ -54,7 +54,7 @@ func unroll(request *trainerv1.Intake) *unrolled {
 	}
 }
 
-func (f *fakeTrainers) start(context.Context, settings, *slog.Logger, bool) (trainers, error) {
+func (f *fakeTrainers) start(context.Context, settings, *slog.Logger, bool, func(string, string)) (trainers, error) {
 	return f, nil
 }
 

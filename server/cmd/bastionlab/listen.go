@@ -42,17 +42,17 @@ func listen(ctx context.Context, list []string) ([]net.Listener, error) {
 		}
 		if err != nil {
 			closeAll(listeners)
-			return nil, cannotListen(address, err)
+			return nil, cannotListen(address, err, "--listen")
 		}
 		listeners = append(listeners, listener)
 	}
 	return listeners, nil
 }
 
-func cannotListen(address string, err error) error {
-	next := "choose another address with --listen"
+func cannotListen(address string, err error, setting string) error {
+	next := "choose another address with " + setting
 	if errors.Is(err, syscall.EADDRINUSE) {
-		next = "stop the program that listens there, or choose another address with --listen"
+		next = "stop the program that listens there, or choose another address with " + setting
 	}
 	return refusal.New(refusal.Unavailable, next, "cannot listen on %s: %s", address, err)
 }
@@ -79,11 +79,11 @@ func (l localSocket) dial(ctx context.Context) (net.Conn, error) {
 func (l localSocket) listen(ctx context.Context) (net.Listener, error) {
 	where := filepath.Join(l.directory.Name(), socketFile)
 	if err := os.Remove(where); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, cannotListen(where, err)
+		return nil, cannotListen(where, err, "--data-dir")
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", l.path())
 	if err != nil {
-		return nil, cannotListen(where, err)
+		return nil, cannotListen(where, err, "--data-dir")
 	}
 	// It is removed above; by the time the listener closes, the descriptor may be another file's.
 	listener.(*net.UnixListener).SetUnlinkOnClose(false)

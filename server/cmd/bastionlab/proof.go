@@ -38,7 +38,20 @@ func openProof(ctx context.Context, s settings, d *domain, publicKey []byte, log
 		return attestation.Statement{PublicKey: publicKey, Claims: claims(d, configuration)}
 	}
 	log.InfoContext(ctx, "evidence", "format", provider.Format(), "configuration_sha384", fmt.Sprintf("%x", configuration))
-	return attestation.NewBatcher(provider, say), nil
+	return attestation.NewBatcher(timed{provider, d.station.reported}, say), nil
+}
+
+// timed is a device of which somebody hears how long its reports take.
+type timed struct {
+	attestation.Provider
+	reported func(took time.Duration, err error)
+}
+
+func (t timed) Attest(ctx context.Context, reportData [64]byte) (attestation.Report, error) {
+	began := time.Now()
+	report, err := t.Provider.Attest(ctx, reportData)
+	t.reported(time.Since(began), err)
+	return report, err
 }
 
 // checkProof has the server judge its own evidence as a client would that pins exactly it: what cannot be proved to anybody is better noticed

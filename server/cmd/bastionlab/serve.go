@@ -12,17 +12,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/bastionlab/bastionlab/server/internal/server"
 	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
-// drainTime is how long calls under way may take once the server was told to stop.
-const drainTime = 3 * time.Second
-
 func newServeCommand() *cobra.Command {
 	var s settings
+	var show bool
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -30,19 +29,24 @@ func newServeCommand() *cobra.Command {
 			"Every flag is also an environment variable BASTIONLAB_<NAME> and a line `name = value` of the file that --config names.",
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			sayMisspelt(command, os.Environ())
 			if err := s.complete(command, os.LookupEnv); err != nil {
 				return err
+			}
+			if show {
+				return printSettings(command, s)
 			}
 			return serve(command.Context(), s, command.ErrOrStderr(), openLauncher)
 		},
 	}
 	s.register(command.Flags())
+	command.Flags().BoolVar(&show, printConfig, false, "print every setting with its value and where that comes from, and serve nothing")
 	return command
 }
 
 // serve starts everything in one order and stops it in the reverse, when ctx is done or the listeners fail.
 func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainers) (err error) {
-	log, err := newLog(s.logLevel, stderr)
+	log, err := newLog(s.logLevel, s.logFormat, stderr)
 	if err != nil {
 		return err
 	}
@@ -50,8 +54,13 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
+	watched, err := openStation(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	defer watched.close(ctx)
 	// Storage, ledger, trainer, catalogues, runs.
-	d, err := openDomain(ctx, s, log, start)
+	d, err := openDomain(ctx, s, log, watched, start)
 	if err != nil {
 		return err
 	}
@@ -74,11 +83,12 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	}
 	front, err := server.New(server.Config{
 		Certificate: certificate, Log: log, Evidence: proof, Audit: d.trail, Boot: d.boot,
-		Sessions: d.sessions, Users: d.users, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts,
+		Sessions: d.sessions, Users: d.users, Datasets: d.datasets, Models: d.models, Training: d.runs, Receipts: d.receipts, Observe: watched,
 	})
 	if err != nil {
 		return err
 	}
+	defer watched.show(d, front)()
 	defer alongside(ctx, d.runs.Serve)()
 	network, err := listen(ctx, list)
 	if err != nil {
@@ -96,7 +106,8 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		return err
 	}
 	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
-	return answer(ctx, front, network, local, log)
+	tellManager(ctx, log, daemon.SdNotifyReady)
+	return answer(ctx, front, network, local, s.drainTime, log)
 }
 
 // alongside runs work until the function that it returns is called, which waits for its end.
@@ -113,8 +124,15 @@ func alongside(ctx context.Context, work func(context.Context)) (end func()) {
 	}
 }
 
+// tellManager tells the service manager, where there is one, how far the server is.
+func tellManager(ctx context.Context, log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.WarnContext(ctx, "the service manager cannot be told", "state", state, "error", err)
+	}
+}
+
 // answer serves until ctx is done or a listener fails, and returns when no call is under way any more.
-func answer(ctx context.Context, front *server.Server, network []net.Listener, local net.Listener, log *slog.Logger) error {
+func answer(ctx context.Context, front *server.Server, network []net.Listener, local net.Listener, drainTime time.Duration, log *slog.Logger) error {
 	var err error
 	served := make(chan struct{})
 	go func() {
@@ -126,7 +144,8 @@ func answer(ctx context.Context, front *server.Server, network []net.Listener, l
 	case <-ctx.Done():
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // from here on a second signal ends the process
-	log.InfoContext(ctx, "stopping")
+	log.InfoContext(ctx, "stopping", "calls_may_take_seconds", drainTime.Seconds(), "second_signal", "ends the process at once")
+	tellManager(ctx, log, daemon.SdNotifyStopping)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	front.Stop(drain)
@@ -134,12 +153,16 @@ func answer(ctx context.Context, front *server.Server, network []net.Listener, l
 	return err
 }
 
-func newLog(level string, to io.Writer) (*slog.Logger, error) {
+func newLog(level, format string, to io.Writer) (*slog.Logger, error) {
 	var parsed slog.Level
 	if err := parsed.UnmarshalText([]byte(level)); err != nil {
 		return nil, refuseSetting("log-level", "debug, info, warn or error", level)
 	}
-	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: parsed})), nil
+	options := &slog.HandlerOptions{Level: parsed}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(to, options)), nil
+	}
+	return slog.New(slog.NewJSONHandler(to, options)), nil
 }
 
 func names(listeners []net.Listener) []string {

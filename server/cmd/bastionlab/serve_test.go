@@ -59,7 +59,7 @@ func (l *lines) String() string {
 }
 
 func testSettings(dir string) settings {
-	return settings{listen: "127.0.0.1:0", dataDir: dir, trainer: os.DevNull, logLevel: "debug", memoryLimit: 1 << 30, threads: 1}
+	return settings{listen: "127.0.0.1:0", dataDir: dir, trainer: os.DevNull, logLevel: "debug", memoryLimit: 1 << 30, threads: 1, drainTime: defaultDrainTime}
 }
 
 // serveOn starts a server on a directory and waits until it is ready.

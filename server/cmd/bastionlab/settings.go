@@ -1,14 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,32 +20,48 @@ import (
 
 // settings is all that can be said to a server. The flags are the one table of them: each is also the environment variable
 // BASTIONLAB_<NAME> and a line "name = value" of the file that --config names. The command line wins over the environment, and that over the
-// file.
+// file. docs/operations/configuration.md is made of the table.
 type settings struct {
-	listen      string
-	dataDir     string
-	trainer     string
-	logLevel    string
-	memoryLimit byteSize
-	threads     int
-	development bool
-	endorsement string
-	storage     storageSetting
-	config      string
+	listen          string
+	dataDir         string
+	trainer         string
+	logLevel        string
+	logFormat       string
+	memoryLimit     byteSize
+	threads         int
+	drainTime       time.Duration
+	development     bool
+	endorsement     string
+	storage         storageSetting
+	metricsListen   string
+	metricsDatasets bool
+	traceEndpoint   string
+	config          string
 }
 
-const environmentPrefix = "BASTIONLAB_"
+const (
+	environmentPrefix = "BASTIONLAB_"
+
+	// defaultDrainTime leaves an orderly stop well under ten seconds: trainers take two at most, and what is left to close next to nothing.
+	defaultDrainTime = 3 * time.Second
+	maxDrainTime     = 10 * time.Minute
+)
 
 func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.listen, "listen", "", "address to listen on (default 127.0.0.1:50056 and, where there is one, [::1]:50056)")
 	registerDataDir(flags, &s.dataDir)
 	registerTrainer(flags, &s.trainer)
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&s.logFormat, "log-format", "json", "json, one object a line, or text, for a person's eyes")
 	flags.Var(&s.memoryLimit, "memory-limit", "memory that one trainer may take, such as 8GiB (default three quarters of the machine's)")
 	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of one trainer")
+	flags.DurationVar(&s.drainTime, "drain-time", defaultDrainTime, "how long calls under way may take once the server was told to stop, up to 10m; trainers are stopped after them")
 	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine or in a TEE; it ends when the first user is registered")
 	flags.StringVar(&s.endorsement, "endorsement", "", "file with the certificate of this chip's key (SEV-SNP, DER) or Intel's collateral (TDX, JSON), where the host hands out none")
 	flags.Var(&s.storage, "storage", "where the key of what is stored lives: file, or memory, where a restart forgets the data (default memory in a TEE, else file)")
+	flags.StringVar(&s.metricsListen, "metrics-listen", "", "address that answers /metrics, /healthz and /readyz in plain HTTP, such as 127.0.0.1:9464 (default none)")
+	flags.BoolVar(&s.metricsDatasets, "metrics-datasets", false, "tell in the metrics what each dataset's limit is and what of it is spent, under its identifier")
+	flags.StringVar(&s.traceEndpoint, "trace-endpoint", "", "collector that takes OpenTelemetry traces over HTTP, such as http://127.0.0.1:4318/v1/traces (default none: nothing is sent)")
 	flags.StringVar(&s.config, "config", "", "file of lines `name = value`, one for each setting")
 }
 
@@ -55,87 +73,62 @@ func registerTrainer(flags *pflag.FlagSet, to *string) {
 	flags.StringVar(to, "trainer", "", "the program bastionlab-trainer (default beside this one)")
 }
 
-// complete fills in what the command line left open: from the environment, from the configuration file, from the machine.
+// complete fills in what the command line left open: from the environment, from the configuration file, from the machine. It tells of all
+// wrong settings at once.
 func (s *settings) complete(command *cobra.Command, environment func(string) (string, bool)) error {
-	if err := fillFromEnvironment(command, environment); err != nil {
-		return err
-	}
+	errs := []error{fillFromEnvironment(command, environment)}
 	if s.config != "" {
-		if err := fillFromFile(command, s.config); err != nil {
-			return err
-		}
+		errs = append(errs, fillFromFile(command, s.config))
 	}
 	var err error
 	if s.dataDir == "" {
-		if s.dataDir, err = defaultDataDir(environment); err != nil {
-			return err
-		}
+		s.dataDir, err = defaultDataDir(environment)
+		errs = append(errs, err)
 	}
 	if s.trainer == "" {
-		if s.trainer, err = findTrainer(); err != nil {
-			return err
-		}
-	}
-	if s.threads < 1 {
-		return refuseSetting("threads", "a number of at least 1", strconv.Itoa(s.threads))
+		s.trainer, err = findTrainer()
+		errs = append(errs, err)
 	}
 	if s.memoryLimit == 0 {
 		s.memoryLimit, err = defaultMemoryLimit()
+		errs = append(errs, err)
 	}
-	return err
+	return errors.Join(append(errs, s.check())...)
 }
 
-func fillFromEnvironment(command *cobra.Command, environment func(string) (string, bool)) error {
+// check judges the values by themselves; whether the machine has what they name is found out by those who need it.
+func (s *settings) check() error {
 	var errs []error
-	command.Flags().VisitAll(func(flag *pflag.Flag) {
-		name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
-		value, ok := environment(name)
-		if ok && !flag.Changed {
-			errs = append(errs, setFlag(command, flag.Name, value, "in the environment variable "+name))
-		}
-	})
+	if s.threads < 1 {
+		errs = append(errs, refuseSetting("threads", "a number of at least 1", strconv.Itoa(s.threads)))
+	}
+	if new(slog.Level).UnmarshalText([]byte(s.logLevel)) != nil {
+		errs = append(errs, refuseSetting("log-level", "debug, info, warn or error", s.logLevel))
+	}
+	if s.logFormat != "json" && s.logFormat != "text" {
+		errs = append(errs, refuseSetting("log-format", "json or text", s.logFormat))
+	}
+	if s.drainTime < 0 || s.drainTime > maxDrainTime {
+		errs = append(errs, refuseSetting("drain-time", "a time between 0s and 10m", s.drainTime.String()))
+	}
+	if _, _, err := addresses(s.listen); err != nil {
+		errs = append(errs, err)
+	}
+	if _, _, err := net.SplitHostPort(s.metricsListen); s.metricsListen != "" && err != nil {
+		errs = append(errs, refuseSetting("metrics-listen", "HOST:PORT, such as 127.0.0.1:9464", s.metricsListen))
+	}
+	if s.metricsDatasets && s.metricsListen == "" {
+		errs = append(errs, refusal.New(refusal.InvalidArgument, "give --metrics-listen too, or leave --metrics-datasets out", "--metrics-datasets says what the metrics tell, and there are none"))
+	}
+	if s.traceEndpoint != "" && !isHTTP(s.traceEndpoint) {
+		errs = append(errs, refuseSetting("trace-endpoint", "a URL such as http://127.0.0.1:4318/v1/traces", s.traceEndpoint))
+	}
 	return errors.Join(errs...)
 }
 
-func fillFromFile(command *cobra.Command, path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return refusal.New(refusal.InvalidArgument, "give the path of a readable file", "the configuration file cannot be read: %s", err)
-	}
-	defer file.Close()
-	seen := map[string]bool{}
-	scanner := bufio.NewScanner(file)
-	for number := 1; scanner.Scan(); number++ {
-		line := strings.TrimSpace(scanner.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		where := fmt.Sprintf("in line %d of %s", number, path)
-		name, value, ok := strings.Cut(line, "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		flag := command.Flags().Lookup(name)
-		if !ok || flag == nil || name == "config" || name == "help" || seen[name] {
-			return usageError(command, "%s: expected `name = value`, each setting once, got %q", where, line)
-		}
-		seen[name] = true
-		if flag.Changed {
-			continue
-		}
-		if err := setFlag(command, name, value, where); err != nil {
-			return err
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		return refusal.New(refusal.InvalidArgument, "give a text file", "the configuration file cannot be read: %s", err)
-	}
-	return nil
-}
-
-func setFlag(command *cobra.Command, name, value, where string) error {
-	if err := command.Flags().Set(name, value); err != nil {
-		return usageError(command, "%s: %s", where, err)
-	}
-	return nil
+func isHTTP(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != ""
 }
 
 func defaultDataDir(environment func(string) (string, bool)) (string, error) {

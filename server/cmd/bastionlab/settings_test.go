@@ -28,7 +28,7 @@ func TestSettingsComeFromFlagsThenEnvironmentThenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := settings{dataDir: "/data", trainer: "/bin/true", logLevel: "error", memoryLimit: 2 << 30, threads: 5, development: true, config: file}
+	want := settings{dataDir: "/data", trainer: "/bin/true", logLevel: "error", logFormat: "json", drainTime: defaultDrainTime, memoryLimit: 2 << 30, threads: 5, development: true, config: file}
 	if s != want {
 		t.Errorf("%+v, want %+v", s, want)
 	}
