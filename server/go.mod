@@ -23,6 +23,7 @@ require (
 	go.opentelemetry.io/otel/sdk v1.47.0 // queues them, and drops what nobody takes
 	go.opentelemetry.io/otel/trace v1.47.0 // their spans
 	go.uber.org/goleak v1.3.0 // tests: every goroutine has ended
+	go.yaml.in/yaml/v3 v3.0.5 // tests: reads the rules for Prometheus
 	golang.org/x/crypto v0.58.0 // the keys of datasets, wrapped by the server's
 	golang.org/x/net v0.61.0 // the filter's instructions, as go-seccomp-bpf takes them
 	golang.org/x/sync v0.24.0 // groups of goroutines with one error
@@ -32,6 +33,8 @@ require (
 	google.golang.org/protobuf v1.36.12 // the protocol's messages
 	modernc.org/sqlite v1.61.1 // the catalogue, embedded and without cgo
 )
+
+require go.opentelemetry.io/proto/otlp v1.11.0
 
 require (
 	filippo.io/hpke v0.4.0 // indirect
@@ -58,7 +61,6 @@ require (
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
-	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect

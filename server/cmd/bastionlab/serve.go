@@ -64,7 +64,11 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
+	defer func() {
+		if err = errors.Join(err, d.close()); err == nil && ctx.Err() != nil {
+			log.InfoContext(ctx, "stopped")
+		}
+	}()
 	if err := checkReach(d.registry.Development(), s.development, beyondLoopback); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.metricsListen, "metrics-listen", "", "address that answers /metrics, /healthz and /readyz in plain HTTP, such as 127.0.0.1:9464 (default none)")
 	flags.BoolVar(&s.metricsDatasets, "metrics-datasets", false, "tell in the metrics what each dataset's limit is and what of it is spent, under its identifier")
 	flags.StringVar(&s.traceEndpoint, "trace-endpoint", "", "collector that takes OpenTelemetry traces over HTTP, such as http://127.0.0.1:4318/v1/traces (default none: nothing is sent)")
-	flags.StringVar(&s.config, "config", "", "file of lines `name = value`, one for each setting")
+	flags.StringVar(&s.config, "config", "", "file of lines \"name = value\", one for each setting")
 }
 
 func registerDataDir(flags *pflag.FlagSet, to *string) {
