@@ -89,14 +89,19 @@ func (w *station) show(d *domain, front *server.Server) (hide func()) {
 // ready says why the server cannot do all that it is for.
 func (w *station) ready() error {
 	seen := w.shown.Load()
-	switch {
-	case seen == nil:
+	if seen == nil {
 		return errors.New("the server starts, or has stopped")
-	case !seen.front.Figures().Ready:
+	}
+	return readiness(seen.front.Figures().Ready, seen.domain.ledger.Figures().Broken, seen.domain.audit.Figures().Broken)
+}
+
+func readiness(takesCalls, ledgerBroken, auditBroken bool) error {
+	switch {
+	case !takesCalls:
 		return errors.New("the server takes no calls: it starts or stops")
-	case seen.domain.ledger.Figures().Broken:
+	case ledgerBroken:
 		return errors.New("the budget ledger cannot be written: look at the disk, then restart the server")
-	case seen.domain.audit.Figures().Broken:
+	case auditBroken:
 		return errors.New("the audit log cannot be written: look at the disk, then restart the server")
 	}
 	return nil

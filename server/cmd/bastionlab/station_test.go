@@ -43,10 +43,7 @@ func fetchPage(t *testing.T, url string) (status int, content string) {
 	return answer.StatusCode, string(read)
 }
 
-var (
-	labelPattern  = regexp.MustCompile(`[{,]([a-z_]+)="((?:[^"\\]|\\.)*)"`)
-	metricPattern = regexp.MustCompile(`(?m)^([a-z_]+)[{ ]`)
-)
+var labelPattern = regexp.MustCompile(`[{,]([a-z_]+)="((?:[^"\\]|\\.)*)"`)
 
 // played is the page of metrics after the walk-through with a marked name, and what must not be in it.
 func played(t *testing.T, datasets bool) (page, dataset string, secret []string) {
@@ -122,7 +119,6 @@ func TestDashboardAndRulesAskForWhatIsThere(t *testing.T) {
 			told[found[1]+"_bucket"] = true
 		}
 	}
-	// What only exists once something went wrong, or without a label's first value, is on the page at zero, but:
 	asked := map[string]bool{}
 	for _, expression := range expressions(t) {
 		names := regexp.MustCompile(`bastionlab_[a-z_]+`).FindAllString(expression, -1)
@@ -188,14 +184,14 @@ func expressions(t *testing.T) (found []string) {
 	return found
 }
 
-// A server whose ledger or audit log cannot be written any more says so where a balancer asks.
+// While it stops, a server says so where a balancer asks.
 func TestReadinessEndsWithTheServer(t *testing.T) {
 	s := testSettings(t.TempDir())
 	s.metricsListen = "127.0.0.1:0"
 	f := &fakeTrainers{}
 	n := serveWith(t, s, f)
 	at := metricsAddress(t, n)
-	// A download that nobody reads keeps the server draining: the listener answers until the end.
+	// The run under way keeps the stop from being over before anybody has asked.
 	owner := n.connect()
 	uploaded := owner.upload("d", 6)
 	held, _ := f.hold()
@@ -222,6 +218,20 @@ func TestReadinessEndsWithTheServer(t *testing.T) {
 	}
 	if !seen {
 		t.Error("while it stopped it called itself ready, or did not answer")
+	}
+}
+
+func TestAServerThatCannotWriteIsNotReady(t *testing.T) {
+	for _, test := range []struct {
+		takesCalls, ledgerBroken, auditBroken bool
+		says                                  string
+	}{
+		{true, false, false, ""}, {false, false, false, "takes no calls"}, {true, true, false, "budget ledger"}, {true, false, true, "audit log"},
+	} {
+		err := readiness(test.takesCalls, test.ledgerBroken, test.auditBroken)
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%+v is told as %v", test, err)
+		}
 	}
 }
 
