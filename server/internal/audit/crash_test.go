@@ -111,6 +111,9 @@ func TestABrokenDiskEndsAllWriting(t *testing.T) {
 			if err := change(l, deleted(alice, dataset)); refusal.KindOf(err) != refusal.Unavailable || !errors.Is(err, syscall.EIO) {
 				t.Errorf("got %v", err)
 			}
+			if f := l.Figures(); !f.Broken {
+				t.Errorf("it tells %+v", f)
+			}
 			length := len(disk.content(1))
 			if _, err := l.Begin(alice); refusal.KindOf(err) != refusal.Unavailable {
 				t.Errorf("the next change is begun: %v", err)
