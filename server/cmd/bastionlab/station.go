@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,9 @@ func openStation(ctx context.Context, s settings, log *slog.Logger) (w *station,
 			return nil, err
 		}
 		log.InfoContext(ctx, "traces are sent", "endpoint", s.traceEndpoint)
+		if inTheClear(s.traceEndpoint) {
+			log.WarnContext(ctx, "traces leave this machine in the clear: name the collector with https", "endpoint", s.traceEndpoint)
+		}
 	}
 	if s.metricsListen == "" {
 		return w, nil
@@ -58,6 +62,16 @@ func openStation(ctx context.Context, s settings, log *slog.Logger) (w *station,
 	pages := telemetry.Pages(w.metrics, w.ready, log)
 	w.end = alongside(ctx, func(ctx context.Context) { telemetry.Serve(ctx, listener, pages) })
 	return w, nil
+}
+
+// inTheClear says whether others can read what is sent to a URL.
+func inTheClear(endpoint string) bool {
+	parsed, err := url.Parse(endpoint)
+	if err != nil || parsed.Scheme == "https" {
+		return false
+	}
+	_, beyondLoopback, err := addresses(net.JoinHostPort(parsed.Hostname(), "0"))
+	return err != nil || beyondLoopback
 }
 
 // close ends the listener, and gives a collector a moment for what it has not been sent yet.

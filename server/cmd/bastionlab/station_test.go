@@ -235,6 +235,17 @@ func TestAServerThatCannotWriteIsNotReady(t *testing.T) {
 	}
 }
 
+func TestTracesInTheClear(t *testing.T) {
+	for endpoint, want := range map[string]bool{
+		"http://127.0.0.1:4318/v1/traces": false, "http://[::1]:4318": false, "http://localhost": false, "https://collector.example": false,
+		"http://collector.example:4318": true, "http://10.0.0.1": true,
+	} {
+		if got := inTheClear(endpoint); got != want {
+			t.Errorf("%s: %t", endpoint, got)
+		}
+	}
+}
+
 // A port that is taken ends the start, with the setting's name.
 func TestATakenMetricsPortEndsTheStart(t *testing.T) {
 	s := testSettings(t.TempDir())

@@ -22,11 +22,13 @@ import (
 // While a call is under way, the next one on the same connection is told that the server stops, and the first one gets its answer.
 func TestWhoCallsAServerThatStopsIsToldSo(t *testing.T) {
 	arrived, let := make(chan struct{}), make(chan struct{})
+	answer := sync.OnceFunc(func() { close(let) })
 	s := start(t, &fakes{datasets: func(string) ([]*bastionlabv1.Dataset, error) {
 		close(arrived)
 		<-let
 		return nil, nil
 	}})
+	t.Cleanup(answer) // before the server's own end, which waits for it
 	client := bastionlabv1.NewDatasetServiceClient(s.conn)
 	first := make(chan error, 1)
 	go func() {
@@ -59,7 +61,7 @@ func TestWhoCallsAServerThatStopsIsToldSo(t *testing.T) {
 			t.Fatalf("the next call is answered with %v, %v", detail, err)
 		}
 	}
-	close(let)
+	answer()
 	if err := <-first; err != nil {
 		t.Errorf("the call under way: %v", err)
 	}
