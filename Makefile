@@ -8,6 +8,8 @@ TORCH := $(shell cat server/LIBTORCH_VERSION)
 STAMPS := $(VENV)/.stamps
 # The libtorch inside the pinned wheel, unless LIBTORCH names another directory.
 LIBTORCH ?= $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/torch))
+# A relative path is meant from here, also by the Makefiles that it is given to.
+override LIBTORCH := $(if $(LIBTORCH),$(shell realpath -ms -- '$(subst ','\'',$(LIBTORCH))'))
 # A wheel of ours is rebuilt when any of these changed.
 CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') client/pyproject.toml client/README.md client/src/bastionlab/py.typed
 
@@ -84,7 +86,7 @@ clean:
 
 # ---- set-up, each step once ----
 
-$(STAMPS)/prerequisites: tools/prerequisites.sh
+$(STAMPS)/prerequisites: tools/prerequisites.sh server/prerequisites.sh
 	@PYTHON=$(PYTHON) tools/prerequisites.sh
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
