@@ -23,7 +23,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate clean
+.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate release clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -80,6 +80,10 @@ lint: $(STAMPS)/run $(STAMPS)/develop
 ## make generate   the protocol's Go and Python code from its .proto files
 generate: $(STAMPS)/develop
 	PYTHON=$(PY) server/api/generate.sh
+
+## make release    archive, wheel, SBOM, checksums and image of the commit that is checked out, into build/release
+release: $(STAMPS)/run
+	@PYTHON=$(PY) LIBTORCH="$(found_libtorch)" tools/release/release.sh
 
 clean:
 	rm -rf bin build server/engine/build client/dist

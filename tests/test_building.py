@@ -12,7 +12,13 @@ from server_process import ROOT
 
 ENGINE = ROOT / "server/engine"
 PINNED = (ROOT / "server/LIBTORCH_VERSION").read_text().strip()
-FILES = ("include/ATen/ATen.h", "include/torch/csrc/api/include/torch/torch.h", "lib/libtorch_cpu.so", "lib/libc10.so", "lib/libgomp.so.1")
+FILES = (
+    "include/ATen/ATen.h",
+    "include/torch/csrc/api/include/torch/torch.h",
+    "lib/libtorch_cpu.so",
+    "lib/libc10.so",
+    "lib/libgomp.so.1",
+)
 # Says what it would compile, and has no headers of its own but those that are beside it.
 COMPILER = '#!/bin/sh\ncase "$*" in *-fsyntax-only*) {answer};; esac\necho compiled "$@"\nexit 3\n'
 
@@ -48,9 +54,15 @@ def make(checkout: Path, directory: Path | str, *arguments: str, json: bool = Tr
     compiler = checkout.parent / "compiler"
     compiler.write_text(COMPILER.format(answer=f"exit {0 if json else 1}"))
     compiler.chmod(0o755)
-    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LIBTORCH", "CXX")}
+    ours = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LIBTORCH", "CXX")
+    }
     return subprocess.run(
-        ["make", f"LIBTORCH={directory}", "CXX=../compiler", "V=1", *arguments], cwd=checkout, env=ours, capture_output=True, text=True
+        ["make", f"LIBTORCH={directory}", "CXX=../compiler", "V=1", *arguments],
+        cwd=checkout,
+        env=ours,
+        capture_output=True,
+        text=True,
     )
 
 
