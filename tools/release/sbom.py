@@ -1,6 +1,6 @@
 """Writes a software bill of materials in CycloneDX:
 
-sbom.py server VERSION DIRECTORY-OF-PROGRAMS LIBTORCH FILE   the Go modules in both programs (by cyclonedx-gomod), and each library with its digest
+sbom.py server VERSION DIRECTORY-OF-PROGRAMS LIBTORCH FILE   the Go modules in both programs, by cyclonedx-gomod, and each library
 sbom.py client VERSION WHEEL FILE                            what the wheel asks for
 """
 
