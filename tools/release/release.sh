@@ -15,7 +15,8 @@ if [ -n "$(git status --porcelain)" ]; then
 	exit 1
 fi
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-export SOURCE_DATE_EPOCH
+GOTOOLCHAIN=$(sed -n 's/^toolchain //p' server/go.mod)
+export SOURCE_DATE_EPOCH GOTOOLCHAIN
 rm -rf "$directory"
 mkdir -p "$directory"
 directory=$(realpath "$directory")

@@ -10,7 +10,8 @@ commit=$(git rev-parse "${1:-HEAD}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT INT TERM
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit")
-export SOURCE_DATE_EPOCH
+GOTOOLCHAIN=$(sed -n 's/^toolchain //p' server/go.mod)
+export SOURCE_DATE_EPOCH GOTOOLCHAIN
 
 build_in() { # build_in DIRECTORY: prints digest and name of each thing
 	git clone --quiet --no-checkout . "$1"
