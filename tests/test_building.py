@@ -19,8 +19,9 @@ FILES = (
     "lib/libc10.so",
     "lib/libgomp.so.1",
 )
-# Says what it would compile, and has no headers of its own but those that are beside it.
-COMPILER = '#!/bin/sh\ncase "$*" in *-fsyntax-only*) {answer};; esac\necho compiled "$@"\nexit 3\n'
+# Says what it would compile. Asked for a header, it has it or has not.
+COMPILER = '#!/bin/sh\ncase "$*" in *-fsyntax-only*) {answer}; exit $?;; esac\necho compiled "$@"\nexit 3\n'
+HAS_IT, LACKS_IT = "cat >/dev/null", "! grep -q '#error'"
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def libtorch(directory: Path, *, without: str = "", build_version: str = "", ver
 
 def make(checkout: Path, directory: Path | str, *arguments: str, json: bool = True) -> subprocess.CompletedProcess[str]:
     compiler = checkout.parent / "compiler"
-    compiler.write_text(COMPILER.format(answer=f"exit {0 if json else 1}"))
+    compiler.write_text(COMPILER.format(answer=HAS_IT if json else LACKS_IT))
     compiler.chmod(0o755)
     ours = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LIBTORCH", "CXX")

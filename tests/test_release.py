@@ -69,7 +69,8 @@ def archived(directory: Path, archive: Path) -> str:
 
 def test_an_archive_is_decided_by_its_content(tmp_path: Path) -> None:
     digests = []
-    for number, names in enumerate((["b", "a", "c"], ["c", "b", "a"])):
+    letters = "abcdefghij"
+    for number, names in enumerate((letters, letters[::-1])):
         directory = tmp_path / str(number) / "release"
         directory.mkdir(parents=True)
         for name in names:
@@ -78,6 +79,9 @@ def test_an_archive_is_decided_by_its_content(tmp_path: Path) -> None:
         (directory / "a").chmod(0o644 if number else 0o664)
         digests.append(archived(directory, tmp_path / f"{number}.tar.gz"))
     assert digests[0] == digests[1]
+    with tarfile.open(tmp_path / "0.tar.gz") as archive:
+        assert archive.getnames() == ["release", *(f"release/{name}" for name in letters)]
+    assert (tmp_path / "0.tar.gz").read_bytes()[4:8] == bytes(4), "the compressor wrote the time down"
     (tmp_path / "1/release/a").write_text("b")
     assert archived(tmp_path / "1/release", tmp_path / "2.tar.gz") != digests[0]
 
