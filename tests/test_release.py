@@ -150,6 +150,7 @@ def test_a_release_is_whole_and_its_server_runs(release: Path, tmp_path: Path) -
     for path in [programs / "bastionlab", programs / "bastionlab-trainer", *(programs / "lib").iterdir()]:
         assert components[path.name]["hashes"][0]["content"] == digest(path)
     assert "google.golang.org/grpc" in components
+    assert b"site-packages" not in (programs / "bastionlab-trainer").read_bytes(), "the trainer names the directory of its libtorch"
     server = ServerProcess(
         tmp_path / "data", tmp_path / "log", program=programs / "bastionlab", trainer=programs / "bastionlab-trainer"
     )
