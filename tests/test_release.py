@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +116,27 @@ def test_a_part_without_a_licence_stops_the_release(tmp_path: Path) -> None:
     assert (tmp_path / "licences/libtorch/LICENSE").read_text() == "text"
     assert (tmp_path / "licences/google.golang.org/grpc/LICENSE").exists()
     assert (tmp_path / "licences/go/LICENSE").exists()
+
+
+def test_the_clients_bill_names_what_the_wheel_asks_for(tmp_path: Path) -> None:
+    wheel, bill = tmp_path / "bastionlab-1.0.0-py3-none-any.whl", tmp_path / "bill.json"
+    wanted = ("torch>=2.6", "protobuf<9,>=7.35.1", "some-thing[fast]~=1.2", "dcap-qvl>=0.7; extra == 'tdx'")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        lines = "".join(f"Requires-Dist: {requirement}\n" for requirement in wanted)
+        archive.writestr("bastionlab-1.0.0.dist-info/METADATA", f"Metadata-Version: 2.4\nName: bastionlab\n{lines}\ntext\n")
+    environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+    subprocess.run(
+        [sys.executable, str(RELEASE / "sbom.py"), "client", "1.0.0", str(wheel), str(bill)], env=environment, check=True
+    )
+    said = json.loads(bill.read_text())
+    assert said["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
+    assert [(component["name"], component["scope"]) for component in said["components"]] == [
+        ("torch", "required"),
+        ("protobuf", "required"),
+        ("some-thing", "required"),
+        ("dcap-qvl", "optional"),
+    ]
+    assert [component["properties"][0]["value"] for component in said["components"]] == list(wanted)
 
 
 @pytest.fixture(scope="module")

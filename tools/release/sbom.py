@@ -10,6 +10,7 @@ import email
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -83,7 +84,7 @@ def of_client(wheel: Path) -> list[Component]:
     components = []
     for wanted in metadata.get_all("Requires-Dist") or []:
         requirement, _, condition = (part.strip() for part in wanted.partition(";"))
-        name = requirement.split("[")[0].split("<")[0].split(">")[0].split("=")[0].split("!")[0].strip()
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)[0]
         components.append(
             {
                 "type": "library",
