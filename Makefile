@@ -8,6 +8,8 @@ TORCH := $(shell cat server/LIBTORCH_VERSION)
 STAMPS := $(VENV)/.stamps
 # The libtorch inside the pinned wheel, unless LIBTORCH names another directory.
 LIBTORCH ?= $(firstword $(wildcard $(VENV)/lib/python3*/site-packages/torch))
+# A relative path is meant from here, also by the Makefiles that it is given to.
+override LIBTORCH := $(if $(LIBTORCH),$(shell realpath -ms -- '$(subst ','\'',$(LIBTORCH))'))
 # A wheel of ours is rebuilt when any of these changed.
 CLIENT_SOURCES := $(shell find client -name '*.py' -not -path '*/tests/*') client/pyproject.toml client/README.md client/src/bastionlab/py.typed
 
@@ -21,7 +23,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate clean
+.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate release clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -79,12 +81,16 @@ lint: $(STAMPS)/run $(STAMPS)/develop
 generate: $(STAMPS)/develop
 	PYTHON=$(PY) server/api/generate.sh
 
+## make release    archive, wheel, SBOM, checksums and image of the commit that is checked out, into build/release
+release: $(STAMPS)/run
+	@PYTHON=$(PY) LIBTORCH="$(found_libtorch)" tools/release/release.sh
+
 clean:
 	rm -rf bin build server/engine/build client/dist
 
 # ---- set-up, each step once ----
 
-$(STAMPS)/prerequisites: tools/prerequisites.sh
+$(STAMPS)/prerequisites: tools/prerequisites.sh server/prerequisites.sh
 	@PYTHON=$(PYTHON) tools/prerequisites.sh
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@

@@ -2,6 +2,9 @@ module github.com/bastionlab/bastionlab/server
 
 go 1.26.0
 
+// What a release is built with: its digest is that of this compiler. An older Go fetches it.
+toolchain go1.26.8
+
 tool (
 	google.golang.org/grpc/cmd/protoc-gen-go-grpc
 	google.golang.org/protobuf/cmd/protoc-gen-go

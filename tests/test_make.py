@@ -53,7 +53,8 @@ def clone(tmp_path: Path) -> Path:
     """A fresh clone with the server's real Makefile, and stand-ins for what takes long."""
     engine = tmp_path / "server" / "engine"
     engine.mkdir(parents=True)
-    shutil.copy(ROOT / "server" / "Makefile", tmp_path / "server")
+    for file in ("Makefile", "prerequisites.sh", "go.mod"):
+        shutil.copy(ROOT / "server" / file, tmp_path / "server")
     (tmp_path / "Makefile").write_text("client:\n\t@echo set-up\n\t@mkdir -p .venv/lib/python3.11/site-packages/torch\n")
     recipe = "@echo engine with $(LIBTORCH); mkdir -p build; touch build/libbastionlab_engine.a build/link.flags"
     (engine / "Makefile").write_text(f"all:\n\t{recipe}\n")
