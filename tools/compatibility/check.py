@@ -2,8 +2,8 @@
 
     python tools/compatibility/check.py --python python3.12 --torch 2.15.0 [--lowest]
 
-Everything but the client comes from the package index; the client is the wheel of this checkout, installed without one. The client's tests
-run beside it without its sources, those against the real `bin/bastionlab` among them. What came out replaces the entry of the same
+Everything but the client comes from the package index; the client is the wheel of this checkout, installed without one. Tests of the
+client's run beside it without its sources, first those against the real `bin/bastionlab`. What came out replaces the entry of the same
 Python, torch and choice of dependencies in results.json, from which docs/installing.md has its table (table.py). The environment is
 deleted afterwards: torch takes 5 GB.
 """
@@ -25,8 +25,14 @@ from pathlib import Path
 
 from results import ROOT, Result, lower_bounds, pinned, record
 
-# What the tests import that is not of the environment: they look at the sources, or at tools that only a checkout has.
-OF_THE_CHECKOUT = ("test_wheel.py",)
+# Those that meet what other versions of Python and of libraries may do otherwise; the first is against the real server.
+TESTS = [
+    f"tests/test_{name}.py"
+    for name in (
+        "contract", "walk_through", "versions", "connection", "tunnel", "identity", "records", "torchscript", "weights",
+        "optimizer", "receipts", "attestation_vectors", "attestation_tdx",
+    )
+]  # fmt: skip
 
 # Nvidia's libraries, 3 GB: the same files for every Python.
 LENT = ("nvidia", "nvidia_*.dist-info")
@@ -63,17 +69,38 @@ def install_wheel(ours: Path, place: Path) -> None:
 def tests(ours: Path, place: Path) -> tuple[int, list[str]]:
     """How many tests passed, and which did not."""
     beside = place / "client"
-    shutil.copytree(ROOT / "client", beside, ignore=shutil.ignore_patterns("src", "dist", "__pycache__", ".*_cache", *OF_THE_CHECKOUT))
+    shutil.copytree(ROOT / "client", beside, ignore=shutil.ignore_patterns("src", "dist", "__pycache__", ".*_cache"))
     shutil.copytree(ROOT / "vectors", place / "vectors")
     ours_only = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     settings = ours_only | {"BASTIONLAB_SERVER": str(ROOT / "bin" / "bastionlab"), "PYTHONDONTWRITEBYTECODE": "1"}
     report = place / "report.xml"
-    command = [str(ours), "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command = [str(ours), "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", f"--junitxml={report}", *TESTS]
     subprocess.run(command, cwd=beside, env=settings)
     cases = list(ET.parse(report).getroot().iter("testcase"))
     wrong = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = [case for case in cases if case.find("skipped") is not None]
     return len(cases) - len(wrong) - len(skipped), [f"{case.get('classname')}.{case.get('name')}" for case in wrong]
+
+
+def examine(ours: Path, place: Path, torch: str, lowest: bool) -> Result:
+    """The client in an environment, and what its tests say there."""
+    started = time.monotonic()
+    install_wheel(ours, place)
+    listed = run(ours, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check", stdout=subprocess.PIPE).stdout
+    found = {each["name"].lower().replace("_", "-"): each["version"] for each in json.loads(listed)}
+    version = run(ours, "-c", "import platform; print(platform.python_version())", stdout=subprocess.PIPE).stdout.strip()
+    passed, failed = tests(ours, place)
+    return Result(
+        python=version,
+        torch=torch,
+        dependencies="lowest" if lowest else "newest",
+        client=found["bastionlab"],
+        versions={name: found[name] for name in lower_bounds() if name != "torch"},
+        passed=passed,
+        failed=failed,
+        seconds=round(time.monotonic() - started),
+        date=datetime.date.today().isoformat(),
+    )
 
 
 def main() -> int:
@@ -84,35 +111,19 @@ def main() -> int:
     options.add_argument("--lender", type=Path, help="a site-packages on the same disk with the nvidia libraries of that torch")
     options.add_argument("--keep", action="store_true", help="leave the environment where it is, and say where")
     given = options.parse_args()
-    started = time.monotonic()
     (ROOT / "build").mkdir(exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="compatibility-", dir=ROOT / "build"))
     try:
         ours = environment(place / "environment", given.python, given.torch, given.lowest, given.lender)
-        install_wheel(ours, place)
-        listed = run(ours, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check", stdout=subprocess.PIPE).stdout
-        found = {each["name"].lower().replace("_", "-"): each["version"] for each in json.loads(listed)}
-        version = run(ours, "-c", "import platform; print(platform.python_version())", stdout=subprocess.PIPE).stdout.strip()
-        passed, failed = tests(ours, place)
+        result = examine(ours, place, given.torch, given.lowest)
     finally:
         if given.keep:
             print(f"left in {place}")
         else:
             shutil.rmtree(place)
-    result = Result(
-        python=version,
-        torch=given.torch,
-        dependencies="lowest" if given.lowest else "newest",
-        client=found["bastionlab"],
-        versions={name: found[name] for name in lower_bounds() if name != "torch"},
-        passed=passed,
-        failed=failed,
-        seconds=round(time.monotonic() - started),
-        date=datetime.date.today().isoformat(),
-    )
     record(result)
     print(json.dumps(asdict(result), indent=2))
-    return 1 if failed or not passed else 0
+    return 1 if result.failed or not result.passed else 0
 
 
 if __name__ == "__main__":
