@@ -2,10 +2,10 @@
 
     python tools/compatibility/check.py --python python3.12 --torch 2.15.0 [--lowest]
 
-Everything but the client comes from the package index; the client is the wheel of this checkout, installed without one. Tests of the
-client's run beside it without its sources, first those against the real `bin/bastionlab`. What came out replaces the entry of the same
-Python, torch and choice of dependencies in results.json, from which docs/installing.md has its table (table.py). The environment is
-deleted afterwards: torch takes 5 GB.
+Everything but the client comes from the package index; the client is the wheel of this checkout, installed without one. Tests of
+it run beside it without its sources, first those against the real `bin/bastionlab`. What came out replaces the entry of the same
+Python, torch and choice of dependencies in results.json, from which docs/installing.md has its table (table.py). The environment
+is deleted afterwards: torch takes 5 GB.
 """
 
 from __future__ import annotations
