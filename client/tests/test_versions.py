@@ -65,6 +65,21 @@ def test_a_status_of_a_newer_server_has_a_name() -> None:
 UNKNOWN_FIELD = bytes([0x82, 0x7D, 0x03]) + b"new"
 
 
+class _FirstProduct(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Knows none of our calls."""
+
+    def intercept_service(self, go_on: Any, details: Any) -> Any:
+        return None
+
+
+def test_a_server_of_the_first_product_is_refused_by_name() -> None:
+    with FakeServer(interceptors=[_FirstProduct()]) as server:
+        with pytest.raises(errors.AttestationError, match="ask its operator whether it is BastionLab 1.0 or newer") as refused:
+            _ = Connection("localhost", server.port).client
+        assert refused.value.check == "evidence"
+        assert server.calls == []
+
+
 class _Newer(grpc.ServerInterceptor):  # type: ignore[misc]
     """Adds to every answer a field that no version has."""
 
