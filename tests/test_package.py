@@ -17,6 +17,10 @@ from server_process import ROOT, SERVER
 
 from bastionlab import __version__
 
+sys.path.insert(0, str(ROOT / "tools" / "compatibility"))
+import results
+import table
+
 CLIENT = ROOT / "client"
 CACHES = shutil.ignore_patterns("__pycache__", ".*_cache", "dist")
 
@@ -288,3 +292,33 @@ def test_what_is_missing_is_named(clone: Path, tmp_path: Path) -> None:
     assert "activate another environment" in install(clone, VIRTUAL_ENV=str(mine)).stderr
     stand_in(clone.parent / ".venv" / "bin" / "python", minor=9)
     assert f"delete {clone.parent}/.venv" in install(clone).stderr
+
+
+# ---- what was tried: results, page and metadata say the same ----
+
+
+def test_the_page_has_what_was_tried() -> None:
+    page = table.PAGE.read_text()
+    assert page == table.written(page), "python tools/compatibility/table.py"
+    assert all(f"| {each.python} | {each.torch} |" in page for each in results.read())
+
+
+def test_the_metadata_claims_what_was_tried_and_nothing_failed_there() -> None:
+    tried = results.read()
+    assert [each.failed for each in tried if each.failed] == []
+    assert min(each.passed for each in tried) > 1000
+    claimed = set(re.findall(r'"Programming Language :: Python :: (3\.\d+)"', results.project()))
+    assert claimed == {".".join(each.python.split(".")[:2]) for each in tried}
+    pinned_torch = (ROOT / "server" / "LIBTORCH_VERSION").read_text().strip()
+    assert pinned_torch in {each.torch for each in tried}, "the torch that the release is built with"
+
+
+def test_the_lowest_versions_that_are_claimed_were_tried() -> None:
+    bounds = results.lower_bounds()
+    lowest = [each for each in results.read() if each.dependencies == "lowest"]
+    assert lowest
+    for each in lowest:
+        assert results.numbers(each.torch)[:2] == results.numbers(bounds["torch"])[:2]
+        for name, version in each.versions.items():
+            # 42 is met by 42.0.0.
+            assert [*results.numbers(version), 0, 0][:3] == [*results.numbers(bounds[name]), 0, 0][:3], name

@@ -74,7 +74,7 @@ class _FirstProduct(grpc.ServerInterceptor):  # type: ignore[misc]
 
 def test_a_server_of_the_first_product_is_refused_by_name() -> None:
     with FakeServer(interceptors=[_FirstProduct()]) as server:
-        with pytest.raises(errors.AttestationError, match="ask its operator whether it is BastionLab 1.0 or newer") as refused:
+        with pytest.raises(errors.AttestationError, match=r"ask its operator whether it is BastionLab 1\.0 or newer") as refused:
             _ = Connection("localhost", server.port).client
         assert refused.value.check == "evidence"
         assert server.calls == []
