@@ -35,7 +35,7 @@ TESTS = [
 ]  # fmt: skip
 
 # Nvidia's libraries, 3 GB: the same files for every Python.
-LENT = ("nvidia", "nvidia_*.dist-info")
+LENT = ("nvidia", "nvidia_*.dist-info", "cusparselt")
 
 
 def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]:

@@ -22,8 +22,9 @@ def table() -> str:
     bounds = ", ".join(f"{name} {bound}" for name, bound in lower_bounds().items() if name != "torch")
     rows += [
         "",
-        f"`lowest` is the least that the metadata admits: {bounds}; `newest` what the index had on that day. Not tried, and taken all the same: any "
-        f"other pair of a Python from {least} and a torch from {lower_bounds()['torch']}, Python newer than {newest} among them.",
+        f"`lowest` is the least that the metadata admits: {bounds}; `newest` what the index had on that day. Not tried, and taken "
+        f"all the same: any other pair of a Python from {least} and a torch from {lower_bounds()['torch']}, "
+        f"Python newer than {newest} among them.",
     ]
     return "\n".join(rows) + "\n"
 
