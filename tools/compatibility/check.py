@@ -116,12 +116,12 @@ def main() -> int:
     try:
         ours = environment(place / "environment", given.python, given.torch, given.lowest, given.lender)
         result = examine(ours, place, given.torch, given.lowest)
+        record(result)
     finally:
         if given.keep:
             print(f"left in {place}")
         else:
             shutil.rmtree(place)
-    record(result)
     print(json.dumps(asdict(result), indent=2))
     return 1 if result.failed or not result.passed else 0
 
