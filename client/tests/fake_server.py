@@ -31,6 +31,7 @@ from fake_sessions import Attestation, Sessions
 from fake_training import Training
 from software_device import SoftwareDevice, claims
 
+from bastionlab import __version__
 from bastionlab._attestation import Channel
 from bastionlab.v1 import (
     attestation_pb2,
@@ -79,12 +80,13 @@ class FakeServer:
     """What the next uploads share with earlier ones; those joined bring one account."""
     device: SoftwareDevice = field(default_factory=SoftwareDevice)
     evidence_filter: Callable[[attestation_pb2.Evidence], attestation_pb2.Evidence] = field(default=lambda honest: honest)
-    said_version: str = "1.0.0"
-    """In its Hello; what it proves is 1.0.0."""
+    said_version: str = __version__
+    """In its Hello; what it proves is this package's."""
     roles: dict[str, list[user_pb2.Role]] = field(default_factory=dict)
     audit: list[audit_pb2.AuditEntry] = field(default_factory=list)
     uploads: dict[str, PartialUpload] = field(default_factory=dict)
     token_exporters: dict[str, bytes] = field(default_factory=dict)
+    interceptors: list[grpc.ServerInterceptor] = field(default_factory=list)
     _challenges: set[bytes] = field(default_factory=set)
 
     def __enter__(self) -> FakeServer:
@@ -99,7 +101,9 @@ class FakeServer:
     def start(self, key: ec.EllipticCurvePrivateKey | None = None) -> None:
         """With a fresh TLS key, unless one is given."""
         self.key, self.certificate = self_signed(key)
-        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(8), interceptors=self.interceptors, options=[("grpc.so_reuseport", 0)]
+        )
         attestation_pb2_grpc.add_AttestationServiceServicer_to_server(Attestation(self), self._server)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(Audit(self), self._server)
         session_pb2_grpc.add_SessionServiceServicer_to_server(Sessions(self), self._server)
@@ -126,6 +130,7 @@ class FakeServer:
 
     def claims(self) -> bytes:
         return claims(
+            version=__version__,
             ledger_key=self.ledger.public,
             boot_id=self.ledger.boot,
             storage_level=self.ledger.level,

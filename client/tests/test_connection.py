@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fake_refusals import Kind, once, refuse
 from fake_server import FakeServer, self_signed
 
-from bastionlab import Connection, Identity, errors
+from bastionlab import Connection, Identity, __version__, errors
 from bastionlab import _address as address_module
 
 
@@ -39,7 +39,7 @@ def test_this_machine_is_accepted_with_a_warning(host: str, server: FakeServer) 
         Connection(host, server.port) as connection,
     ):
         info = connection.client.info
-    assert (info.version, info.ledger_key) == ("1.0.0", server.ledger.public.hex())
+    assert (info.version, info.ledger_key) == (__version__, server.ledger.public.hex())
 
 
 def test_development_mode_is_said_loudly_and_once_a_connection() -> None:

@@ -68,8 +68,8 @@ class Connection:
         on this machine only. A dict or a file: that policy. "simulated": a simulated device, wherever it is, which proves nothing
 
     >>> with Connection("localhost", port) as connection:
-    ...     connection.client.info.version
-    '1.0.0'
+    ...     connection.client.info.storage_level
+    'file'
     """
 
     def __init__(

@@ -120,13 +120,13 @@ def _no_evidence(error: grpc.RpcError, address: str) -> errors.BastionLabError:
         return error_of(error, address)
     if not kind and error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return error_of(error, address)
+    seen, whose = f"a refusal ({error.code().name.lower()})", "ask its operator"
     if error.code() == grpc.StatusCode.UNIMPLEMENTED:
         seen = "one that does not know the call for it"
-    else:
-        seen = f"a refusal ({error.code().name.lower()})"
+        whose = "ask its operator whether it is BastionLab 1.0 or newer; the first product's servers, to 0.3.7, prove nothing"
     return errors.AttestationError(
         "evidence",
         "a server that proves what code it runs",
         f"{seen}, at {address}",
-        next="ask its operator; nothing was sent to it",
+        next=f"{whose}; nothing was sent to it",
     )

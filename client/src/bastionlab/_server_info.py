@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bastionlab import errors
 from bastionlab._attestation import Attested
+from bastionlab._version import __version__, is_far
 from bastionlab.v1 import attestation_pb2
 
 _BINDINGS: dict[int, str] = {attestation_pb2.BINDING_EXPORTER: "exporter", attestation_pb2.BINDING_KEY: "key"}
@@ -84,6 +85,12 @@ def worth_saying(address: str, attested: Attested, asked_for: bool) -> Iterator[
         yield Said(
             f"the evidence of the server at {address} is simulated, and was taken because it is this machine or is by your "
             "policy; the server has proved nothing about the code it runs",
+            errors.BastionLabWarning,
+        )
+    if is_far(__version__, info.version):
+        yield Said(
+            f"the server at {address} is BastionLab {info.version} and this client is {__version__}: more than one minor version "
+            f"apart, which nobody tests. It may lack what this client asks for; install the client of BastionLab {info.version}",
             errors.BastionLabWarning,
         )
     if info.development:

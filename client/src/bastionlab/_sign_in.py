@@ -52,7 +52,7 @@ def sign_in(link: Link, identity: Identity, address: str) -> SignedIn:
         raise errors.VersionMismatch(
             f"the server at {address} (version {hello.server_version}) speaks protocol {hello.protocol}, "
             f"this client (version {__version__}) speaks {PROTOCOL}",
-            next="install the client of the server's version",
+            next=f"install the client of BastionLab {hello.server_version}",
         )
     attested = link.attested.claims.version
     if hello.server_version != attested:

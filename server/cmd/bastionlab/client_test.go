@@ -25,6 +25,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
 	"github.com/bastionlab/bastionlab/server/internal/server"
+	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
 // person is somebody with a key and a connection, and every byte that the server sent to them.
@@ -89,7 +90,7 @@ func connect(t *testing.T, address string, key ed25519.PrivateKey) *person {
 func (p *person) signIn(certificate *x509.Certificate) {
 	p.t.Helper()
 	sessions := bastionlabv1.NewSessionServiceClient(p.conn)
-	hello, err := sessions.Hello(p.ctx(), &bastionlabv1.HelloRequest{ClientVersion: "1.0.0"})
+	hello, err := sessions.Hello(p.ctx(), &bastionlabv1.HelloRequest{ClientVersion: version.Number})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func signInMessage(challenge []byte, certificate *x509.Certificate) []byte {
 }
 
 func (p *person) ctx() context.Context {
-	ctx := metadata.AppendToOutgoingContext(context.Background(), server.ProtocolKey, "1", server.ClientVersionKey, "1.0.0")
+	ctx := metadata.AppendToOutgoingContext(context.Background(), server.ProtocolKey, "1", server.ClientVersionKey, version.Number)
 	if p.token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+p.token)
 	}

@@ -17,9 +17,11 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/identity"
 	"github.com/bastionlab/bastionlab/server/internal/permission"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
 // requestIDTrailer names the log lines of a call to the person who asks about it.
@@ -158,6 +160,10 @@ func (g *gate) write(ctx context.Context, this call, code codes.Code, err error)
 		slog.String("client", this.client),
 		slog.String("code", code.String()),
 		slog.Float64("duration_ms", float64(time.Since(this.started).Microseconds())/1000),
+	}
+	if this.method == bastionlabv1.SessionService_Hello_FullMethodName && version.Far(this.client) {
+		level = slog.LevelWarn
+		attributes = append(attributes, slog.String("untested_with", version.Number))
 	}
 	if code == codes.Internal {
 		level = slog.LevelError

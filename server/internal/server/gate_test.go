@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -110,6 +111,27 @@ func TestFirstProductsClientIsToldWhatToInstall(t *testing.T) {
 	}
 }
 
+func TestAVersionFarAwayIsServedAndNamedInTheLog(t *testing.T) {
+	for client, far := range map[string]bool{version.Number: false, strconv.Itoa(Protocol) + ".99.0": true, "someone's own": false} {
+		s := start(t, &fakes{})
+		ctx := metadata.AppendToOutgoingContext(context.Background(), ProtocolKey, "1", ClientVersionKey, client)
+		if _, err := bastionlabv1.NewSessionServiceClient(s.conn).Hello(ctx, &bastionlabv1.HelloRequest{}); err != nil {
+			t.Fatalf("%s: %v", client, err)
+		}
+		s.stop()
+		named := strings.Contains(s.log.String(), `"level":"WARN"`) && strings.Contains(s.log.String(), `"untested_with":"`+version.Number+`"`)
+		if named != far {
+			t.Errorf("%s: named %t, want %t:\n%s", client, named, far, s.log)
+		}
+	}
+}
+
+func TestTheProtocolIsTheMajorVersion(t *testing.T) {
+	if !strings.HasPrefix(version.Number, strconv.Itoa(Protocol)+".") {
+		t.Errorf("version %s speaks protocol %d: peers of another major version would not be refused", version.Number, Protocol)
+	}
+}
+
 func TestSignInIsBoundToTheServersKey(t *testing.T) {
 	s := start(t, &fakes{})
 	client := bastionlabv1.NewSessionServiceClient(s.conn)
@@ -179,7 +201,7 @@ func TestLogNamesTheCallAndNotItsContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.stop()
-	for _, want := range []string{bastionlabv1.DatasetService_ListDatasets_FullMethodName, `"user":"alice"`, `"code":"OK"`, `"client":"1.0.0"`, `"duration_ms":`, `"request":"`} {
+	for _, want := range []string{bastionlabv1.DatasetService_ListDatasets_FullMethodName, `"user":"alice"`, `"code":"OK"`, `"client":"` + version.Number + `"`, `"duration_ms":`, `"request":"`} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, s.log)
 		}

@@ -32,6 +32,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 	"github.com/bastionlab/bastionlab/server/internal/training"
+	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -327,7 +328,7 @@ func dial(t *testing.T, address string, with credentials.TransportCredentials) *
 
 // as is the metadata of a good client, with or without a token.
 func as(ctx context.Context, token string) context.Context {
-	ctx = metadata.AppendToOutgoingContext(ctx, ProtocolKey, "1", ClientVersionKey, "1.0.0")
+	ctx = metadata.AppendToOutgoingContext(ctx, ProtocolKey, "1", ClientVersionKey, version.Number)
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}

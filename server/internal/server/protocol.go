@@ -12,7 +12,8 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/version"
 )
 
-// Protocol is the number that client and server must share.
+// Protocol is the number that client and server must share: the major of their versions, which a test holds. It alone decides whether they
+// are refused. Minor versions that are far apart are named, by the client to its user and by the server in its log.
 const Protocol = 1
 
 // What every call carries besides its token.

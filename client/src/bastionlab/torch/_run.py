@@ -188,4 +188,6 @@ class Run:
 
 
 def status_name(status: training_pb2.RunStatus) -> str:
-    return str(training_pb2.RunStatus.Name(status)).removeprefix("RUN_STATUS_").lower()
+    """A newer server may have one that this client does not know."""
+    known = status in training_pb2.RunStatus.values()
+    return str(training_pb2.RunStatus.Name(status)).removeprefix("RUN_STATUS_").lower() if known else f"status {status}"
