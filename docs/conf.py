@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+
+from sphinx.application import Sphinx
 
 from bastionlab import __version__
 
@@ -36,3 +39,12 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 # Types of PyTorch and of the standard library have no page here.
 nitpick_ignore_regex = [("py:.*", ".*")]
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", link_the_notebook)
+
+
+def link_the_notebook(app: Sphinx, docname: str, source: list[str]) -> None:
+    """tutorials/spam.ipynb leads to examples/, and Sphinx follows it out of docs/ before it looks for a page of that name."""
+    source[0] = re.sub(r"\[([^\]]*)\]\(((?:\.\./)?(?:tutorials/)?spam)\.ipynb\)", r"{doc}`\1 <\2>`", source[0])
