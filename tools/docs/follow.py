@@ -2,7 +2,7 @@
 
     python tools/docs/follow.py docs/tutorials/owner.md [--download]
 
-The client is the wheel built from this checkout. What it needs comes from the checkout's virtual environment, so that PyTorch is not
+The client is the wheel built from this checkout. What it needs comes from the checkout's virtual environment: PyTorch is not
 downloaded again (5 GB); with --download everything comes from the package index.
 """
 
