@@ -62,7 +62,8 @@ def environment(directory: Path, download: bool) -> Path:
     if not download:
         # After the environment's own, so that the client is the wheel's.
         (packages / "checkout.pth").write_text(f"{ours}\n")
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(directory), str(ROOT / "client")], check=True)
+    alone = [] if download else ["--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "wheel", "--no-deps", *alone, "-w", str(directory), str(ROOT / "client")], check=True)
     wheel = next(directory.glob("bastionlab-*.whl"))
     subprocess.run(
         [*pip, "install", "--force-reinstall", *([str(wheel), *ALSO] if download else ["--no-deps", str(wheel)])], check=True
