@@ -186,6 +186,25 @@ hello
     assert state in ("", "Z"), "what the page left in the background still runs"
 
 
+def test_a_server_is_waited_for_unless_the_block_stopped_it(directory: Path) -> None:
+    text = """
+```sh
+bastionlab serve --listen 127.0.0.1:50158 --data-dir data > a.log 2>&1 &
+```
+```sh
+bastionlab user list --data-dir data
+kill %1
+```
+```sh
+bastionlab serve --no-such-flag > b.log 2>&1 &
+wait $! || true
+```
+"""
+    began = time.monotonic()
+    followed(directory, text)
+    assert time.monotonic() - began < 60
+
+
 def test_the_reference_is_what_the_code_says() -> None:
     done = subprocess.run([sys.executable, "tools/docs/reference.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

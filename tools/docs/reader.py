@@ -153,7 +153,7 @@ class Reader:
         if failed != ("fails" in block.said):
             raise Broken(f"{block.where}: {'failed' if failed else 'did not fail, as the page says it does'}\n{self.printed}")
         if block.language == "sh" and (started := SERVES.search(block.code)):
-            self._wait_for_the_server(block, started.group(0))
+            self._wait_for_the_server(person, block, started.group(0))
 
     def _python(self, person: Person, block: Block) -> bool:
         request = json.dumps({"file": str(block.page), "line": block.line, "code": block.code})
@@ -200,13 +200,16 @@ class Reader:
             "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
 
-    def _wait_for_the_server(self, block: Block, command: str) -> None:
+    def _wait_for_the_server(self, shell: Person, block: Block, command: str) -> None:
+        """Until it listens, or, where the block has stopped it again, not at all."""
         listen = re.search(r"--listen[ =](\S+)", command)
         host, _, port = (listen.group(1) if listen else f"127.0.0.1:{PORT}").rpartition(":")
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 socket.create_connection((host or "127.0.0.1", int(port)), timeout=1).close()
+                return
+            if shell.tell("jobs -rp | wc -l >&4").strip() == "0":
                 return
             time.sleep(0.05)
         log = "".join(file.read_text(errors="replace")[-2000:] for file in self.directory.glob("*.log"))
