@@ -23,7 +23,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate release clean
+.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate docs release clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -51,11 +51,11 @@ engine-testing: $(STAMPS)/run
 client: $(STAMPS)/client
 
 ## make test       everything that must hold before a change lands, at most 25 minutes on two cores
-test: build $(STAMPS)/demo $(STAMPS)/develop
+test: build $(STAMPS)/demo $(STAMPS)/develop $(STAMPS)/docs
 	@PYTHON=$(PY) tools/run-tests.sh
 
 ## make test-all   make test, then long fuzzing and all rounds
-test-all: build $(STAMPS)/demo $(STAMPS)/develop
+test-all: build $(STAMPS)/demo $(STAMPS)/develop $(STAMPS)/docs
 	@PYTHON=$(PY) tools/run-tests.sh --all
 
 ## make mutation   takes one defence after the other out of a copy: a test must notice; more than an hour on two cores (MUTANTS="words" for some)
@@ -77,9 +77,15 @@ bench: build engine-testing $(STAMPS)/demo $(STAMPS)/bench
 lint: $(STAMPS)/run $(STAMPS)/develop
 	@PYTHON=$(PY) tools/lint.sh
 
-## make generate   the protocol's Go and Python code from its .proto files
-generate: $(STAMPS)/develop
+## make generate   from the .proto files the protocol's Go and Python code; from the code the reference pages
+generate: server $(STAMPS)/develop
 	PYTHON=$(PY) server/api/generate.sh
+	$(PY) tools/docs/reference.py
+
+## make docs       the documentation as a site, in build/docs/site
+docs: build $(STAMPS)/docs
+	@$(PY) -m sphinx -W --keep-going -q -b html -d build/docs/doctrees docs build/docs/site
+	@echo "the documentation: build/docs/site/index.html"
 
 ## make release    archive, wheel, SBOM, checksums and image of the commit that is checked out, into build/release
 release: $(STAMPS)/run
@@ -111,6 +117,10 @@ $(STAMPS)/bench: requirements/bench.txt $(STAMPS)/demo
 
 $(STAMPS)/develop: requirements/develop.txt $(STAMPS)/run
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/develop.txt
+	@touch $@
+
+$(STAMPS)/docs: requirements/docs.txt $(STAMPS)/run
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
 	@touch $@
 
 # The wheel is built from the checkout and installed without an index: the name on PyPI belongs to the first, dead product.

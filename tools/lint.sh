@@ -10,8 +10,8 @@ unformatted=$(gofmt -l $(git ls-files 'server/*.go'))
 [ -z "$unformatted" ] || { echo "not gofmt'ed: $unformatted" >&2; exit 1; }
 (cd server && CGO_ENABLED=0 go vet ./... && go tool staticcheck ./...)
 echo "lint: python"
-"$venv_bin/ruff" check client examples tests bench server/engine/tests tools
-"$venv_bin/ruff" format --check client examples tests bench server/engine/tests tools
+"$venv_bin/ruff" check client examples tests bench server/engine/tests tools docs/conf.py
+"$venv_bin/ruff" format --check client examples tests bench server/engine/tests tools docs/conf.py
 "$venv_bin/mypy" --config-file client/pyproject.toml client/src/bastionlab
 echo "lint: c++"
 "$venv_bin/clang-format" --dry-run --Werror $(git ls-files 'server/engine/*.cpp' 'server/engine/*.h' 'server/engine/*.c' 'server/*.c')
