@@ -71,14 +71,15 @@ def check_the_user(container: Container) -> None:
     for field in ("Uid", "Gid"):
         assert re.search(rf"^{field}:\t{USER}\t{USER}\t{USER}\t{USER}$", status, re.MULTILINE), status
     assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE), status
+
+
+def check_what_is_writable(container: Container) -> None:
     command = [sys.executable, str(HERE / "writable.py"), str(container.pid), USER]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert DATA in found, "the check sees what can be written"
-    elsewhere = [path for path in found if path != DATA and not path.startswith(DATA + "/") and path not in ENGINES_OWN]
-    assert elsewhere == [], f"user {USER} can write in {elsewhere}"
-    say(
-        f"runs as {USER} without capabilities; can write in {', '.join(p for p in found if not p.startswith(DATA + '/'))} and nowhere else"
-    )
+    elsewhere = {path for path in found if path != DATA and not path.startswith(DATA + "/")}
+    assert elsewhere <= ENGINES_OWN, f"user {USER} can write in {elsewhere}"
+    say(f"user {USER}, without capabilities, can write in {DATA} and in what the engine adds: {sorted(elsewhere)}")
 
 
 def doctor(*options: str) -> dict[str, str]:
@@ -121,7 +122,7 @@ def check_restarts(container: Container, people: People) -> None:
 def check_the_plain_lines() -> None:
     with running("-p", "50056:50056", "-d", "bastionlab") as container:
         assert "development mode" in container.logs(), container.logs()
-        assert Path(f"/proc/{container.pid}/status").read_text().count(f"\t{USER}") == 8
+        check_the_user(container)
         with tempfile.TemporaryDirectory() as home:
             People(Path(home), 50056).walk_through()
         say(f"the walk-through was played on it; SIGTERM ends it in {container.stop():.1f} s with status 0")
@@ -133,6 +134,7 @@ def check_shut_in(seccomp: str) -> None:
     try:
         with running("-d", *SHUT_IN, *options, "bastionlab") as container, tempfile.TemporaryDirectory() as home:
             check_the_user(container)
+            check_what_is_writable(container)
             check_restarts(container, People(Path(home), port))
         with running("-d", *SHUT_IN, *options, "bastionlab") as another, tempfile.TemporaryDirectory() as home:
             People(Path(home), port).expect_spent({"SMSSpamCollection": 2.0, "long": 1.0})
@@ -143,7 +145,7 @@ def check_shut_in(seccomp: str) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory, engine(Path(directory)) as which:
-        say(f"with {which}: {docker('version', '--format', '{{.Server.Platform.Name}} {{.Server.Version}}')}")
+        say(f"with {which}")
         build()
         check_the_sandbox()
         check_the_plain_lines()
