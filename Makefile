@@ -21,7 +21,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate clean
+.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate image clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -78,6 +78,11 @@ lint: $(STAMPS)/run $(STAMPS)/develop
 ## make generate   the protocol's Go and Python code from its .proto files
 generate: $(STAMPS)/develop
 	PYTHON=$(PY) server/api/generate.sh
+
+## make image      the container image bastionlab:latest, with docker
+image:
+	docker build -t bastionlab:latest --build-arg VERSION="$$(sed -n 's/.*Number = "\(.*\)".*/\1/p' server/internal/version/version.go)" \
+		--build-arg REVISION="$$(git rev-parse HEAD)" server
 
 clean:
 	rm -rf bin build server/engine/build client/dist

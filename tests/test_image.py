@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from server_process import ROOT
+
+from bastionlab import __version__
 
 SERVER = ROOT / "server"
 DOCKERFILE = (SERVER / "Dockerfile").read_text()
@@ -165,6 +168,20 @@ def test_a_libtorch_of_another_digest_is_refused(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "FAILED" in done.stdout + done.stderr
     assert not (tmp_path / "made" / "torch").exists()
+
+
+def test_make_names_version_and_commit(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    docker.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = subprocess.run(
+        ["make", "--silent", "image"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert words[:3] == ["build", "-t", "bastionlab:latest"]
+    assert words[-1] == "server"
+    assert f"VERSION={__version__}" in words
+    assert any(re.fullmatch("REVISION=[0-9a-f]{40}", word) for word in words)
 
 
 def test_the_image_is_what_the_documentation_says(request: pytest.FixtureRequest) -> None:
