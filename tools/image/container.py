@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 60
+STOP_SECONDS = 10
 
 
 def docker(*arguments: str, check: bool = True, cwd: Path | None = None) -> str:
@@ -79,20 +81,32 @@ class Container:
             time.sleep(0.1)
         return time.monotonic() - began
 
+    def register(self, name: str) -> str:
+        """Registers a new key as an owner's; returns what was said."""
+        key = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], capture_output=True, check=True).stdout
+        public = subprocess.run(["openssl", "pkey", "-pubout"], input=key, capture_output=True, check=True).stdout
+        command = ["docker", "exec", "-i", self.name, "bastionlab", "user", "add", "--role", "owner", "--name", name, "-"]
+        done = subprocess.run(command, input=public, capture_output=True)
+        return (done.stdout + done.stderr).decode()
+
     def start(self) -> None:
         docker("start", self.name)
         self.wait_until_healthy()
 
     def stop(self) -> float:
-        """SIGTERM, and the seconds until its end; fails where it did not end by itself, in order."""
-        began = time.monotonic()
+        """SIGTERM, and the seconds from when the server had it to its end; fails where that was not soon, or not in order."""
         docker("kill", "--signal", "TERM", self.name)
+        deadline = time.monotonic() + START_SECONDS  # the engine itself may be slow
         while self.inspect()["State"]["Running"]:
-            assert time.monotonic() < began + 10, f"it did not stop within 10 s:\n{self.logs()}"
+            if time.monotonic() > deadline:
+                raise AssertionError(f"it does not stop:\n{self.logs()}")
             time.sleep(0.05)
-        took = time.monotonic() - began
-        status = self.inspect()["State"]["ExitCode"]
-        assert status == 0, f"it stopped with status {status}:\n{self.logs()}"
+        state = self.inspect()["State"]
+        said = [line for line in self.logs().splitlines() if '"msg":"stopping"' in line]
+        began = datetime.fromisoformat(json.loads(said[-1])["time"])
+        took = (datetime.fromisoformat(state["FinishedAt"]) - began).total_seconds()
+        assert 0 <= took < STOP_SECONDS, f"it took {took} s to stop:\n{self.logs()}"
+        assert state["ExitCode"] == 0, f"it stopped with status {state['ExitCode']}:\n{self.logs()}"
         return took
 
     def kill(self) -> None:

@@ -29,6 +29,7 @@ from server_process import free_port
 IMAGE = "bastionlab"
 USER = "50056"
 DATA = "/var/lib/bastionlab"
+PROFILE = ROOT / "server/deploy/seccomp.json"
 SHUT_IN = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 # What an engine mounts into every container, in memory; podman adds the last three to a read-only one.
 ENGINES_OWN = {"/dev/shm", "/dev/mqueue", "/tmp", "/var/tmp", "/run"}
@@ -88,14 +89,32 @@ def doctor(*options: str) -> dict[str, str]:
     return {found["name"]: found["detail"] for found in findings if not found["ok"]}
 
 
-def check_the_sandbox() -> None:
+def without_namespaces(directory: Path) -> Path:
+    """The profile, with the rules for new processes that Docker's has: none in a namespace of its own."""
+    profile = json.loads(PROFILE.read_text())
+    for rule in profile["syscalls"]:
+        rule["names"] = [name for name in rule["names"] if name not in ("clone", "clone3")]
+    every_namespace = {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    profile["syscalls"].append({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [every_namespace]})
+    profile["syscalls"].append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38})
+    made = directory / "without-namespaces.json"
+    made.write_text(json.dumps(profile))
+    return made
+
+
+def check_the_sandbox(directory: Path) -> None:
     plain = doctor()
     say(f"doctor, as this engine starts containers: lacks {plain or 'nothing'}")
     assert set(plain) <= {"sandbox: namespaces"}, plain
-    profile = ROOT / "server/deploy/seccomp.json"
-    whole = doctor(*SHUT_IN, "--security-opt", f"seccomp={profile}")
+    whole = doctor(*SHUT_IN, "--security-opt", f"seccomp={PROFILE}")
     assert whole == {}, f"with the profile the sandbox lacks {whole}"
     say("doctor, shut in and with deploy/seccomp.json: lacks nothing")
+    as_docker = f"seccomp={without_namespaces(directory)}"
+    assert set(doctor("--security-opt", as_docker)) == {"sandbox: namespaces"}
+    with running("-d", "--security-opt", as_docker, IMAGE) as container:
+        refused = container.register("hospital")
+        assert "lacks namespaces" in refused, f"somebody could be registered: {refused}"
+    say("without namespaces, as under Docker's own profile: development mode serves, and nobody can be registered")
 
 
 def check_restarts(container: Container, people: People) -> None:
@@ -128,9 +147,9 @@ def check_the_plain_lines() -> None:
         say(f"the walk-through was played on it; SIGTERM ends it in {container.stop():.1f} s with status 0")
 
 
-def check_shut_in(seccomp: str) -> None:
+def check_shut_in() -> None:
     port, volume = free_port(), f"bastionlab-proof-{free_port()}"
-    options = ("--security-opt", f"seccomp={seccomp}", "-p", f"127.0.0.1:{port}:50056", "-v", f"{volume}:{DATA}")
+    options = ("--security-opt", f"seccomp={PROFILE}", "-p", f"127.0.0.1:{port}:50056", "-v", f"{volume}:{DATA}")
     try:
         with running("-d", *SHUT_IN, *options, "bastionlab") as container, tempfile.TemporaryDirectory() as home:
             check_the_user(container)
@@ -147,9 +166,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, engine(Path(directory)) as which:
         say(f"with {which}")
         build()
-        check_the_sandbox()
+        check_the_sandbox(Path(directory))
         check_the_plain_lines()
-        check_shut_in(str(ROOT / "server/deploy/seccomp.json"))
+        check_shut_in()
     say("proven")
 
 
