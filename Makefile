@@ -23,7 +23,7 @@ DEMO_DIR := $(CURDIR)/build/demo
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := build
-.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate docs release clean
+.PHONY: help build server engine-testing client run demo test test-all mutation fuzz bench lint generate docs image release clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -90,6 +90,11 @@ docs: build $(STAMPS)/docs
 ## make release    archive, wheel, SBOM, checksums and image of the commit that is checked out, into build/release
 release: $(STAMPS)/run
 	@PYTHON=$(PY) LIBTORCH="$(found_libtorch)" tools/release/release.sh
+
+## make image      the container image bastionlab:latest, with docker
+image:
+	docker build -t bastionlab:latest --build-arg VERSION="$$(sed -n 's/.*Number = "\(.*\)".*/\1/p' server/internal/version/version.go)" \
+		--build-arg REVISION="$$(git rev-parse HEAD)" server
 
 clean:
 	rm -rf bin build server/engine/build client/dist

@@ -30,13 +30,6 @@ def test_every_target_that_is_named_has_a_rule(path: str) -> None:
     assert without == [], "make would do nothing, and call that success"
 
 
-@pytest.mark.parametrize("target", ["image"])
-def test_what_is_not_there_yet_is_no_success(target: str) -> None:
-    done = make("-n", target)
-    assert done.returncode != 0
-    assert "No rule to make target" in done.stderr
-
-
 @pytest.mark.parametrize("path", ["/a/messages.txt", "/my own/messages.txt", "it's mine.txt", "messages.txt"])
 def test_the_demonstration_gets_its_file_as_one_word(path: str) -> None:
     (line,) = [

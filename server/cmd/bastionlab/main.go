@@ -63,6 +63,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newVerifyCommand())
 	root.AddCommand(newAuditCommand())
 	root.AddCommand(newDoctorCommand())
+	root.AddCommand(newHealthCommand())
 	root.AddCommand(newPrivacyCommand())
 	root.AddCommand(newVersionCommand())
 	return root

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func health(dir string, arguments ...string) (stdout, stderr string, status int) {
+	var out, problems bytes.Buffer
+	status = runCommand(append([]string{"health", "--data-dir", dir}, arguments...), &out, &problems)
+	return out.String(), problems.String(), status
+}
+
+func TestHealthIsOfAServerThatIsReady(t *testing.T) {
+	n := serveOn(t, t.TempDir(), &fakeTrainers{})
+	// Ready is logged when it listens, and said when it answers: a moment later.
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		stdout, stderr, status := health(n.dir)
+		if status == 0 && stdout == "ready\n" && stderr == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("status %d: %s%s", status, stdout, stderr)
+		}
+	}
+	if stdout, _, status := health(n.dir, "--json"); status != 0 || !strings.Contains(stdout, `"SERVING"`) {
+		t.Errorf("as JSON: status %d, %s", status, stdout)
+	}
+	if _, stderr, status := health(n.dir, "now"); status != 2 {
+		t.Errorf("with an argument: status %d, %s", status, stderr)
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// The socket that it left is there, and nobody behind it.
+	if _, stderr, status := health(n.dir); status != 8 || !strings.Contains(stderr, "no server answers") {
+		t.Errorf("after its end: status %d, %s", status, stderr)
+	}
+}
+
+func TestHealthOfNoServer(t *testing.T) {
+	if _, stderr, status := health(t.TempDir()); status != 8 || !strings.Contains(stderr, "no server answers") {
+		t.Errorf("of an empty directory: status %d, %s", status, stderr)
+	}
+	if _, stderr, status := health("/nowhere"); status != 8 || !strings.Contains(stderr, "no server answers") {
+		t.Errorf("of no directory: status %d, %s", status, stderr)
+	}
+}
+
+// A server that hangs takes connections, for its kernel does, and says nothing on them.
+func TestHealthDoesNotWaitForAServerThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	directory, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer directory.Close()
+	listener, err := localSocket{directory}.listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	began := time.Now()
+	_, stderr, status := health(dir)
+	if took := time.Since(began); status != 8 || !strings.Contains(stderr, "does not answer within 3s") || took > healthTime+2*time.Second {
+		t.Errorf("status %d after %s: %s", status, took, stderr)
+	}
+}
