@@ -13,9 +13,11 @@ require (
 	github.com/elastic/go-seccomp-bpf v1.6.0 // assembles the trainer's system call filter, on all threads at once
 	github.com/google/go-sev-guest v0.15.0 // asks the SEV-SNP device for reports, carries AMD's certificates, a second opinion in tests; 0.14.0 verifies forged chains
 	github.com/google/go-tdx-guest v0.3.1 // asks the TDX device for quotes, and verifies their chains and TCB levels
+	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // a measured image's address; linked into bastionlab-init only
 	github.com/rogpeppe/go-internal v1.16.0 // tests: the command line as scripts
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.9 // cobra's flags, read together with environment and file
+	github.com/vishvananda/netlink v1.3.1 // sets that address; linked into bastionlab-init only
 	go.uber.org/goleak v1.3.0 // tests: every goroutine has ended
 	golang.org/x/crypto v0.58.0 // the keys of datasets, wrapped by the server's
 	golang.org/x/net v0.61.0 // the filter's instructions, as go-seccomp-bpf takes them
@@ -35,9 +37,15 @@ require (
 	github.com/google/logger v1.1.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/josharian/native v1.1.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
+	github.com/mdlayher/packet v1.1.2 // indirect
+	github.com/mdlayher/socket v0.4.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/pierrec/lz4/v4 v4.1.14 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	github.com/u-root/uio v0.0.0-20230220225925-ffce2a382923 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
