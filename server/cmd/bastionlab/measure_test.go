@@ -124,6 +124,7 @@ func TestMeasure(t *testing.T) {
 		"no initrd there":     {guestFiles{firmware: f.firmware, kernel: f.kernel, initrd: f.initrd + "x"}.arguments(ofAMilan...), 7, []string{"initial file system"}},
 		"no firmware it":      {guestFiles{firmware: f.kernel, kernel: f.kernel, initrd: f.initrd}.arguments(ofAMilan...), 2, []string{"this firmware cannot be measured"}},
 		"no kernel it":        {guestFiles{firmware: f.firmware, kernel: f.initrd, initrd: f.initrd}.arguments(ofAMilan...), 2, []string{"no Linux kernel"}},
+		"a firmware for it":   {guestFiles{firmware: f.firmware, kernel: f.firmware, initrd: f.initrd}.arguments(ofAMilan...), 2, []string{"no Linux kernel"}},
 		"a floor for nothing": {f.arguments(append(ofAMilan, "--tcb", "Milan:bl=4")...), 2, []string{"--policy"}},
 		"an argument":         {f.arguments(append(ofAMilan, "x")...), 2, []string{"takes no argument"}},
 	} {
