@@ -28,6 +28,12 @@ func start(arguments []string) (process, error) {
 	return process{"bastionlab " + arguments[0], command.Process.Pid}, nil
 }
 
+// ended says whether a process is no more; it is not to be waited for then.
+func (p process) ended() bool {
+	pid, err := unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
+	return pid == p.pid || err != nil
+}
+
 // stop asks a process to end in order.
 func (p process) stop() error {
 	if err := unix.Kill(p.pid, unix.SIGTERM); err != nil {

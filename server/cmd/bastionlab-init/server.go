@@ -22,7 +22,7 @@ const (
 	device        = "/dev/sev-guest"
 	// whileRegistering is where the server listens before its users are registered: nobody outside reaches it.
 	whileRegistering = "127.0.0.1:50056"
-	readyWait        = 2 * time.Minute
+	readyWait        = 10 * time.Minute
 	// The chip's certificate, where the host hands out none with a report. It is no secret, and who verifies a report verifies it too.
 	hostsEndorsement    = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.bastionlab/endorsement/raw"
 	endorsement         = "/run/endorsement"
@@ -71,7 +71,7 @@ func register(options []string) error {
 		if _, err := os.Stat(socket); err == nil {
 			break
 		}
-		if time.Now().After(deadline) {
+		if server.ended() || time.Now().After(deadline) {
 			return errors.New("the server does not start")
 		}
 	}
