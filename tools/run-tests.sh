@@ -29,6 +29,8 @@ if [ -n "$all" ]; then
 	"$python" -m venv build/vectors
 	build/vectors/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/vectors.txt
 	build/vectors/bin/python tools/vectors/accounting.py --check
+	step "measurements: the random guests, by another program"
+	build/vectors/bin/python tools/vectors/measurement.py --check
 	step "fuzzing"
 	PYTHON=$python tools/fuzz.sh "${DURATION:-10m}"
 fi

@@ -21,6 +21,7 @@ import attestation
 import audit
 import books
 import engine
+import measurement
 import operations
 import permissions
 import server
@@ -33,7 +34,7 @@ PYTEST_FAILED, PYTEST_NONE = 1, 5
 
 
 # One module for each part of the product.
-PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation, audit, operations)
+PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation, audit, measurement, operations)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:

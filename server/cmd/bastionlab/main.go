@@ -62,6 +62,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newLedgerCommand())
 	root.AddCommand(newVerifyCommand())
 	root.AddCommand(newAuditCommand())
+	root.AddCommand(newMeasureCommand())
 	root.AddCommand(newDoctorCommand())
 	root.AddCommand(newHealthCommand())
 	root.AddCommand(newPrivacyCommand())
