@@ -40,6 +40,7 @@ func read(path string, identities []age.Identity, take func(name string, content
 		return m, err
 	}
 	var found []File
+	names := map[string]bool{}
 	for archive := tar.NewReader(opened); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -54,16 +55,31 @@ func read(path string, identities []age.Identity, take func(name string, content
 		if err := checkName(header); err != nil {
 			return m, err
 		}
+		if names[header.Name] {
+			return m, damaged("%s is in it twice", header.Name)
+		}
+		names[header.Name] = true
 		digest := sha256.New()
-		content := io.TeeReader(archive, digest)
+		content := io.TeeReader(member{archive}, digest)
 		if err := take(header.Name, content); err != nil {
 			return m, err
 		}
 		if _, err := io.Copy(io.Discard, content); err != nil {
-			return m, damaged("%s", err)
+			return m, err
 		}
 		found = append(found, File{Path: header.Name, Bytes: header.Size, SHA256: hex.EncodeToString(digest.Sum(nil))})
 	}
+}
+
+// member says of what cannot be read that the backup is damaged, and not the disk that it is unpacked to.
+type member struct{ io.Reader }
+
+func (m member) Read(into []byte) (int, error) {
+	n, err := m.Reader.Read(into)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, damaged("%s", err)
+	}
+	return n, err
 }
 
 func opened(file *bufio.Reader, identities []age.Identity) (io.Reader, error) {

@@ -52,6 +52,14 @@ func OpenRestored(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What marks it as a data directory is no part of a backup: until now a server took it for somebody else's.
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, privateMode)
+	if err != nil {
+		return nil, outOfSpace(fmt.Errorf("make lock of data directory: %w", err))
+	}
+	if err := lock.Close(); err != nil {
+		return nil, fmt.Errorf("make lock of data directory: %w", err)
+	}
 	return openBehind(ctx, dir, peeked.Level, InBackup)
 }
 
