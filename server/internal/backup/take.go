@@ -44,7 +44,7 @@ func Take(ctx context.Context, s Source, path string) (m Manifest, err error) {
 	}
 	staging, err := os.MkdirTemp(filepath.Dir(path), ".unfinished-backup-") // mode 0700
 	if err != nil {
-		return m, fmt.Errorf("make backup: %w", err)
+		return m, full(fmt.Errorf("make backup: %w", err))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(staging)) }()
 	temporary := filepath.Join(staging, "backup")
