@@ -60,6 +60,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newRunCommand())
 	root.AddCommand(newUserCommand())
 	root.AddCommand(newLedgerCommand())
+	root.AddCommand(newBackupCommand())
+	root.AddCommand(newRestoreCommand())
 	root.AddCommand(newVerifyCommand())
 	root.AddCommand(newAuditCommand())
 	root.AddCommand(newMeasureCommand())

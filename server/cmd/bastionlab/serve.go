@@ -72,7 +72,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err := checkReach(d.registry.Development(), s.development, beyondLoopback); err != nil {
 		return err
 	}
-	certificate, err := server.NewCertificate(time.Now())
+	certificate, err := server.NewCertificate()
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func open(dir string, ack Acknowledger, writer Writer, disk disk, now func() tim
 
 // begin writes the first line.
 func (l *Ledger) begin() error {
-	body, err := json.Marshal(newGenesis(l.now().UnixMilli(), l.Key()))
+	body, err := json.Marshal(newGenesis(receipt.Moment(l.now().UnixMilli()), l.Key()))
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (l *Ledger) Close() error {
 
 // append makes one movement: checked, signed, durable, acknowledged, and only then visible. The caller holds l.writing.
 func (l *Ledger) append(m receipt.Body) error {
-	m.Form, m.UnixMS, m.Origin = receipt.Form, l.now().UnixMilli(), l.writer.origin()
+	m.Form, m.UnixMS, m.Origin = receipt.Form, receipt.Moment(l.now().UnixMilli()), l.writer.origin()
 	if err := l.books.check(m); err != nil {
 		return err
 	}

@@ -97,6 +97,9 @@ type After struct {
 // MaxBodyBytes bounds a body: what fits into a message must fit into a line of a book too, whose quotation marks take two bytes.
 const MaxBodyBytes = 256 << 10
 
+// Moment is a time as a receipt takes it: a clock that is set beyond what the form knows must not make a receipt that no verifier takes.
+func Moment(unixMS int64) int64 { return min(max(unixMS, 0), latestUnixMS) }
+
 // ErrTooLong is a body beyond MaxBodyBytes, which nobody could check.
 var ErrTooLong = fmt.Errorf("a receipt's body takes at most %d bytes", MaxBodyBytes)
 

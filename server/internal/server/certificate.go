@@ -13,8 +13,6 @@ import (
 	"time"
 )
 
-const certificateYears = 10
-
 // firstProductName is the name that the first product's client insists on. It is told which client to install only if it gets this far.
 const firstProductName = "bastionlab-server"
 
@@ -22,7 +20,7 @@ var certificateNames = []string{"localhost", "127.0.0.1", "::1", firstProductNam
 
 // NewCertificate makes the key and the self-signed certificate of one start of the server.
 // SECURITY: the key is never written. Evidence names it, so whoever had an old one could be taken for the server that it belonged to.
-func NewCertificate(now time.Time) (tls.Certificate, error) {
+func NewCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make the server's TLS key: %w", err)
@@ -34,8 +32,9 @@ func NewCertificate(now time.Time) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: firstProductName},
-		NotBefore:             now.Add(-time.Hour), // a client's clock may be slow
-		NotAfter:              now.AddDate(certificateYears, 0, 0),
+		// Clients take this very certificate, for as long as the server says that it is its own: no clock has a say in that.
+		NotBefore: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:  time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280: it has no end
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

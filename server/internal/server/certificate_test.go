@@ -3,16 +3,17 @@ package server
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/x509"
 	"testing"
 	"time"
 )
 
 func TestEveryStartHasAKeyOfItsOwn(t *testing.T) {
-	first, err := NewCertificate(time.Now())
+	first, err := NewCertificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := NewCertificate(time.Now())
+	second, err := NewCertificate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,6 +24,21 @@ func TestEveryStartHasAKeyOfItsOwn(t *testing.T) {
 	for _, name := range certificateNames {
 		if err := first.Leaf.VerifyHostname(name); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A certificate is pinned, and named by evidence: whatever client's or server's clock is wrong, and however long the server runs, it is taken.
+func TestNoClockHasASayInTheCertificate(t *testing.T) {
+	certificate, err := NewCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate.Leaf)
+	for _, now := range []time.Time{time.Now(), time.Now().AddDate(-20, 0, 0), time.Now().AddDate(40, 0, 0), time.Now().AddDate(1000, 0, 0)} {
+		if _, err := certificate.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost", CurrentTime: now}); err != nil {
+			t.Errorf("in %d: %v", now.Year(), err)
 		}
 	}
 }

@@ -259,7 +259,7 @@ func (b *lockedBuffer) String() string {
 func start(t *testing.T, domain *fakes) *running {
 	t.Helper()
 	dir := t.TempDir()
-	certificate, err := NewCertificate(time.Now())
+	certificate, err := NewCertificate()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ func openDatabase(ctx context.Context, path string) (db *sql.DB, created bool, e
 	return db, created, nil
 }
 
-// migrate brings the database to the form of the last of steps, one transaction per step, and says whether it was new.
+// migrate brings the database to the form of the last of steps, all in one transaction, and says whether it was new: an upgrade that was
+// interrupted, or found no room, leaves what the release before it still opens.
 func migrate(ctx context.Context, db *sql.DB, steps []string) (created bool, err error) {
 	var version, application int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
@@ -71,28 +72,33 @@ func migrate(ctx context.Context, db *sql.DB, steps []string) (created bool, err
 	switch {
 	case version == 0:
 	case application != applicationID:
-		return false, refusal.New(refusal.InvalidArgument, "choose another data directory", "%s in the data directory belongs to another program", databaseFile)
+		return false, refusal.New(refusal.InvalidArgument, "choose another data directory", "%s in the data directory belongs to another program", DatabaseFile)
 	case version > len(steps):
 		return false, refusal.New(refusal.VersionMismatch, "start the release that wrote it, or a later one",
 			"the data directory was written by a newer release: its database has version %d, this release knows versions up to %d", version, len(steps))
 	}
-	for next := version; next < len(steps); next++ {
-		if err := migrateStep(ctx, db, steps[next], next+1); err != nil {
-			return false, fmt.Errorf("bring database to version %d: %w", next+1, err)
-		}
+	if version == len(steps) {
+		return false, nil
+	}
+	if err := migrateFrom(ctx, db, steps, version); err != nil {
+		return false, fmt.Errorf("bring database from version %d to version %d: %w", version, len(steps), err)
 	}
 	return version == 0, nil
 }
 
-func migrateStep(ctx context.Context, db *sql.DB, step string, version int) error {
+func migrateFrom(ctx context.Context, db *sql.DB, steps []string, version int) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing after Commit
+	for _, step := range steps[version:] {
+		if _, err := tx.ExecContext(ctx, step); err != nil {
+			return err
+		}
+	}
 	for _, statement := range []string{
-		step,
-		fmt.Sprintf("PRAGMA user_version = %d", version), // part of the transaction, like the step
+		fmt.Sprintf("PRAGMA user_version = %d", len(steps)), // part of the transaction, like the steps
 		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {

@@ -205,7 +205,7 @@ func oldDirectory(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if old.db, err = openOldDatabase(t, filepath.Join(dir, databaseFile)); err != nil {
+	if old.db, err = openOldDatabase(t, filepath.Join(dir, DatabaseFile)); err != nil {
 		t.Fatal(err)
 	}
 	if old.identity, err = old.loadBlobKey(t.Context()); err != nil {

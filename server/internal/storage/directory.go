@@ -24,11 +24,12 @@ func prepareDirectory(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read data directory: %w", err)
 	}
-	ours := len(entries) == 0
+	ours, empty := false, true
 	for _, entry := range entries {
 		ours = ours || entry.Name() == lockFile
+		empty = empty && entry.Name() == lostAndFound
 	}
-	if !ours {
+	if !ours && !empty {
 		return refusal.New(refusal.InvalidArgument, "choose an empty or a new directory",
 			"%s holds files of something else and is no data directory", dir)
 	}

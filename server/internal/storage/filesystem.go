@@ -54,7 +54,8 @@ func (osFiles) syncDir(path string) error {
 func outOfSpace(err error) error {
 	var database *sqlite.Error
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.ENOMEM) ||
-		(errors.As(err, &database) && database.Code()&0xff == sqlitecode.SQLITE_FULL)
+		// The second: there was no room for the index of its log.
+		(errors.As(err, &database) && (database.Code()&0xff == sqlitecode.SQLITE_FULL || database.Code() == sqlitecode.SQLITE_IOERR_SHMSIZE))
 	if !full {
 		return err
 	}

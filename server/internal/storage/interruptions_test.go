@@ -87,7 +87,7 @@ func TestWhatARunGoesOnWithIsKept(t *testing.T) {
 
 // A directory of the release before keeps its runs, which go on from nothing.
 func TestRunsOfTheReleaseBeforeAreKept(t *testing.T) {
-	path := filepath.Join(t.TempDir(), databaseFile)
+	path := filepath.Join(t.TempDir(), DatabaseFile)
 	db, err := sql.Open("sqlite", databaseURL(path))
 	if err != nil {
 		t.Fatal(err)

@@ -24,10 +24,13 @@ func temporaryName(path string) string {
 // removeLeftovers removes what a server that was killed had not finished.
 func (s *Store) removeLeftovers() error {
 	return filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
+		if entry != nil && entry.IsDir() && entry.Name() == lostAndFound {
+			return fs.SkipDir // it may be read by root only
+		}
 		if err != nil {
 			return fmt.Errorf("look for leftovers: %w", err)
 		}
-		if !entry.Type().IsRegular() || !strings.HasPrefix(entry.Name(), temporaryPrefix) && !strings.HasPrefix(entry.Name(), earlierPrefix) {
+		if !entry.Type().IsRegular() || !unfinished(entry.Name()) {
 			return nil
 		}
 		if err := s.files.remove(path); err != nil {
@@ -35,4 +38,8 @@ func (s *Store) removeLeftovers() error {
 		}
 		return nil
 	})
+}
+
+func unfinished(name string) bool {
+	return strings.HasPrefix(name, temporaryPrefix) || strings.HasPrefix(name, earlierPrefix)
 }

@@ -55,7 +55,7 @@ func peekDatabase(dir string) (*sql.DB, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("look at data directory: %w", err)
 	}
-	path := filepath.Join(dir, databaseFile)
+	path := filepath.Join(dir, DatabaseFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, "", refusal.New(refusal.NotFound, "name the directory that the server was started with, with --data-dir", "%s is no data directory of a server", dir)
 	} else if err != nil {

@@ -40,7 +40,8 @@ type Store struct {
 }
 
 const (
-	databaseFile   = "bastionlab.db"
+	// DatabaseFile is the name of the database in the data directory.
+	DatabaseFile   = "bastionlab.db"
 	blobFolder     = "blobs"
 	keyFolder      = "keys"
 	blobKeyFile    = "blobs.agekey"
@@ -52,6 +53,11 @@ const (
 // Open takes hold of the data directory, creating it where there is none, and brings its database to this release's form. A directory
 // that another server holds, that a newer release wrote, whose key is missing or that is of another level is refused.
 func Open(ctx context.Context, dir string, level Level) (*Store, error) {
+	return openBehind(ctx, dir, level, "")
+}
+
+// openBehind is Open, for a directory with a barrier of this kind.
+func openBehind(ctx context.Context, dir string, level Level, barrier Barrier) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
@@ -64,13 +70,13 @@ func Open(ctx context.Context, dir string, level Level) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, level: level, now: time.Now, lock: lock, files: osFiles{}, blobsInWork: map[string]bool{}}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, barrier); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) error {
+func (s *Store) open(ctx context.Context, barrier Barrier) error {
 	for _, folder := range []string{keyFolder, blobFolder} {
 		if err := makeFolder(filepath.Join(s.dir, folder)); err != nil {
 			return err
@@ -80,7 +86,10 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.db, s.created, err = openDatabase(ctx, filepath.Join(s.dir, databaseFile)); err != nil {
+	if s.db, s.created, err = openDatabase(ctx, filepath.Join(s.dir, DatabaseFile)); err != nil {
+		return err
+	}
+	if err := s.checkBarrier(ctx, barrier); err != nil {
 		return err
 	}
 	if err := s.holdLevel(ctx); err != nil {

@@ -117,13 +117,13 @@ func TestADatabaseThatThisReleaseCannotReadIsRefusedByNameAndLeftAlone(t *testin
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			before, err := os.ReadFile(filepath.Join(dir, databaseFile))
+			before, err := os.ReadFile(filepath.Join(dir, DatabaseFile))
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = Open(t.Context(), dir, File)
 			wantRefusal(t, err, c.kind, c.words...)
-			after, err := os.ReadFile(filepath.Join(dir, databaseFile))
+			after, err := os.ReadFile(filepath.Join(dir, DatabaseFile))
 			if err != nil || string(after) != string(before) {
 				t.Errorf("the database was changed (%v)", err)
 			}

@@ -68,7 +68,7 @@ func TestARegistrationIsKeptWithTheModeOrNotAtAll(t *testing.T) {
 // A directory of the release before had development mode only: its keys are registered by nobody, and its datasets are everybody's.
 func TestUsersAndDatasetsOfBeforeStayWhatTheyWere(t *testing.T) {
 	const before = 3
-	db, err := sql.Open("sqlite", databaseURL(filepath.Join(t.TempDir(), databaseFile)))
+	db, err := sql.Open("sqlite", databaseURL(filepath.Join(t.TempDir(), DatabaseFile)))
 	if err != nil {
 		t.Fatal(err)
 	}

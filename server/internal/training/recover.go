@@ -67,7 +67,7 @@ func (s *Service) recovered(row storage.RunRow) (storage.RunRow, error) {
 	if err != nil {
 		return row, err
 	}
-	row.EndedUnixMS = s.Now().UnixMilli()
+	row.EndedUnixMS = s.endOf(row)
 	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_FAILED)
 	switch {
 	case outcome == ledger.OutcomeReleased:

@@ -1,0 +1,178 @@
+"""A backup is taken while the server runs, and what comes back never gives a budget twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small
+from server_process import SERVER, ServerProcess
+from test_receipts import command, train
+
+from bastionlab import Connection, errors
+from bastionlab.torch import SGD
+
+Connect = Callable[..., Connection]
+NewServer = Callable[..., ServerProcess]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:DEVELOPMENT MODE:UserWarning"),
+    pytest.mark.filterwarnings("ignore:the evidence of the server at:UserWarning"),
+    pytest.mark.filterwarnings("ignore:the learning rate times:UserWarning"),
+]
+
+
+def done(*arguments: object) -> str:
+    result = command(*arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def refusal_to_start(directory: Path) -> str:
+    result = subprocess.run(
+        [SERVER, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 8, result.stderr
+    return result.stderr
+
+
+def upload(connection: Connection, name: str = "d", seed: int = 0) -> Any:
+    return connection.client.torch.RemoteDataset(small.dataset(seed=seed), privacy_limit=6.0, name=name, progress=False)
+
+
+def test_a_snapshot_of_a_running_server_brings_everything_back_but_budgets(
+    server: ServerProcess, new_server: NewServer, connect: Connect, tmp_path: Path
+) -> None:
+    backup, restored = tmp_path / "backup", tmp_path / "restored"
+    with connect(server) as connection:
+        upload(connection)
+        trained = train(connection.client.torch, 1.0)
+        # While something is written all the time: uploads, charges, audit lines.
+        stop = threading.Event()
+
+        def busy() -> None:
+            for seed in range(1, 1000):
+                if stop.is_set():
+                    return
+                upload(connection, f"b{seed}", seed)
+
+        writer = threading.Thread(target=busy)
+        writer.start()
+        try:
+            for turn in range(5):
+                done("backup", tmp_path / f"busy-{turn}", "--data-dir", server.data_dir)
+            warned = command("backup", backup, "--data-dir", server.data_dir)
+        finally:
+            stop.set()
+            writer.join()
+        assert warned.returncode == 0, warned.stderr
+        assert "HOLDS THE KEYS" in warned.stderr
+        assert backup.stat().st_mode & 0o077 == 0
+        after = train(connection.client.torch, 2.0)  # of which the backup knows nothing
+    for turn in range(5):
+        done("backup", "--verify", tmp_path / f"busy-{turn}")
+        done("restore", tmp_path / f"busy-{turn}", "--data-dir", tmp_path / f"restored-{turn}")
+        assert "everything holds" in done("ledger", "fsck", "--data-dir", tmp_path / f"restored-{turn}")
+        done("audit", "--verify", "--data-dir", tmp_path / f"restored-{turn}")
+    server.stop()
+    assert "what was charged after" in done("restore", backup, "--data-dir", restored)
+    again = new_server(data_dir=restored)
+    # Somebody whose book is empty: what holds is the server's own doing.
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("BASTIONLAB_HOME", str(tmp_path / "elsewhere"))
+        with connect(again, "stranger") as connection:
+            client = connection.client.torch
+            dataset = next(each for each in client.list_remote_datasets() if each.name == "d")
+            budget = dataset.budget()
+            assert "restored from a backup" in budget.frozen
+            assert (budget.spent, budget.remaining) == (1.0, 0.0)
+            learner = client.RemoteLearner(small.linear(), dataset, loss="cross_entropy", max_batch_size=50, optimizer=SGD(lr=0.1))
+            with pytest.raises(errors.AttestationError, match="frozen"):
+                learner.fit(nb_epochs=1, eps=0.1, batch_size=50)
+    with connect(again) as connection:  # the owner, whose book knows of the second run
+        assert trained.id in {run.id for run in connection.client.torch.runs()}
+        assert after.id not in {run.id for run in connection.client.torch.runs()}
+        assert connection.client.torch.run(trained.id).get_model() is not None
+    assert "everything holds" in done("ledger", "fsck", "--data-dir", restored)
+
+
+def test_a_handover_goes_on_elsewhere_and_only_there(
+    server: ServerProcess, new_server: NewServer, connect: Connect, tmp_path: Path
+) -> None:
+    backup, restored = tmp_path / "backup", tmp_path / "restored"
+    with connect(server) as connection:
+        upload(connection)
+        train(connection.client.torch, 2.0)
+    refused = command("backup", backup, "--handover", "--data-dir", server.data_dir)
+    assert refused.returncode == 8
+    assert "in use by another server" in refused.stderr
+    server.stop()
+    keys = tmp_path / "keys"
+    recipient = age_key(keys)
+    done("backup", backup, "--handover", "--recipient", recipient, "--data-dir", server.data_dir)
+    assert "was handed over" in refusal_to_start(server.data_dir)
+    assert b"AGE-SECRET-KEY" not in backup.read_bytes()
+    assert command("backup", "--verify", backup).returncode == 2
+    assert "handover" in done("backup", "--verify", backup, "--identity", keys)
+    assert "all go on" in done("restore", backup, "--identity", keys, "--data-dir", restored)
+    server.data_dir, server.log_file = restored, tmp_path / "restored.log"
+    server.start()  # at the address from before
+    with connect(server) as connection:
+        budget = connection.client.torch.list_remote_datasets()[0].budget()
+        assert (budget.frozen, budget.spent, budget.remaining) == ("", 2.0, 4.0)
+        train(connection.client.torch, 2.0)
+    assert "everything holds" in done("ledger", "fsck", "--data-dir", restored)
+
+
+def test_no_server_starts_on_what_was_unpacked_by_hand(server: ServerProcess, connect: Connect, tmp_path: Path) -> None:
+    with connect(server) as connection:
+        upload(connection)
+    done("backup", tmp_path / "backup", "--data-dir", server.data_dir)
+    by_hand = tmp_path / "by-hand"
+    with tarfile.open(tmp_path / "backup") as archive:
+        archive.extractall(by_hand, filter="data")
+    assert "is no data directory" in refusal_to_start(by_hand)
+    (by_hand / "lock").touch()
+    assert "bastionlab restore" in refusal_to_start(by_hand)
+
+
+def test_a_backup_that_was_changed_or_cut_restores_nothing(server: ServerProcess, connect: Connect, tmp_path: Path) -> None:
+    with connect(server) as connection:
+        upload(connection)
+    done("backup", tmp_path / "backup", "--data-dir", server.data_dir)
+    whole = (tmp_path / "backup").read_bytes()
+    at = whole.index(b'"type":"open"')
+    for name, content in {"changed": whole[:at] + b"X" + whole[at + 1 :], "cut": whole[: len(whole) // 2], "longer": whole + b"x"}.items():
+        bad = tmp_path / name
+        bad.write_bytes(content)
+        for arguments in (["backup", "--verify", bad], ["restore", bad, "--data-dir", tmp_path / f"from-{name}"]):
+            refused = command(*arguments)
+            assert refused.returncode == 6, f"{name}: {refused.stdout}{refused.stderr}"
+            assert "the backup is damaged" in refused.stderr
+        assert not (tmp_path / f"from-{name}").exists()
+    occupied = tmp_path / "occupied"
+    shutil.copytree(server.data_dir, occupied, ignore=shutil.ignore_patterns("*.sock"))
+    refused = command("restore", tmp_path / "backup", "--data-dir", occupied)
+    assert refused.returncode == 2
+    assert "not empty" in refused.stderr
+    inside = command("backup", server.data_dir / "backup", "--data-dir", server.data_dir)
+    assert inside.returncode == 2
+    assert json.loads(done("backup", "--verify", tmp_path / "backup", "--json"))["kind"] == "snapshot"
+
+
+def age_key(path: Path) -> str:
+    """Makes a key with the same library, by way of a data directory's own."""
+    scratch = path.parent / "scratch"
+    process = ServerProcess(data_dir=scratch, log_file=path.parent / "scratch.log").start()
+    process.stop()
+    shutil.copy(scratch / "keys" / "blobs.agekey", path)
+    database = (scratch / "bastionlab.db").read_bytes()
+    at = database.index(b"age1")
+    return database[at : at + 62].decode()
