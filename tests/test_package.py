@@ -316,7 +316,7 @@ def test_the_metadata_claims_what_was_tried_and_nothing_failed_there() -> None:
 def test_the_lowest_versions_that_are_claimed_were_tried() -> None:
     bounds = results.lower_bounds()
     lowest = [each for each in results.read() if each.dependencies == "lowest"]
-    assert lowest
+    assert lowest or "The `lowest` versions together were not tried yet." in table.PAGE.read_text()
     for each in lowest:
         assert results.numbers(each.torch)[:2] == results.numbers(bounds["torch"])[:2]
         for name, version in each.versions.items():

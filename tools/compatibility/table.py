@@ -22,6 +22,7 @@ def table() -> str:
     bounds = ", ".join(f"{name} {bound}" for name, bound in lower_bounds().items() if name != "torch")
     rows += [
         "",
+        "" if any(each.dependencies == "lowest" for each in tried) else "The `lowest` versions together were not tried yet.",
         f"`lowest` is the least that the metadata admits: {bounds}; `newest` what the index had on that day. Not tried, and taken "
         f"all the same: any other pair of a Python from {least} and a torch from {lower_bounds()['torch']}, "
         f"Python newer than {newest} among them.",
