@@ -151,6 +151,7 @@ def test_a_type_checker_sees_the_types_of_the_installed_wheel(wheel: Path, tmp_p
 # Where the number stands for something else than what this release is.
 OTHER_MEANINGS = {
     "docs/attestation.md": "a least version",
+    "docs/installing.md": "what was tried then",
     "server/internal/attestation/verification/policy.go": "an example of a form",
     "tools/compatibility/results.json": "what was tried then",
     "tools/vectors/attestation_cases.py": "a least version",
