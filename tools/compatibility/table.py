@@ -15,7 +15,7 @@ def table() -> str:
     rows = ["| Python | torch | everything else | client | tests | on |", "|---|---|---|---|---|---|"]
     tried = read()
     for each in tried:
-        outcome = f"{each.passed} passed" + (f", {len(each.failed)} failed" if each.failed else "")
+        outcome = f"{each.passed} passed" + (f", failed: {', '.join(each.failed)}" if each.failed else "")
         rows.append(f"| {each.python} | {each.torch} | {each.dependencies} | {each.client} | {outcome} | {each.date} |")
     (least,) = re.findall(r'requires-python = ">=([\d.]+)"', project())
     newest = ".".join(str(number) for number in max(numbers(each.python) for each in tried)[:2])
