@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	grpchealth "google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
 func health(dir string, arguments ...string) (stdout, stderr string, status int) {
@@ -67,5 +71,32 @@ func TestHealthDoesNotWaitForAServerThatHangs(t *testing.T) {
 	_, stderr, status := health(dir)
 	if took := time.Since(began); status != 8 || !strings.Contains(stderr, "does not answer within 3s") || took > healthTime+2*time.Second {
 		t.Errorf("status %d after %s: %s", status, took, stderr)
+	}
+}
+
+// A server that starts or stops answers, and says that it is not ready.
+func TestHealthIsNotOfAServerThatStops(t *testing.T) {
+	dir := t.TempDir()
+	directory, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer directory.Close()
+	listener, err := localSocket{directory}.listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopping := grpchealth.NewServer()
+	stopping.Shutdown()
+	transport := grpc.NewServer()
+	grpc_health_v1.RegisterHealthServer(transport, stopping)
+	ended := make(chan error, 1)
+	go func() { ended <- transport.Serve(listener) }()
+	if _, stderr, status := health(dir); status != 8 || !strings.Contains(stderr, "is not ready") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	transport.Stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
