@@ -224,7 +224,7 @@ def test_the_image_serves(whole: Path, tmp_path: Path, monkeypatch: pytest.Monke
         assert "sandbox: namespaces" in machine.said()
         walk_through(machine.port)
         with pytest.raises(errors.PermissionDenied):
-            Connection("localhost", machine.port, identity=Identity.create("stranger"))
+            _ = Connection("localhost", machine.port, identity=Identity.create("stranger")).client.torch.list_remote_datasets()
     finally:
         machine.stop()
 
