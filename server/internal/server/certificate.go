@@ -30,11 +30,11 @@ func NewCertificate() (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("make a serial number: %w", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: firstProductName},
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: firstProductName},
 		// Clients take this very certificate, for as long as the server says that it is its own: no clock has a say in that.
-		NotBefore: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:  time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280: it has no end
+		NotBefore:             time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:              time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280: it has no end
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

@@ -87,7 +87,9 @@ func (s *Service) endUncertain(ctx context.Context, l *live, cause error) {
 }
 
 // endOf is now, and no earlier than the run was made: a clock that was set back must not make a run that never ended, or ended before it began.
-func (s *Service) endOf(row storage.RunRow) int64 { return max(s.Now().UnixMilli(), row.CreatedUnixMS, 1) }
+func (s *Service) endOf(row storage.RunRow) int64 {
+	return max(s.Now().UnixMilli(), row.CreatedUnixMS, 1)
+}
 
 // end makes the end durable, then visible. One that cannot be written is owed: see writeLater.
 func (s *Service) end(ctx context.Context, l *live, row storage.RunRow) {

@@ -5,11 +5,12 @@ Run it with the earlier release's two programs and client:
     git archive RELEASE | tar x -C DIR          # and build server, trainer and protocol there
     PYTHONPATH=DIR/client/src:tests python tests/data/upgrade/make.py DIR/bin NAME
 
-It writes NAME.tar.xz beside this file: `data`, the directory as a server left it that was told to stop, `home`, the keys of its people, and
-`told.json`, what its owner was told. The key in it is of no other use."""
+It writes NAME.tar.xz beside this file: `data`, the directory as a server left it that was told to stop, `home`, the keys of its
+people, and `told.json`, what its owner was told. The keys in it are of no other use."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -80,10 +81,8 @@ def main() -> None:
         trained = learner(scientist, remote)
         run = trained.fit(nb_epochs=2, eps=1.5, batch_size=50)
         trained.test(eps=0.5)
-        try:
+        with contextlib.suppress(BudgetExceeded):
             learner(scientist, remote).fit(nb_epochs=1, eps=5.0, batch_size=50)
-        except BudgetExceeded:
-            pass
         dataset.lower_limit(5.0)
         weights = trained.get_model().state_dict()
         found = told(owner, dataset)
