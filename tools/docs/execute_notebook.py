@@ -1,4 +1,4 @@
-"""Executes the notebook at full size, and writes it with its outputs; what names this machine is taken out of them.
+"""Executes the notebook as it stands, and writes it with its outputs; what names this machine is taken out of them.
 
 BASTIONLAB_SMS_DATA=FILE python tools/docs/execute_notebook.py
 """
@@ -35,6 +35,8 @@ def executed(notebook: nbformat.NotebookNode, environment: dict[str, str] | None
     client.execute(env=variables)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # when it was executed
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if is_ours(output)]
         for output in cell.get("outputs", []):
             for key in ("text", "evalue"):
                 if key in output:
@@ -42,6 +44,11 @@ def executed(notebook: nbformat.NotebookNode, environment: dict[str, str] | None
     # The kernel of this machine; any Python 3 will do.
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     return notebook
+
+
+def is_ours(output: nbformat.NotebookNode) -> bool:
+    """Not the chatter of other libraries."""
+    return output.get("name") != "stderr" or "BastionLabWarning" in output.text or "PrivacyWarning" in output.text
 
 
 def without_this_machine(text: str) -> str:
