@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,9 @@ func done(t *testing.T, arguments ...string) string {
 func wantNoStart(t *testing.T, dir string, words ...string) {
 	t.Helper()
 	f := &fakeTrainers{}
-	err := serve(t.Context(), testSettings(dir), io.Discard, f.start)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second) // of a server that does start
+	defer stop()
+	err := serve(ctx, testSettings(dir), io.Discard, f.start)
 	for _, word := range words {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("a server on it: %v, want %q", err, word)
