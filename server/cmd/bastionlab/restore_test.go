@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,18 @@ func TestNoServerStartsOnWhatWasUnpackedByHandOrNotToTheEnd(t *testing.T) {
 	wantNoStart(t, by, "is no data directory")
 	if err := os.WriteFile(filepath.Join(by, "lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	wantNoStart(t, by, "bastionlab restore", "not finished")
+	// PRIVACY: nor is it a source of another backup: as a handover the accounts of a snapshot would go on.
+	for _, arguments := range [][]string{{"--handover"}, nil} {
+		again := filepath.Join(t.TempDir(), "again")
+		arguments = append([]string{"backup", again, "--data-dir", by}, arguments...)
+		if _, stderr, status := command(arguments...); status != 8 || !strings.Contains(stderr, "bastionlab restore") {
+			t.Errorf("%v: status %d: %s", arguments, status, stderr)
+		}
+		if entries, err := os.ReadDir(filepath.Dir(again)); err != nil || len(entries) > 0 {
+			t.Errorf("%v: it left %v, %v", arguments, entries, err)
+		}
 	}
 	wantNoStart(t, by, "bastionlab restore", "not finished")
 	// A check of the ledger that fails, or that is interrupted, leaves nothing behind.
@@ -148,6 +161,43 @@ func TestADamagedBackupRestoresNothing(t *testing.T) {
 		}
 		if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
 			t.Fatalf("%s left %v, %v", name, entries, err)
+		}
+	}
+}
+
+// PRIVACY: the kind is a word in a file that anybody can pack again; the seal is not.
+func TestAManifestThatWasWrittenAnewRestoresNothing(t *testing.T) {
+	all := members(t, aBackup(t))
+	last := &all[len(all)-1]
+	whole := last.content
+	var keyless map[string]any
+	if err := json.Unmarshal(whole, &keyless); err != nil {
+		t.Fatal(err)
+	}
+	delete(keyless, "seal")
+	unsealed, err := json.Marshal(keyless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"a handover by name": bytes.Replace(whole, []byte(`"kind": "snapshot"`), []byte(`"kind": "handover"`), 1),
+		"of another time":    bytes.Replace(whole, []byte(`"at": 1`), []byte(`"at": 2`), 1),
+		"without a seal":     unsealed,
+	} {
+		if bytes.Equal(content, whole) {
+			t.Fatalf("%s: nothing was changed", name)
+		}
+		last.content = content
+		folder := t.TempDir()
+		path, into := filepath.Join(folder, "bad"), filepath.Join(folder, "into")
+		if err := os.WriteFile(path, archiveOf(t, all), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, stderr, status := command("restore", path, "--data-dir", into); status != 6 || !strings.Contains(stderr, "manifest was changed") {
+			t.Errorf("%s: status %d: %s", name, status, stderr)
+		}
+		if _, err := os.Stat(into); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: it left %v", name, err)
 		}
 	}
 }

@@ -12,6 +12,7 @@
 package backup
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -45,6 +46,8 @@ type Manifest struct {
 	Files   []File        `json:"files"`
 	// Gone are encrypted files that a running server removed while they were copied.
 	Gone []string `json:"gone,omitempty"`
+	// Seal is made with the key of the directory, where that is in the backup.
+	Seal []byte `json:"seal,omitempty"`
 }
 
 // File is one member.
@@ -74,6 +77,34 @@ func (m Manifest) check() error {
 }
 
 func (m Manifest) encode() ([]byte, error) { return json.MarshalIndent(m, "", " ") }
+
+const sealPurpose = "bastionlab backup manifest 1"
+
+// sealed is the manifest's seal.
+// PRIVACY: a snapshot is not made a handover by who changes a word, nor a file exchanged by who has not the key.
+func (m Manifest) sealed(derive func(purpose string) [32]byte) ([]byte, error) {
+	m.Seal = nil
+	encoded, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	key := derive(sealPurpose)
+	code := hmac.New(sha256.New, key[:])
+	code.Write(encoded)
+	return code.Sum(nil), nil
+}
+
+// holds says whether a manifest is what the directory's own server program made.
+func (m Manifest) holds(derive func(purpose string) [32]byte) error {
+	want, err := m.sealed(derive)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(want, m.Seal) {
+		return damaged("its manifest was changed after it was taken")
+	}
+	return nil
+}
 
 func damaged(what string, args ...any) error {
 	return refusal.New(refusal.Attestation, "take another backup: of this one nothing is used", "the backup is damaged: %s", fmt.Sprintf(what, args...))

@@ -147,6 +147,11 @@ func (t Target) settle(ctx context.Context, m Manifest) (frozen int, err error) 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if store.Level() == storage.File {
+		if err := m.holds(store.DeriveKey); err != nil {
+			return 0, err
+		}
+	}
 	// Where the key ended with the server there is nothing to freeze: no account goes on from there.
 	if m.Kind == Snapshot && store.Level() == storage.File {
 		if frozen, err = t.freeze(store); err != nil {

@@ -106,6 +106,10 @@ func (s Source) write(ctx context.Context, staging, path string) (m Manifest, er
 	if known.Level == "" {
 		return m, refusal.New(refusal.NotFound, "start a server on it first", "%s was never opened by a server to its end: there is nothing in it", s.Dir)
 	}
+	if known.Level == storage.File && known.Keys == nil {
+		return m, refusal.New(refusal.Unavailable, "run the command as the user that the server runs as; without its key a directory cannot be restored",
+			"the key of the data directory %s cannot be read", s.Dir)
+	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, privateMode)
 	if err != nil {
 		return m, fmt.Errorf("make backup: %w", err)
@@ -116,7 +120,7 @@ func (s Source) write(ctx context.Context, staging, path string) (m Manifest, er
 	if err != nil {
 		return m, err
 	}
-	w := &writer{archive: tar.NewWriter(sealed), at: positionOf(peeked), manifest: Manifest{
+	w := &writer{archive: tar.NewWriter(sealed), at: positionOf(peeked), keys: known.Keys, manifest: Manifest{
 		Form: form, Kind: s.Kind, Level: known.Level, Release: s.Release, UnixMS: s.Now().UnixMilli(), Records: peeked.Records,
 	}}
 	if err := w.all(ctx, staging, s); err != nil {

@@ -22,6 +22,7 @@ import (
 type writer struct {
 	archive  *tar.Writer
 	at       position
+	keys     func(purpose string) [32]byte // nil: the directory's key is in no file
 	manifest Manifest
 }
 
@@ -97,7 +98,12 @@ func (w *writer) add(dir, path string) error {
 	return nil
 }
 
-func (w *writer) end() error {
+func (w *writer) end() (err error) {
+	if w.keys != nil && w.manifest.Level == storage.File {
+		if w.manifest.Seal, err = w.manifest.sealed(w.keys); err != nil {
+			return fmt.Errorf("write backup: %w", err)
+		}
+	}
 	encoded, err := w.manifest.encode()
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)

@@ -38,12 +38,16 @@ func (s *Store) checkBarrier(ctx context.Context, known Barrier) error {
 	case "":
 		return refusal.New(refusal.InvalidArgument, "start a server on it as it is", "%s is no unfinished restore", s.dir)
 	case InBackup:
-		return refusal.New(refusal.Unavailable, "put the backup back with `bastionlab restore`, into a new directory",
-			"the data directory %s is the content of a backup, or of a restore that was not finished", s.dir)
+		return stillInBackup(s.dir)
 	default:
 		return refusal.New(refusal.Unavailable, "start the server on the directory that the backup was restored to; if there is none, restore the backup, or make it again with `bastionlab backup --handover`",
 			"the data directory %s was handed over with a backup, and its budgets go on there", s.dir)
 	}
+}
+
+func stillInBackup(dir string) error {
+	return refusal.New(refusal.Unavailable, "put the backup back with `bastionlab restore`, into a new directory",
+		"the data directory %s is the content of a backup, or of a restore that was not finished", dir)
 }
 
 // OpenRestored is Open for a directory that came out of a backup. No server starts on it until Lift.
@@ -88,11 +92,11 @@ func CopyDatabase(ctx context.Context, dir, into string) error {
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
 		return outOfSpace(fmt.Errorf("copy database: %w", err))
 	}
-	return setBarrier(ctx, path, InBackup)
+	return setBarrier(ctx, dir, path, InBackup)
 }
 
-// setBarrier leaves the database as one file.
-func setBarrier(ctx context.Context, path string, barrier Barrier) error {
+// setBarrier puts a barrier into the database at a path, that of a directory or the copy of it, and leaves it as one file.
+func setBarrier(ctx context.Context, dir, path string, barrier Barrier) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("set barrier of data directory: %w", err)
@@ -103,7 +107,27 @@ func setBarrier(ctx context.Context, path string, barrier Barrier) error {
 	if err != nil {
 		return fmt.Errorf("set barrier of data directory: %w", err)
 	}
-	return errors.Join(setFact(ctx, db, barrierFact, []byte(barrier)), db.Close())
+	return errors.Join(bar(ctx, db, dir, barrier), db.Close())
+}
+
+func bar(ctx context.Context, db *sql.DB, dir string, barrier Barrier) error {
+	// PRIVACY: what came out of a backup and was not restored has its budgets still. As a handover it would give them again.
+	if value, _, err := (&Store{db: db}).Fact(ctx, barrierFact); err != nil {
+		return err
+	} else if Barrier(value) == InBackup {
+		return stillInBackup(dir)
+	}
+	// PRIVACY: releases before this form of the database know of no barrier; that of the form they know.
+	if _, err := migrate(ctx, db, migrations[:]); err != nil && !writtenByNewer(err) {
+		return outOfSpace(err)
+	}
+	return setFact(ctx, db, barrierFact, []byte(barrier))
+}
+
+// writtenByNewer says whether a database is of a release after this one, which knows of barriers.
+func writtenByNewer(err error) bool {
+	var refused *refusal.Error
+	return errors.As(err, &refused) && refused.Kind == refusal.VersionMismatch
 }
 
 // Held is a directory that no server can run on meanwhile.
@@ -130,7 +154,7 @@ func Hold(dir string) (*Held, error) {
 
 // HandOver keeps every server from starting on the directory from now on, durably.
 func (h *Held) HandOver(ctx context.Context) error {
-	return setBarrier(ctx, filepath.Join(h.dir, DatabaseFile), HandedOver)
+	return setBarrier(ctx, h.dir, filepath.Join(h.dir, DatabaseFile), HandedOver)
 }
 
 // Release lets go of the directory.
