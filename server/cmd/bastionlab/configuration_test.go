@@ -175,7 +175,7 @@ func TestAllWrongSettingsAreToldAtOnce(t *testing.T) {
 	if status := run(t.Context(), []string{"serve", "--config", file, "--trainer", "/bin/true"}, &stdout, &stderr); status != 2 {
 		t.Errorf("exit status %d", status)
 	}
-	for _, word := range []string{"many", "line 3", "loud", "xml", "9464", "here", "11m"} {
+	for _, word := range []string{"many", "line 3", "loud", "xml", "9464", "trace-endpoint", "11m"} {
 		if strings.Count(stderr.String(), word) == 0 {
 			t.Errorf("%q is not told:\n%s", word, stderr.String())
 		}

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -50,6 +48,13 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 	if err != nil {
 		return err
 	}
+	ready := false
+	defer func() {
+		if err != nil && !ready && ctx.Err() != nil {
+			log.InfoContext(ctx, "stopped before it was ready", "during", err)
+			err = nil
+		}
+	}()
 	list, beyondLoopback, err := addresses(s.listen)
 	if err != nil {
 		return err
@@ -110,6 +115,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		return err
 	}
 	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
+	ready = true
 	tellManager(ctx, log, daemon.SdNotifyReady)
 	return answer(ctx, front, network, local, s.drainTime, log)
 }
@@ -147,7 +153,6 @@ func answer(ctx context.Context, front *server.Server, network []net.Listener, l
 	case <-served:
 	case <-ctx.Done():
 	}
-	signal.Reset(os.Interrupt, syscall.SIGTERM) // from here on a second signal ends the process
 	log.InfoContext(ctx, "stopping", "calls_may_take_seconds", drainTime.Seconds(), "second_signal", "ends the process at once")
 	tellManager(ctx, log, daemon.SdNotifyStopping)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)

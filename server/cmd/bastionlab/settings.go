@@ -120,15 +120,24 @@ func (s *settings) check() error {
 	if s.metricsDatasets && s.metricsListen == "" {
 		errs = append(errs, refusal.New(refusal.InvalidArgument, "give --metrics-listen too, or leave --metrics-datasets out", "--metrics-datasets says what the metrics tell, and there are none"))
 	}
-	if s.traceEndpoint != "" && !isHTTP(s.traceEndpoint) {
-		errs = append(errs, refuseSetting("trace-endpoint", "a URL such as http://127.0.0.1:4318/v1/traces", s.traceEndpoint))
+	if s.traceEndpoint != "" {
+		errs = append(errs, checkEndpoint(s.traceEndpoint))
 	}
 	return errors.Join(errs...)
 }
 
-func isHTTP(text string) bool {
+// checkEndpoint takes the URL of a collector.
+// SECURITY: with no password in it, for settings are shown and logged; a refusal does not say it either.
+func checkEndpoint(text string) error {
 	parsed, err := url.Parse(text)
-	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host != ""
+	switch {
+	case err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "":
+		return refusal.New(refusal.InvalidArgument, "give a URL such as http://127.0.0.1:4318/v1/traces for --trace-endpoint", "--trace-endpoint does not take what is no URL of http or https")
+	case parsed.User != nil || parsed.RawQuery != "":
+		return refusal.New(refusal.InvalidArgument, "put it into the environment variable OTEL_EXPORTER_OTLP_HEADERS, which is shown nowhere",
+			"--trace-endpoint takes no password and nothing behind a question mark: settings are shown and logged, and the collector would not get it")
+	}
+	return nil
 }
 
 func defaultDataDir(environment func(string) (string, bool)) (string, error) {

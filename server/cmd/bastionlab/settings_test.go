@@ -54,6 +54,20 @@ func TestSettingsComeFromFlagsThenEnvironmentThenFile(t *testing.T) {
 	}
 }
 
+// SECURITY: what a setting holds is shown by --print-config and logged.
+func TestACollectorsPasswordIsNoSetting(t *testing.T) {
+	for endpoint, taken := range map[string]bool{
+		"http://127.0.0.1:4318/v1/traces": true, "https://collector.example": true,
+		"https://name:SECRET@collector.example/v1/traces": false, "https://SECRET@collector.example": false, "https://collector.example/v1/traces?key=SECRET": false,
+		"SECRET": false, "ftp://SECRET": false, "https://name:SECRET@:bad:/": false, "http://": false,
+	} {
+		err := checkEndpoint(endpoint)
+		if taken != (err == nil) || err != nil && (refusal.KindOf(err) != refusal.InvalidArgument || strings.Contains(err.Error(), "SECRET")) {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
 func FuzzByteSize(f *testing.F) {
 	for _, text := range []string{"8GiB", "512 MiB", "1", "-1", "0", "9999999999TiB", "GiB", "1e3", "٣"} {
 		f.Add(text)
