@@ -15,8 +15,9 @@ import pytest
 import small
 from server_process import ROOT, ServerProcess
 from test_receipts import command
+from test_survival import learner_for, start, wait_for_state, wait_for_status
 
-from bastionlab import Connection
+from bastionlab import Connection, Identity
 from bastionlab.errors import ServerUnavailable
 from bastionlab.torch import SGD
 
@@ -127,11 +128,16 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(disk: Path, connect:
             filler.unlink()
             everything.all()
             assert everything.dataset.budget().spent == spent + 0.25
-            # A stop and a start on the full disk: it may refuse, it must not lose.
+            # A stop and a start on the full disk: it may refuse, in these words; it must not lose.
             filler = fill(disk)
             assert server.stop() == 0
-            started = command("serve", "--listen", "nonsense", "--data-dir", server.data_dir)
-            assert started.returncode != 0
+            try:
+                server.start()
+            except AssertionError:
+                assert server.process is not None
+                assert server.process.poll() == 8, server.log()
+                assert "no room left to store this" in server.log()
+            assert server.stop() in (0, 8)
             filler.unlink()
             holds(server.data_dir)
             server.start()
@@ -143,7 +149,66 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(disk: Path, connect:
         server.stop()
 
 
-def test_a_disk_that_turns_read_only_stops_what_changes_and_nothing_is_lost(disk: Path, connect: Connect, tmp_path: Path) -> None:
+def test_nobody_is_registered_on_a_full_disk(disk: Path, connect: Connect, tmp_path: Path) -> None:
+    server = ServerProcess(data_dir=disk / "data", log_file=tmp_path / "log").start()
+    key = tmp_path / "first.pub"
+    key.write_text(Identity.create("first").public_key.pem)
+
+    def register() -> subprocess.CompletedProcess[str]:
+        return command("user", "add", "--role", "owner", key, "--data-dir", server.data_dir)
+
+    try:
+        filler = fill(disk)
+        with pytest.raises(ServerUnavailable, match="no room"), connect(server, "stranger") as connection:
+            connection.client.torch.runs()
+        refused = register()
+        assert refused.returncode == 8, refused.stderr
+        assert re.search("no room|disk is full", refused.stderr)
+        listed = command("user", "list", "--data-dir", server.data_dir)
+        assert listed.returncode == 0
+        assert "owner" not in listed.stdout
+        filler.unlink()
+        added = register()
+        assert added.returncode == 0, added.stderr
+    finally:
+        server.stop()
+    holds(server.data_dir)
+
+
+def test_a_run_whose_state_finds_no_room_waits_for_the_owner_and_goes_on(
+    disk: Path, connect: Connect, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if not request.config.getoption("--all"):
+        pytest.skip("it takes half a minute: --all")
+    server = ServerProcess(data_dir=disk / "data", log_file=tmp_path / "log").start()
+    try:
+        with connect(server) as connection:
+            client = connection.client.torch
+            dataset = client.RemoteDataset(small.dataset(records=64), privacy_limit=6.0, name="d", progress=False)
+            run_id = start(
+                client, learner_for(client, small.Slow(width=160), metrics=True), server, nb_epochs=3, eps=2.0, batch_size=8
+            )
+            wait_for_state(server, 0)
+            filler = fill(disk)
+            wait_for_status(client, run_id, "waiting")
+            assert "cannot write a run's state; it waits for the dataset's owner" in server.log()
+            assert dataset.budget().spent == 2.0, "it stays charged"
+            filler.unlink()
+            client.run(run_id).approve()
+            run = client.run(run_id).wait(progress=False)
+            assert run.status == "completed"
+            assert [each.epoch for each in run.history] == [1, 2, 3]
+            assert dataset.budget().spent == 2.0, "and is charged once"
+    finally:
+        server.stop()
+    holds(server.data_dir)
+
+
+def test_a_disk_that_turns_read_only_stops_what_changes_and_nothing_is_lost(
+    disk: Path, connect: Connect, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if not request.config.getoption("--all"):
+        pytest.skip("a full disk is tried in its place: --all")
     server = ServerProcess(data_dir=disk / "data", log_file=tmp_path / "log").start()
     with connect(server) as connection:
         everything = Attempts(connection, server)

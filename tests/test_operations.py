@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import small
 import torch
-from server_process import ROOT, ServerProcess, free_port
+from server_process import ROOT, SERVER, ServerProcess, free_port
 from test_survival import learner_for, start, wait_for_state
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -135,6 +136,35 @@ def test_an_orderly_stop_loses_nothing_that_is_under_way(new_server: Callable[..
         named = {dataset.name for dataset in client.list_remote_datasets()}
         whole = not isinstance(uploaded[0], BastionLabError)
         assert named == ({NAME, "under way"} if whole else {NAME}), "an upload is there whole, or not at all"
+
+
+def test_a_stop_before_the_server_is_ready_is_no_failure(tmp_path: Path) -> None:
+    server = ServerProcess(data_dir=tmp_path / "data", log_file=tmp_path / "log")
+    arguments = ["serve", "--listen", f"127.0.0.1:{server.port}", "--data-dir", server.data_dir]
+    with server.log_file.open("wb") as log:
+        server.process = subprocess.Popen([SERVER, *arguments], stdout=log, stderr=log)
+    deadline = time.monotonic() + 60
+    while '"msg":"ledger opened"' not in server.log():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert server.stop() == 0, server.log()
+    assert "stopped before it was ready" in server.log()
+    server.start()
+    assert server.stop() == 0
+
+
+def test_a_second_signal_ends_a_server_that_lets_calls_finish(new_server: Callable[..., ServerProcess], connect: Connect) -> None:
+    server = new_server(environment={"BASTIONLAB_DRAIN_TIME": "10m"})
+    with connect(server) as connection:
+        slow = SlowToRead(400, seconds=300)
+        in_thread(lambda: connection.client.torch.RemoteDataset(slow, privacy_limit=6.0, name="under way", progress=False))
+        assert slow.began.wait(60)
+        assert server.process is not None
+        server.process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(1)
+        server.process.terminate()
+        assert server.process.wait(5) == -signal.SIGTERM
 
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
