@@ -306,11 +306,10 @@ def test_the_page_has_what_was_tried() -> None:
 
 def test_the_metadata_claims_what_was_tried_and_nothing_failed_there() -> None:
     tried = results.read()
-    page = table.PAGE.read_text()
-    assert all(name in page for each in tried for name in each.failed), "what failed is named"
+    assert {each.key: each.failed for each in tried if each.failed} == {}, "what fails there is not claimed: mend it"
     assert min(each.passed for each in tried) > 1000
     claimed = set(re.findall(r'"Programming Language :: Python :: (3\.\d+)"', results.project()))
-    assert claimed == {".".join(each.python.split(".")[:2]) for each in tried if not each.failed}
+    assert claimed == {".".join(each.python.split(".")[:2]) for each in tried}
     pinned_torch = (ROOT / "server" / "LIBTORCH_VERSION").read_text().strip()
     assert pinned_torch in {each.torch for each in tried}, "the torch that the release is built with"
 

@@ -201,7 +201,7 @@ class Reader:
         }  # fmt: skip
 
     def _wait_for_the_server(self, shell: Person, block: Block, command: str) -> None:
-        """Until it listens, or, where the block has stopped it again, not at all; at a port of its own choice the page must wait."""
+        """Until it listens, or, where the block has stopped it again, not at all. Where it picks the port, the page must wait."""
         listen = re.search(r"--listen[ =](\S+)", command)
         host, _, port = (listen.group(1) if listen else f"127.0.0.1:{PORT}").rpartition(":")
         if port == "0":
