@@ -139,6 +139,7 @@ BROKEN = {
     ),
     "a shell that fails": ("```sh\ntrue\nfalse\ntrue\n```\n", "page.md:2: failed"),
     "a command that is not there": ("```sh\n\nno-such-command\n```\n", r"page.md:2: failed(.|\n)*line 3: no-such-command"),
+    "the first of a pipe": ("```sh\nno-such-command | cat\n```\n", "page.md:2: failed"),
     "what must fail and does not": ("<!-- fails -->\n```python\nx = 1\n```\n", "page.md:3: did not fail"),
     "a shell's, too": ("<!-- fails -->\n```sh\ntrue\n```\n", "page.md:3: did not fail"),
     "other words than printed": ("```sh\necho one\n```\n<!-- prints -->\n```text\ntwo\n```\n", "page.md:6: the page shows"),
