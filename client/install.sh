@@ -39,7 +39,9 @@ fi
 
 "$target/bin/python" -m pip --version >/dev/null 2>&1 || fail "$target has no pip; $target/bin/python -m ensurepip puts it there"
 echo "installing bastionlab into $target ($why)"
-"$target/bin/python" -m pip install --quiet --disable-pip-version-check "$here"
+"$target/bin/python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' ||
+    echo "PyTorch is not there yet and comes with it: up to 5 GB, which takes minutes"
+"$target/bin/python" -m pip install --quiet --disable-pip-version-check "$here" || fail "pip says above why; what it lacks it takes from the package index"
 # Not from this folder: what was installed, and not what lies here.
 cd /
 "$target/bin/python" -c 'import bastionlab; print("installed bastionlab", bastionlab.__version__)'

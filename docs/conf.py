@@ -24,7 +24,7 @@ html_show_sphinx = False
 # Nothing is loaded from elsewhere: no fonts, no scripts, no mathematics of a CDN. A test reads the built pages.
 html_theme_options = {"footer_icons": []}
 
-# The notebook is shown as it was executed: tools/docs/execute_notebook.sh does that.
+# The notebook is shown as it was executed: tools/docs/execute_notebook.py does that.
 nb_execution_mode = "off"
 myst_heading_anchors = 4
 myst_enable_extensions: list[str] = []

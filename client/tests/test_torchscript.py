@@ -137,7 +137,9 @@ def test_dropout_is_on(tmp_path: Path) -> None:
     for schema in (TEXT_BY_NAME, IDS):
         archive = loaded(convert(models.Encoder().eval(), schema), tmp_path)
         inputs = [torch.ones(1, 8, dtype=torch.int64)] * len(schema.inputs)
-        assert not torch.equal(archive(*inputs), archive(*inputs))
+        # Of two draws each fifth pair is the same: one element in ten is dropped, and only the first row is looked at.
+        torch.manual_seed(7)
+        assert len({archive(*inputs).detach().numpy().tobytes() for _ in range(50)}) > 10
     scripted = loaded(convert(nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5)).eval(), NUMBERS), tmp_path)
     assert scripted.training
 

@@ -95,6 +95,8 @@ class Page:
     def _fences(self) -> Iterator[tuple[Token, dict[str, str]]]:
         lines = self.text.splitlines()
         for token in self._tokens:
+            if token.type == "code_block" and token.map:
+                raise PageError(f"{self.name}:{token.map[0] + 1}: an indented block, which nobody runs; fence it")
             if token.type == "fence" and token.map:
                 yield token, self._comments_above(lines, token.map[0])
 

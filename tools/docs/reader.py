@@ -166,7 +166,9 @@ class Reader:
         code = block.code if "fails" not in block.said else f"( {block.code.rstrip()}\n)"
         script.write_text("\n" * (block.line - 1) + code + "\n")
         if "fails" in block.said:
-            return person.tell(f"if bash -eu {script} 3<&- 4>&-; then echo done >&4; else echo failed >&4; fi") != "done\n"
+            return (
+                person.tell(f"if bash -euo pipefail {script} 3<&- 4>&-; then echo done >&4; else echo failed >&4; fi") != "done\n"
+            )
         # What a block leaves in the background must not hold the pipes.
         return person.tell(f". {script} 3<&- 4>&-; echo done >&4") != "done\n"
 
@@ -174,7 +176,7 @@ class Reader:
         if (language, who) not in self.people:
             output = self.directory / f".{who}-{language}.out"
             if language == "sh":
-                command = ["bash", "-euc", 'while read -r line <&3; do eval "$line"; done']
+                command = ["bash", "-euo", "pipefail", "-c", 'while read -r line <&3; do eval "$line"; done']
             else:
                 command = [str(self.programs.python), "-u", str(HERE / "interpreter.py")]
             self.people[language, who] = person = Person(command, self.directory, self._environment(who), output)
@@ -201,9 +203,11 @@ class Reader:
         }  # fmt: skip
 
     def _wait_for_the_server(self, shell: Person, block: Block, command: str) -> None:
-        """Until it listens, or, where the block has stopped it again, not at all."""
+        """Until it listens, or, where the block has stopped it again, not at all. Where it picks the port, the page must wait."""
         listen = re.search(r"--listen[ =](\S+)", command)
         host, _, port = (listen.group(1) if listen else f"127.0.0.1:{PORT}").rpartition(":")
+        if port == "0":
+            return
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):

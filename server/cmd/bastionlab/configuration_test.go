@@ -156,7 +156,7 @@ func settingsTable(attested map[string]bool) string {
 		if attested[each.Name] {
 			in = "yes"
 		}
-		fmt.Fprintf(&text, "\n### `%s`\n\n%s.\n\n", each.Name, strings.ToUpper(meaning[:1])+meaning[1:])
+		fmt.Fprintf(&text, "\n## `%s`\n\n%s.\n\n", each.Name, strings.ToUpper(meaning[:1])+meaning[1:])
 		fmt.Fprintf(&text, "| flag | environment | kind | default | attested |\n|---|---|---|---|---|\n| `--%s` | `%s` | %s | %s | %s |\n", each.Name, environmentName(each.Name), kind, fallback, in)
 	})
 	text.WriteString("\n")
