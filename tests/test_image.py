@@ -198,6 +198,12 @@ def test_make_names_version_and_commit(tmp_path: Path) -> None:
     assert any(re.fullmatch("REVISION=[0-9a-f]{40}", word) for word in words)
 
 
+def test_the_proof_finds_all_that_it_is_made_of() -> None:
+    """It is played with --all only, and would rot until then: it takes the walk-through from the tests."""
+    done = subprocess.run([sys.executable, "-c", "import prove"], cwd=ROOT / "tools/image", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_image_is_what_the_documentation_says(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--all"):
         pytest.skip("builds an image and plays on it: with --all only")
