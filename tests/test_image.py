@@ -232,6 +232,30 @@ def test_a_libtorch_zip_is_taken_by_its_digest_only(tmp_path: Path) -> None:
     assert not (tmp_path / "wrong/torch").exists()
 
 
+def test_the_licences_of_what_is_in_it_go_with_it(tmp_path: Path) -> None:
+    (commands,) = [command for command in instructions("RUN") if "make bundle" in command]
+    assert "./licences.sh /opt/torch /root-of-image/usr/share/doc/bastionlab/licences" in commands
+    assert os.access(SERVER / "licences.sh", os.X_OK)
+    assert not ignored("licences.sh")
+    debian, torch = tmp_path / "debian", tmp_path / "site-packages/torch"
+    for package in ("libc6", "libstdc++6", "libgcc-s1", "ca-certificates"):
+        (debian / package).mkdir(parents=True)
+        (debian / package / "copyright").write_text(package)
+    torch.mkdir(parents=True)
+    (torch.parent / "torch-2.15.0.dist-info/licenses").mkdir(parents=True)
+    (torch.parent / "torch-2.15.0.dist-info/licenses/LICENSE").write_text("torch")
+    command = [str(SERVER / "licences.sh"), str(torch), str(tmp_path / "into")]
+    environment = os.environ | {"DEBIAN": str(debian)}
+    subprocess.run(command, env=environment, check=True)
+    of = ("go", "google.golang.org/grpc", "torch-2.15.0/licenses")
+    assert [name for name in of if not (tmp_path / "into" / name / "LICENSE").exists()] == []
+    assert (tmp_path / "into/debian/libc6/copyright").read_text() == "libc6"
+    (debian / "libc6/copyright").unlink()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "libc6 has no text of a licence" in done.stderr
+
+
 def test_make_names_version_and_commit(tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
