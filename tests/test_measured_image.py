@@ -59,13 +59,17 @@ def described(file: dict[str, Any]) -> bytes:
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[list[str], dict[str, Any], Path]:
     """Measurements of a guest with one and with two processors, and the policy that takes both."""
+    return write_policy(tmp_path, TRAINER)
+
+
+def write_policy(tmp_path: Path, trainer: Path) -> tuple[list[str], dict[str, Any], Path]:
     (tmp_path / "firmware").write_bytes(described(VECTOR["firmware"]))
     (tmp_path / "kernel").write_bytes(bytes(0x202) + b"HdrS" + bytes(64))
     (tmp_path / "initrd").write_bytes(b"files")
     command = [SERVER, "measure", "--command-line", "quiet", "--vcpus", "1,2", "--vcpu-type", "EPYC-Milan", "--json"]
     for name in ("firmware", "kernel", "initrd"):
         command += [f"--{name}", tmp_path / name]
-    command += ["--policy", tmp_path / "policy.json", "--tcb", FLOOR, "--trainer", TRAINER, "--config", IMAGE / "bastionlab.conf"]
+    command += ["--policy", tmp_path / "policy.json", "--tcb", FLOOR, "--trainer", trainer, "--config", IMAGE / "bastionlab.conf"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     assert "chip_ids is null: any chip" in done.stderr
     measured = [shape["measurement"] for shape in json.loads(done.stdout)["measurements"]]
@@ -112,6 +116,66 @@ def test_the_command_line_reads_the_policy_too(written: tuple[list[str], dict[st
 # ---- the image itself ----
 
 
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root whose trainer is this machine's /bin/true, of which the loader tells what it loads; the users' folder beside it."""
+    programs = tmp_path / "root/usr/lib/bastionlab"
+    programs.mkdir(parents=True)
+    for name in ("bastionlab", "bastionlab-trainer"):
+        shutil.copy("/bin/true", programs / name)
+    monkeypatch.setenv("BASTIONLAB_HOME", str(tmp_path / "home"))
+    Identity.create("owner")
+    (tmp_path / "users/owner").mkdir(parents=True)
+    shutil.copy(tmp_path / "home/identities/owner.pub", tmp_path / "users/owner/hospital.pub")
+    return tmp_path
+
+
+def put_together(folder: Path) -> subprocess.CompletedProcess[str]:
+    shutil.rmtree(folder / "made", ignore_errors=True)
+    command = [IMAGE / "root.sh", folder / "root", folder / "users", folder / "made"]
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True)
+
+
+def test_users_whom_no_machine_could_register_are_refused_while_it_is_made(installed: Path) -> None:
+    done = put_together(installed)
+    assert done.returncode == 0, done.stderr
+    assert (installed / "made/etc/bastionlab/users/owner/hospital.pub").exists()
+    key = installed / "users/owner/hospital.pub"
+    for name, words in (
+        ("lost.pub", "lost.pub is not ROLES/NAME.pub"),
+        ("owner/of/lost.pub", "of/lost.pub is not ROLES/NAME.pub"),
+        ("owners/hospital.pub", "owners is no role"),
+        ("owner,admin/hospital.pub", "admin is no role"),
+    ):
+        (installed / "users" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(key, installed / "users" / name)
+        done = put_together(installed)
+        assert done.returncode == 1, name
+        assert words in done.stderr
+        (installed / "users" / name).unlink()
+    key.write_text("ssh-ed25519 AAAA")
+    done = put_together(installed)
+    assert done.returncode == 1
+    assert "hospital.pub is no public key in PEM" in done.stderr
+
+
+def test_nothing_of_an_earlier_image_is_left_beside_a_new_one(tmp_path: Path) -> None:
+    """Not even where the new one fails: a policy that is not this image's would be handed to owners."""
+    if not all(
+        shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin") for tool in ("dpkg-deb", "mksquashfs", "veritysetup", "cpio")
+    ):
+        pytest.skip("the tools that make an image are missing")
+    old = ("policy.json", "measurement", "firmware", "SHA256SUMS", "root.img")
+    for name in old:
+        (tmp_path / name).write_text("of another")
+    no_kernel = tmp_path / "kernel.deb"
+    no_kernel.write_text("no kernel")
+    command = [IMAGE / "build.sh", "--root", tmp_path, "--users", tmp_path, "--output", tmp_path, "--kernel", no_kernel]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert "is not the kernel of kernel.lock" in done.stderr
+    assert [name for name in old if (tmp_path / name).exists()] == []
+
+
 def needs(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
@@ -153,7 +217,8 @@ def build_command(folder: Path, name: str) -> list[Any]:
 def test_two_builds_are_one_image(whole: Path) -> None:
     first, second = ((whole / name / "SHA256SUMS").read_text() for name in ("image", "again"))
     assert first == second
-    assert len(first.splitlines()) == 4
+    named = {line.split()[1] for line in first.splitlines()}
+    assert named == {path.name for path in (whole / "image").iterdir()} - {"SHA256SUMS", "measurement", "policy.json"}
 
 
 def test_there_is_nothing_to_run_but_the_server(whole: Path) -> None:
@@ -219,6 +284,9 @@ def test_the_image_serves(whole: Path, tmp_path: Path, monkeypatch: pytest.Monke
     try:
         machine.wait_for("registered identities")
         machine.wait_for('"listen":["[::]:50056"]')
+        _, policy, _ = write_policy(tmp_path, whole / "bundle/usr/lib/bastionlab/bastionlab-trainer")
+        claimed = f'"configuration_sha384":"{policy["config_digests"][0]}"'
+        assert claimed in machine.said(), "the server claims the configuration that `measure` writes into policies"
         assert "MISSING" not in machine.said(), "doctor finds the trainer's sandbox whole"
         assert "sandbox: landlock" in machine.said()
         assert "sandbox: namespaces" in machine.said()

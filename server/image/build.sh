@@ -34,6 +34,8 @@ for tool in dpkg-deb mksquashfs veritysetup cpio xz go; do
 done
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}"
 mkdir -p "$output"
+# SECURITY: a policy of an earlier image must not lie beside this one.
+for name in firmware kernel initrd root.img cmdline measurement policy.json SHA256SUMS; do rm -f "$output/$name"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -54,7 +56,6 @@ cp "$work"/kernel/boot/vmlinuz-* "$output/kernel"
 
 # The root: one file, the hash tree behind the data, and nothing that describes either on the disk.
 "$here/root.sh" "$root" "$users" "$work/root"
-rm -f "$output/root.img"
 mksquashfs "$work/root" "$output/root.img" -quiet -no-progress -noappend -all-root -no-xattrs -comp zstd -Xcompression-level 6 -b 256K -processors 2 \
 	>"$work/squashfs.log" || { cat "$work/squashfs.log" >&2; exit 1; }
 truncate -s %4096 "$output/root.img"
@@ -77,4 +78,4 @@ if [ -n "$firmware" ]; then
 	cat "$output/measurement"
 fi
 cd "$output"
-sha256sum kernel initrd root.img cmdline >SHA256SUMS
+sha256sum $([ -z "$firmware" ] || echo firmware) kernel initrd root.img cmdline >SHA256SUMS
