@@ -159,6 +159,19 @@ def test_users_whom_no_machine_could_register_are_refused_while_it_is_made(insta
     assert "hospital.pub is no public key in PEM" in done.stderr
 
 
+def test_the_first_program_is_built_by_the_go_of_go_mod(tmp_path: Path) -> None:
+    """Whatever Go is on the path: another one makes other bytes, and another measurement."""
+    (tmp_path / "go").write_text(f'#!/bin/sh\necho "$GOTOOLCHAIN" >{tmp_path}/asked\nexit 3\n')
+    (tmp_path / "go").chmod(0o755)
+    for tool in ("dpkg-deb", "mksquashfs", "veritysetup", "cpio", "xz"):
+        (tmp_path / tool).symlink_to("/bin/true")
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [IMAGE / "build.sh", "--root", tmp_path, "--users", tmp_path, "--output", tmp_path / "image"]
+    assert subprocess.run([str(word) for word in command], env=environment).returncode == 3
+    (toolchain,) = re.findall(r"^toolchain (\S+)$", (ROOT / "server/go.mod").read_text(), re.MULTILINE)
+    assert (tmp_path / "asked").read_text().strip() == toolchain
+
+
 def test_nothing_of_an_earlier_image_is_left_beside_a_new_one(tmp_path: Path) -> None:
     """Not even where the new one fails: a policy that is not this image's would be handed to owners."""
     if not all(
