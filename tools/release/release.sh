@@ -38,7 +38,7 @@ make --no-print-directory -C server bundle LIBTORCH="$LIBTORCH" DESTDIR="$stage"
 mkdir -p "$share"
 cp LICENSE "$share/"
 find docs \( -name '*.md' -o -path 'docs/assets/*' \) -type f -exec cp --parents {} "$share/" \;
-[ ! -d server/deploy ] || cp -r server/deploy "$share/deploy"
+cp -r server/deploy "$share/deploy"
 "$PYTHON" "$here/licences.py" "$stage/usr/lib/bastionlab" "$LIBTORCH" "$share/licences"
 "$PYTHON" "$here/sbom.py" server "$version" "$stage/usr/lib/bastionlab" "$LIBTORCH" "$directory/$name.cdx.json"
 "$here/archive.sh" "$stage" "$directory/$name.tar.gz"
