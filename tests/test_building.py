@@ -81,6 +81,15 @@ def test_another_version_is_refused_by_name(checkout: Path, tmp_path: Path, foun
     assert f"pip install torch=={PINNED}" in said
 
 
+def test_whatever_stands_where_the_version_should_is_shown_as_text(checkout: Path, tmp_path: Path) -> None:
+    said = refusal(make(checkout, libtorch(tmp_path / "odd", build_version="2.6.0\x1b[2J\\c\\033$(touch made)")))
+    assert "\x1b" not in said
+    assert f"pip install torch=={PINNED}" in said
+    assert not (checkout / "made").exists()
+    done = make(checkout, libtorch(tmp_path / "of another system", build_version=f"{PINNED}\r"))
+    assert "compiled" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     "found",
     [{"build_version": PINNED}, {"build_version": f"{PINNED}+cpu"}, {"version_py": f"{PINNED}+cu132"}, {"header": PINNED}],

@@ -99,6 +99,25 @@ def test_a_changed_checkout_is_not_released(tmp_path: Path) -> None:
     assert not (clone / "build").exists()
 
 
+def test_a_release_takes_nothing_else_away(tmp_path: Path) -> None:
+    clone, precious = tmp_path / "clone", tmp_path / "home/thesis"
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(clone)], check=True)
+    shutil.copy(RELEASE / "release.sh", clone / "tools/release/release.sh")
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "-am", "x"],
+        cwd=clone,
+        check=True,
+    )
+    precious.parent.mkdir()
+    precious.write_text("words")
+    environment = os.environ | {"PYTHON": sys.executable, "LIBTORCH": str(tmp_path)}
+    command = [str(clone / "tools/release/release.sh"), str(precious.parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "not a release's" in done.stderr
+    assert precious.read_text() == "words"
+
+
 def test_a_part_without_a_licence_stops_the_release(tmp_path: Path) -> None:
     """A program of Go modules that have theirs, and a library of a libtorch that has none."""
     programs, libtorch = tmp_path / "programs", tmp_path / "libtorch"
@@ -167,6 +186,9 @@ def test_a_release_is_whole_and_its_server_runs(release: Path, tmp_path: Path) -
         packed.extractall(tmp_path, filter="tar")
     (unpacked,) = tmp_path.iterdir()
     programs = unpacked / "usr/lib/bastionlab"
+    share = unpacked / "usr/share/doc/bastionlab"
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert (share / page.relative_to(ROOT)).exists(), f"the archive lacks {page}, which other pages lead to"
     (sbom,) = release.glob("bastionlab-server-*.cdx.json")
     components = {component["name"]: component for component in json.loads(sbom.read_text())["components"]}
     for path in [programs / "bastionlab", programs / "bastionlab-trainer", *(programs / "lib").iterdir()]:

@@ -9,7 +9,7 @@ url="https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-$wanted
 get="$wanted is $url, unzipped, or the directory torch/ of the wheel: pip install torch==$wanted"
 
 refuse() {
-	echo "$1"
+	printf '%s\n' "$1"
 	exit 1
 }
 
@@ -37,7 +37,7 @@ version() { # as the zip has it, as the wheel has it, as the headers of old and 
 }
 
 # The part after + names the build, CPU or CUDA: each will do.
-found=$(version)
+found=$(version | tr -cd '[:graph:]' | cut -c 1-40)
 [ -n "$found" ] || refuse "libtorch in $libtorch: nothing says which version it is. $get"
 [ "${found%%+*}" = "$wanted" ] || refuse "libtorch ${found%%+*} in $libtorch, wanted $wanted: the engine uses interfaces that change from one to the next. $get"
 

@@ -29,13 +29,21 @@ while [ $# -gt 1 ]; do
 	shift 2
 done
 [ $# = 0 ] && [ -n "$root" ] && [ -n "$users" ] && [ -n "$output" ] || usage
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps veritysetup, and no user who is not root looks
 for tool in dpkg-deb mksquashfs veritysetup cpio xz go; do
 	command -v "$tool" >/dev/null || { echo "build.sh: there is no $tool: apt-get install dpkg squashfs-tools cryptsetup-bin cpio xz-utils golang" >&2; exit 1; }
 done
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}"
 mkdir -p "$output"
+# SECURITY: a policy of an earlier image must not lie beside this one.
+for name in firmware kernel initrd root.img cmdline measurement policy.json SHA256SUMS; do rm -f "$output/$name"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# Its first program, by the one Go that go.mod names: a newer one of this machine's would measure otherwise.
+GOTOOLCHAIN=$(sed -n 's/^toolchain //p' "$server/go.mod")
+export GOTOOLCHAIN
+(cd "$server" && CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$work/init" ./cmd/bastionlab-init)
 
 # The kernel, as its lock names it.
 sha256='' path=''
@@ -49,12 +57,10 @@ dpkg-deb -x "$package" "$work/kernel"
 cp "$work"/kernel/boot/vmlinuz-* "$output/kernel"
 
 # The initial file system.
-(cd "$server" && CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o "$work/init" ./cmd/bastionlab-init)
 "$here/initrd.sh" "$work/init" "$work/kernel" "$output/initrd"
 
 # The root: one file, the hash tree behind the data, and nothing that describes either on the disk.
 "$here/root.sh" "$root" "$users" "$work/root"
-rm -f "$output/root.img"
 mksquashfs "$work/root" "$output/root.img" -quiet -no-progress -noappend -all-root -no-xattrs -comp zstd -Xcompression-level 6 -b 256K -processors 2 \
 	>"$work/squashfs.log" || { cat "$work/squashfs.log" >&2; exit 1; }
 truncate -s %4096 "$output/root.img"
@@ -77,4 +83,4 @@ if [ -n "$firmware" ]; then
 	cat "$output/measurement"
 fi
 cd "$output"
-sha256sum kernel initrd root.img cmdline >SHA256SUMS
+sha256sum $([ -z "$firmware" ] || echo firmware) kernel initrd root.img cmdline >SHA256SUMS

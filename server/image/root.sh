@@ -43,7 +43,14 @@ cp -L "$system/$loader_file" "$destination/$loader"
 cp "$here/bastionlab.conf" "$destination/etc/bastionlab/bastionlab.conf"
 echo "bastionlab:x:50056:50056::/var/lib/bastionlab:/usr/sbin/nologin" >"$destination/etc/passwd"
 echo "bastionlab:x:50056:" >"$destination/etc/group"
-(cd "$users" && find . -mindepth 2 -maxdepth 2 -name '*.pub' | sort) | while read -r key; do
+# What the machine would only find out when it starts, and end with: a key that is nobody's, or somewhere else than the roles say.
+(cd "$users" && find . -name '*.pub' | sort) | while read -r key; do
+	folder=$(dirname "$key")
+	[ "$folder" != . ] && [ "$(dirname "$folder")" = . ] || fail "$2/$key is not ROLES/NAME.pub: it would be nobody's"
+	for role in $(basename "$folder" | tr , ' '); do
+		case $role in owner | scientist | operator) ;; *) fail "$2/$key: $role is no role; there are owner, scientist and operator" ;; esac
+	done
+	grep -q '^-----BEGIN PUBLIC KEY-----' "$users/$key" || fail "$2/$key is no public key in PEM, as Identity.create writes"
 	mkdir -p "$destination/etc/bastionlab/users/$(dirname "$key")"
 	cp -L "$users/$key" "$destination/etc/bastionlab/users/$key"
 done

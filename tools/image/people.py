@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import small  # noqa: E402
-from test_readme import TinyEncoder, messages, snippet  # noqa: E402
+from test_readme import MADE, snippet  # noqa: E402
 
 from bastionlab import Connection  # noqa: E402
 from bastionlab.errors import BastionLabError  # noqa: E402
@@ -36,9 +36,9 @@ class People:
         """The README's, but for the port."""
         here = f'Connection("localhost", {self.port})'
         self.be("owner")
-        exec(snippet("owner").replace('Connection("localhost")', here), {"train_dataset": messages()})
+        exec(snippet("owner").replace('Connection("localhost")', here), {"train_dataset": MADE["messages"]()})
         self.be("scientist")
-        scope: dict[str, Any] = {"model": TinyEncoder()}
+        scope: dict[str, Any] = {"model": MADE["TinyEncoder"]()}
         exec(snippet("scientist").replace('Connection("localhost")', here), scope)
         assert scope["trained_model"] is scope["model"]
 

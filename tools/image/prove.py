@@ -53,10 +53,6 @@ def build() -> None:
     say(f"built in {time.monotonic() - began:.0f} s, {json.loads(docker('image', 'inspect', IMAGE))[0]['Size'] / 1e6:.0f} MB")
 
 
-def pulled(image: str) -> bool:
-    return subprocess.run(["docker", "pull", "--quiet", image], capture_output=True).returncode == 0
-
-
 @contextmanager
 def running(*arguments: str) -> Iterator[Container]:
     container = Container(docker("run", *arguments))
@@ -92,11 +88,8 @@ def doctor(*options: str) -> dict[str, str]:
 def without_namespaces(directory: Path) -> Path:
     """The profile, with the rules for new processes that Docker's has: none in a namespace of its own."""
     profile = json.loads(PROFILE.read_text())
-    for rule in profile["syscalls"]:
-        rule["names"] = [name for name in rule["names"] if name not in ("clone", "clone3")]
-    every_namespace = {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
-    profile["syscalls"].append({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [every_namespace]})
-    profile["syscalls"].append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38})
+    none = [{"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
+    profile["syscalls"] = [rule for rule in profile["syscalls"] if rule["names"] != ["clone"] or rule["args"] == none]
     made = directory / "without-namespaces.json"
     made.write_text(json.dumps(profile))
     return made

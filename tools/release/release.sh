@@ -14,6 +14,11 @@ if [ -n "$(git status --porcelain)" ]; then
 	echo "release: the checkout has changes that no commit has; commit them, or release from a clone" >&2
 	exit 1
 fi
+# What is there is taken away: only an earlier release may be.
+if [ $# != 0 ] && [ ! -f "$directory/SHA256SUMS" ] && [ -n "$(ls -A "$directory" 2>/dev/null)" ]; then
+	echo "release: $directory has files that are not a release's, which would be deleted; name an empty directory, or one that is not there" >&2
+	exit 1
+fi
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 GOTOOLCHAIN=$(sed -n 's/^toolchain //p' server/go.mod)
 export SOURCE_DATE_EPOCH GOTOOLCHAIN
@@ -31,8 +36,9 @@ make --no-print-directory -C server bundle LIBTORCH="$LIBTORCH" DESTDIR="$stage"
 	exit 1
 }
 mkdir -p "$share"
-cp LICENSE docs/*.md "$share/"
-[ ! -d server/deploy ] || cp -r server/deploy "$share/deploy"
+cp LICENSE "$share/"
+find docs \( -name '*.md' -o -path 'docs/assets/*' \) -type f -exec cp --parents {} "$share/" \;
+cp -r server/deploy "$share/deploy"
 "$PYTHON" "$here/licences.py" "$stage/usr/lib/bastionlab" "$LIBTORCH" "$share/licences"
 "$PYTHON" "$here/sbom.py" server "$version" "$stage/usr/lib/bastionlab" "$LIBTORCH" "$directory/$name.cdx.json"
 "$here/archive.sh" "$stage" "$directory/$name.tar.gz"

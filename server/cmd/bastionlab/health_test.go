@@ -40,13 +40,14 @@ func TestHealthIsOfAServerThatIsReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The socket that it left is there, and nobody behind it.
-	if _, stderr, status := health(n.dir); status != 8 || !strings.Contains(stderr, "no server answers") {
+	if _, stderr, status := health(n.dir); status != 8 || !strings.Contains(stderr, n.dir+": its socket: connection refused\n") {
 		t.Errorf("after its end: status %d, %s", status, stderr)
 	}
 }
 
 func TestHealthOfNoServer(t *testing.T) {
-	if _, stderr, status := health(t.TempDir()); status != 8 || !strings.Contains(stderr, "no server answers") {
+	dir := t.TempDir()
+	if _, stderr, status := health(dir); status != 8 || !strings.Contains(stderr, "no server answers in "+dir+": its socket: no such file or directory\n") {
 		t.Errorf("of an empty directory: status %d, %s", status, stderr)
 	}
 	if _, stderr, status := health("/nowhere"); status != 8 || !strings.Contains(stderr, "no server answers") {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,8 +76,15 @@ func (l *local) call(command *cobra.Command, do func(ctx context.Context, conn *
 		return l.noServer(err)
 	}
 	defer socket.directory.Close()
+	var unreached atomic.Value // why nobody could be dialled, which gRPC wraps in words of its own
 	conn, err := grpc.NewClient("passthrough:operator", grpc.WithTransportCredentials(insecure.NewCredentials()), takeAnswers,
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return socket.dial(ctx) }))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			found, err := socket.dial(ctx)
+			if errno := syscall.Errno(0); errors.As(err, &errno) {
+				unreached.Store(errno)
+			}
+			return found, err
+		}))
 	if err != nil {
 		return fmt.Errorf("make a connection: %w", err)
 	}
@@ -84,6 +94,9 @@ func (l *local) call(command *cobra.Command, do func(ctx context.Context, conn *
 	ctx = metadata.AppendToOutgoingContext(ctx, server.ProtocolKey, fmt.Sprint(server.Protocol), server.ClientVersionKey, version.Number)
 	var trailer metadata.MD
 	if err := do(ctx, conn, grpc.Trailer(&trailer)); err != nil {
+		if errno, ok := unreached.Load().(syscall.Errno); ok && status.Code(err) == codes.Unavailable {
+			return l.noServer(fmt.Errorf("its socket: %w", errno))
+		}
 		return l.refused(err, trailer)
 	}
 	return nil

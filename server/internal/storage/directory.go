@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func prepareDirectory(dir string) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("read data directory: %w", err)
+		return notOurs(dir, fmt.Errorf("read data directory: %w", err))
 	}
 	ours, empty := false, true
 	for _, entry := range entries {
@@ -35,9 +36,23 @@ func prepareDirectory(dir string) error {
 	}
 	// SECURITY: names, schemas and the ledger are readable by whoever reads the directory.
 	if err := os.Chmod(dir, privateDirMode); err != nil {
-		return fmt.Errorf("restrict data directory to its owner: %w", err)
+		return notOurs(dir, fmt.Errorf("restrict data directory to its owner: %w", err))
 	}
 	return nil
+}
+
+// notOurs says whose a directory is that this user may not use. With a container, it is often the host's root who made it.
+func notOurs(dir string, cause error) error {
+	found, err := os.Stat(dir)
+	if err != nil || !errors.Is(cause, fs.ErrPermission) {
+		return cause
+	}
+	owner, ok := found.Sys().(*syscall.Stat_t)
+	if !ok || int(owner.Uid) == os.Geteuid() {
+		return cause
+	}
+	return refusal.New(refusal.Unavailable, fmt.Sprintf("give it to the server: chown -R %d:%d, and of a container by its name on the host; or name another with --data-dir", os.Geteuid(), os.Getegid()),
+		"the data directory %s belongs to user %d, and the server runs as user %d", dir, owner.Uid, os.Geteuid())
 }
 
 func makeFolder(path string) error {
