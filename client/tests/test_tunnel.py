@@ -204,24 +204,38 @@ def test_nobody_takes_the_name_of_a_connection_that_was_cut(server: FakeServer) 
     assert not name.parent.exists()
 
 
+# In a process of its own: forking the one that runs the fake server would share that server's descriptors too.
+FORKING = """
+import os
+from bastionlab._channel import tunnelled_channel
+from bastionlab._tunnel import Tunnel
+from test_tunnel import address, ask
+
+tunnel = Tunnel(address({port}))
+child = os.fork()
+if child == 0:
+    try:
+        tunnel.close()
+        tunnel._forget_directory()
+    finally:
+        os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+tunnel._thread.join(0.2)
+assert tunnel.is_open
+channel = tunnelled_channel(tunnel)
+print(ask(channel).format)
+channel.close()
+tunnel.close()
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
-@pytest.mark.filterwarnings("ignore:This process")
 def test_a_fork_does_not_end_the_connection_of_its_parent(server: FakeServer) -> None:
-    tunnel = Tunnel(address(server.port))
-    child = os.fork()
-    if child == 0:
-        try:
-            tunnel.close()
-            tunnel._forget_directory()
-        finally:
-            os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    tunnel._thread.join(0.2)
-    assert tunnel.is_open
-    channel = tunnelled_channel(tunnel)
-    assert ask(channel).format == "simulated"
-    channel.close()
-    tunnel.close()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": tempfile.gettempdir()}
+    script = FORKING.format(port=server.port)
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "simulated\n"
 
 
 class Unreadable:

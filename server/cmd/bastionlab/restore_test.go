@@ -57,6 +57,11 @@ func TestNoServerStartsOnWhatWasUnpackedByHandOrNotToTheEnd(t *testing.T) {
 	into := filepath.Join(t.TempDir(), "into")
 	target := backup.Target{Dir: into, Release: version.Number, Key: ledgerKey, Check: func(_ context.Context, dir string) error {
 		wantNoStart(t, dir, "in use by another server")
+		// A second restore is refused before it looks at anything: what it removed at its failure would be this one's.
+		other := backup.Target{Dir: dir, Release: version.Number, Key: ledgerKey}
+		if _, err := backup.Restore(t.Context(), file, other); err == nil || !strings.Contains(err.Error(), "another restore to "+dir+" is under way") {
+			t.Errorf("beside another restore: %v", err)
+		}
 		return context.Canceled
 	}}
 	if _, err := backup.Restore(t.Context(), file, target); !errors.Is(err, context.Canceled) {

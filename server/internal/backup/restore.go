@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"filippo.io/age"
 
@@ -39,10 +40,11 @@ type Restored struct {
 // Restore unpacks a backup and makes of it a directory that a server starts on. Until its end none does: the database in a backup has a barrier. What
 // it made is removed again where it fails.
 func Restore(ctx context.Context, path string, t Target) (r Restored, err error) {
-	made, err := t.prepare()
+	made, release, err := t.prepare()
 	if err != nil {
 		return r, err
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	if r.Manifest, err = t.unpack(ctx, path); err == nil {
 		r.Frozen, err = t.settle(ctx, r.Manifest)
 	}
@@ -52,26 +54,45 @@ func Restore(ctx context.Context, path string, t Target) (r Restored, err error)
 	return r, nil
 }
 
-// prepare takes a new or an empty directory.
-func (t Target) prepare() (made bool, err error) {
-	entries, err := os.ReadDir(t.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
+// prepare takes a new or an empty directory, for this restore alone: another one that failed would remove what this one made.
+func (t Target) prepare() (made bool, release func() error, err error) {
+	if _, err := os.Stat(t.Dir); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(t.Dir, privateDirMode); err != nil {
-			return false, fmt.Errorf("make data directory: %w", err)
+			return false, nil, fmt.Errorf("make data directory: %w", err)
 		}
-		return true, syncDir(filepath.Dir(t.Dir))
+		if err := syncDir(filepath.Dir(t.Dir)); err != nil {
+			return false, nil, err
+		}
+		made = true
 	}
+	dir, err := os.Open(t.Dir)
 	if err != nil {
-		return false, fmt.Errorf("look at data directory: %w", err)
+		return false, nil, fmt.Errorf("look at data directory: %w", err)
+	}
+	if err := t.take(dir); err != nil {
+		return false, nil, errors.Join(err, dir.Close())
+	}
+	return made, dir.Close, nil
+}
+
+func (t Target) take(dir *os.File) error {
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return refusal.New(refusal.Unavailable, "wait for it, or name another directory", "another restore to %s is under way", t.Dir)
+	} else if err != nil {
+		return fmt.Errorf("lock data directory: %w", err)
+	}
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		return fmt.Errorf("look at data directory: %w", err)
 	}
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != lostAndFound }) {
-		return false, refusal.New(refusal.InvalidArgument, "name a new directory, or an empty one", "%s is not empty, and a restore replaces nothing", t.Dir)
+		return refusal.New(refusal.InvalidArgument, "name a new directory, or an empty one", "%s is not empty, and a restore replaces nothing", t.Dir)
 	}
 	// SECURITY: keys come here.
-	if err := os.Chmod(t.Dir, privateDirMode); err != nil {
-		return false, fmt.Errorf("restrict data directory to its owner: %w", err)
+	if err := dir.Chmod(privateDirMode); err != nil {
+		return fmt.Errorf("restrict data directory to its owner: %w", err)
 	}
-	return false, nil
+	return nil
 }
 
 const lostAndFound = "lost+found"
