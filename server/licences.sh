@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the licences of what an image holds into DESTINATION: of the Go modules in the programs, of the libtorch in LIBTORCH and the wheels beside
+# Puts the licences of what an image holds into DESTINATION: ours, those of the Go modules in the programs, of the libtorch in LIBTORCH and the wheels beside
 # it, and of Debian's C and C++ runtimes. A part without one ends it, but for libtorch: PyTorch's zips may have none.
 #   licences.sh LIBTORCH DESTINATION
 set -eu
@@ -14,6 +14,7 @@ put() { # put NAME FILE...
 	cp -- "$@" "$destination/$name/"
 }
 
+put bastionlab LICENSE # a copy: an image is built from this folder alone
 go=${GO:-go}
 put go "$("$go" env GOROOT)/LICENSE"
 "$go" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./cmd/bastionlab ./cmd/bastionlab-trainer >"$destination.modules"

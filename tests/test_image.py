@@ -247,8 +247,10 @@ def test_the_licences_of_what_is_in_it_go_with_it(tmp_path: Path) -> None:
     command = [str(SERVER / "licences.sh"), str(torch), str(tmp_path / "into")]
     environment = os.environ | {"DEBIAN": str(debian)}
     subprocess.run(command, env=environment, check=True)
-    of = ("go", "google.golang.org/grpc", "torch-2.15.0/licenses")
+    of = ("bastionlab", "go", "google.golang.org/grpc", "torch-2.15.0/licenses")
     assert [name for name in of if not (tmp_path / "into" / name / "LICENSE").exists()] == []
+    assert (tmp_path / "into/bastionlab/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert not ignored("LICENSE")
     assert (tmp_path / "into/debian/libc6/copyright").read_text() == "libc6"
     (debian / "libc6/copyright").unlink()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
