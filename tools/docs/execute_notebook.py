@@ -53,7 +53,9 @@ def is_ours(output: nbformat.NotebookNode) -> bool:
 
 def without_this_machine(text: str) -> str:
     text = text.replace(str(ROOT), ".").replace(str(Path.home()), "~")
-    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\w+", "/tmp/work", text)
+    directory = rf"{re.escape(tempfile.gettempdir())}/\w+"
+    # A kernel names each cell after a file that there is not.
+    return re.sub(directory, "work", re.sub(rf"{directory}/\d+\.py", "cell", text))
 
 
 if __name__ == "__main__":
