@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -55,18 +56,25 @@ func TestHealthOfNoServer(t *testing.T) {
 	}
 }
 
-// A server that hangs takes connections, for its kernel does, and says nothing on them.
-func TestHealthDoesNotWaitForAServerThatHangs(t *testing.T) {
-	dir := t.TempDir()
+// listenIn makes a data directory with the socket of a server.
+func listenIn(t *testing.T) (dir string, listener net.Listener) {
+	t.Helper()
+	dir = t.TempDir()
 	directory, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer directory.Close()
-	listener, err := localSocket{directory}.listen(t.Context())
+	t.Cleanup(func() { directory.Close() })
+	listener, err = localSocket{directory}.listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir, listener
+}
+
+// A server that hangs takes connections, for its kernel does, and says nothing on them.
+func TestHealthDoesNotWaitForAServerThatHangs(t *testing.T) {
+	dir, listener := listenIn(t)
 	defer listener.Close()
 	began := time.Now()
 	_, stderr, status := health(dir)
@@ -77,16 +85,7 @@ func TestHealthDoesNotWaitForAServerThatHangs(t *testing.T) {
 
 // A server that starts or stops answers, and says that it is not ready.
 func TestHealthIsNotOfAServerThatStops(t *testing.T) {
-	dir := t.TempDir()
-	directory, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer directory.Close()
-	listener, err := localSocket{directory}.listen(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, listener := listenIn(t)
 	stopping := grpchealth.NewServer()
 	stopping.Shutdown()
 	transport := grpc.NewServer()

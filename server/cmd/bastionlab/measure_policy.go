@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -158,12 +157,9 @@ func (w *policyWanted) configuration(p *writtenPolicy) error {
 
 // measuredFile is the SHA-256 of a file of any size.
 func measuredFile(path, what string) (digest [32]byte, err error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return digest, refusal.New(refusal.NotFound, "name the file of the "+what, "there is no file %s", path)
-	}
+	file, err := openNamed(path, what)
 	if err != nil {
-		return digest, fmt.Errorf("read %s: %w", what, err)
+		return digest, err
 	}
 	defer file.Close()
 	hash := sha256.New()

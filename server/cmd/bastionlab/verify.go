@@ -95,16 +95,25 @@ func verifiedRows(content []byte, bodies []receipt.Body, keyKnown bool) [][]stri
 	return rows
 }
 
+// openNamed opens a file that somebody named, as what they were asked for.
+func openNamed(path, what string) (*os.File, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, refusal.New(refusal.NotFound, "name the file of the "+what, "there is no file %s", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return file, nil
+}
+
 // readDocument reads a file, or standard input under the name "-", up to a size.
 func readDocument(command *cobra.Command, path, what string, most int64) ([]byte, error) {
 	source := command.InOrStdin()
 	if path != "-" {
-		file, err := os.Open(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, refusal.New(refusal.NotFound, "name the file of the "+what, "there is no file %s", path)
-		}
+		file, err := openNamed(path, what)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", what, err)
+			return nil, err
 		}
 		defer file.Close()
 		source = file
