@@ -52,7 +52,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	libtorch, err := engine.Start(given.threads)
+	libtorch, err := engine.Start(given.threads, "cpu")
 	if err != nil {
 		return err
 	}

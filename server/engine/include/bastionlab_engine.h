@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define BL_ENGINE_ABI 3
+#define BL_ENGINE_ABI 4
 #define BL_API __attribute__((visibility("default")))
 
 typedef enum bl_status {
@@ -75,8 +75,9 @@ typedef struct bl_schema {
 BL_API int32_t bl_abi_version(void);
 BL_API const char* bl_torch_version(void); /* static */
 /* Once per process, before any other call and before the sandbox is closed: starts libtorch's thread pools, touches every lazily
- * initialised part (CPU detection, oneDNN, interpreter), flushes subnormals to zero, turns graph optimisations off. */
-BL_API bl_status bl_start(int32_t threads, bl_error* err);
+ * initialised part (CPU detection, oneDNN, interpreter, the device), flushes subnormals to zero, turns graph optimisations off.
+ * device: "cpu", or "cuda" in a program that is linked with a CUDA libtorch. */
+BL_API bl_status bl_start(int32_t threads, const char* device, bl_error* err);
 
 /* Contiguous. */
 typedef struct bl_tensor_view {
@@ -149,9 +150,10 @@ BL_API void bl_intake_free(bl_intake*);
 typedef struct bl_program bl_program;
 /* The graph is not believed: every operator is judged again and tried on one record of zeros. Its structures are not kept, but the
  * tensors' data must stay until bl_program_free; it is never written to.
- * loss: "cross_entropy", "bce_with_logits", "l2", "mse", "l1". */
-BL_API bl_status bl_program_build(const bl_graph* graph, const bl_schema* schema, const char* loss, const char* const* allowed,
-                                  size_t n_allowed, bl_program** out, bl_error* err);
+ * loss: "cross_entropy", "bce_with_logits", "l2", "mse", "l1".
+ * device: what passes are computed on, as bl_start has started it; graphs are judged on the CPU. */
+BL_API bl_status bl_program_build(const bl_graph* graph, const bl_schema* schema, const char* loss, const char* device,
+                                  const char* const* allowed, size_t n_allowed, bl_program** out, bl_error* err);
 /* Forward, loss, backward and norms on records made from the schema (zeros), in passes of pass_size slots. */
 BL_API bl_status bl_program_rehearse(bl_program*, int64_t pass_size, bl_error* err);
 /* JSON of bastionlab.v1.CapabilityReport in protobuf's JSON mapping (without program_sha256); owned by the program. */

@@ -2,6 +2,7 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
+#include "device.h"
 #include "evaluate.h"
 #include "failure.h"
 #include "gaussian.h"
@@ -51,8 +52,8 @@ int32_t bl_abi_version(void) { return BL_ENGINE_ABI; }
 
 const char* bl_torch_version(void) { return TORCH_VERSION; }
 
-bl_status bl_start(int32_t threads, bl_error* err) {
-  return guarded(err, [&] { bastionlab::start(threads); });
+bl_status bl_start(int32_t threads, const char* device, bl_error* err) {
+  return guarded(err, [&] { bastionlab::start(threads, bastionlab::device_of(&given(device))); });
 }
 
 bl_status bl_intake_read(const uint8_t* bytes, size_t size, const bl_schema* schema, const char* const* allowed, size_t n_allowed,
@@ -72,12 +73,13 @@ const bl_graph* bl_intake_graph(const bl_intake* intake) { return intake == null
 
 void bl_intake_free(bl_intake* intake) { delete intake; }
 
-bl_status bl_program_build(const bl_graph* graph, const bl_schema* schema, const char* loss, const char* const* allowed,
-                           size_t n_allowed, bl_program** out, bl_error* err) {
+bl_status bl_program_build(const bl_graph* graph, const bl_schema* schema, const char* loss, const char* device,
+                           const char* const* allowed, size_t n_allowed, bl_program** out, bl_error* err) {
   return guarded(err, [&] {
     bastionlab::prepare_thread();
     given(out) = nullptr;
-    *out = new bl_program{bastionlab::build_program(given(graph), schema, loss, judge_of(allowed, n_allowed))};
+    c10::Device on = bastionlab::device_of(&given(device));
+    *out = new bl_program{bastionlab::build_program(given(graph), schema, loss, on, judge_of(allowed, n_allowed))};
   });
 }
 

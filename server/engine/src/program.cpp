@@ -13,7 +13,8 @@ std::vector<const Parameter*> Program::trainable() const {
   return out;
 }
 
-std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, const Judge& judge) {
+std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, c10::Device device,
+                                       const Judge& judge) {
   auto program = std::make_unique<Program>();
   program->schema = read_schema(schema);
   program->loss = read_loss(loss);

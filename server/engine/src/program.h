@@ -21,7 +21,8 @@ struct Program {
   std::vector<const Parameter*> trainable() const;
 };
 
-std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, const Judge& judge);
+std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, c10::Device device,
+                                       const Judge& judge);
 // Computes passes of zeros: what does not run for many records at once is found here, before there is data.
 void rehearse(const Program& program, int64_t pass_size);
 

@@ -1,7 +1,7 @@
 #include "start.h"
 
+#include "device.h"
 #include "failure.h"
-#include "torch.h"
 
 namespace bastionlab {
 namespace {
@@ -38,7 +38,7 @@ void prepare_thread() {
   at::globalContext().setFlushDenormal(true);
 }
 
-void start(int32_t threads) {
+void start(int32_t threads, c10::Device device) {
   if (threads < 1 || threads > kMaxThreads) throw Failure(BL_INVALID_ARGUMENT, "threads must be between 1 and 1024");
   prepare_thread();
   at::set_num_threads(threads);
@@ -47,6 +47,7 @@ void start(int32_t threads) {
   at::Generator(at::globalContext().defaultGenerator(at::kCPU)).seed();
   prepare_thread();  // once more, for the pool
   warm_up();
+  start_device(device);
 }
 
 }  // namespace bastionlab

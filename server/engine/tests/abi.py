@@ -157,7 +157,7 @@ _ERROR = POINTER(Error)
 _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_abi_version": (c_int32, []),
     "bl_torch_version": (c_char_p, []),
-    "bl_start": (c_int32, [c_int32, _ERROR]),
+    "bl_start": (c_int32, [c_int32, c_char_p, _ERROR]),
     "bl_intake_read": (
         c_int32,
         [c_char_p, c_size_t, POINTER(Schema), POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],
@@ -166,7 +166,7 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_intake_free": (None, [c_void_p]),
     "bl_program_build": (
         c_int32,
-        [POINTER(Graph), POINTER(Schema), c_char_p, POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],
+        [POINTER(Graph), POINTER(Schema), c_char_p, c_char_p, POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],
     ),
     "bl_program_rehearse": (c_int32, [c_void_p, c_int64, _ERROR]),
     "bl_program_report": (c_char_p, [c_void_p]),

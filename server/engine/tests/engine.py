@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import json
 import os
@@ -88,8 +89,15 @@ class Engine:
     def __init__(self, library: Path, operators: Path, threads: int) -> None:
         self.library = abi.open_library(library)
         self.allowed = allowed_operators(operators)
+        self.device = "cpu"  # what programs compute on
         error = abi.Error()
-        _check(self.library.bl_start(threads, ctypes.byref(error)), error)
+        _check(self.library.bl_start(threads, self.device.encode(), ctypes.byref(error)), error)
+
+    def on(self, device: str) -> Engine:
+        """The same library with programs that compute on another device; a testing build takes all that libtorch knows."""
+        other = copy.copy(self)
+        other.device = device
+        return other
 
     def load(self, archive: bytes, schema: Schema, loss: str, allowed: Sequence[str] | None = None) -> Program:
         """As the product does: the archive becomes a graph, and the graph a program."""
@@ -123,6 +131,7 @@ class Engine:
                 ctypes.byref(graph),
                 ctypes.byref(spec),
                 loss.encode(),
+                self.device.encode(),
                 table,
                 count,
                 ctypes.byref(handle),

@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
   uint8_t* archive = read_file(argv[1], &archive_bytes);
   const char** allowed = allowed_operators((char*)read_file(argv[2], &table_bytes), &n_allowed);
   if (bl_abi_version() != BL_ENGINE_ABI) return 1;
-  MUST(bl_start(2, &err));
+  MUST(bl_start(2, "cpu", &err));
   deny_files_sockets_and_programs();
 
   const int64_t image[] = {3, 8, 8}, tokens[] = {kTokens};
@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
   MUST(bl_intake_read(archive, archive_bytes, &schema, allowed, n_allowed, &intake, &err));
   memset(archive, 0, archive_bytes); /* its bytes are not kept */
   bl_program* program = NULL;
-  MUST(bl_program_build(bl_intake_graph(intake), &schema, "cross_entropy", allowed, n_allowed, &program, &err));
+  MUST(bl_program_build(bl_intake_graph(intake), &schema, "cross_entropy", "cpu", allowed, n_allowed, &program, &err));
   MUST(bl_program_rehearse(program, kPass, &err));
   if (strstr(bl_program_report(program), "aten::conv2d") == NULL &&
       strstr(bl_program_report(program), "aten::_convolution") == NULL)

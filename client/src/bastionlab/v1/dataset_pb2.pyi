@@ -124,12 +124,14 @@ class UploadStanding(_message.Message):
     def __init__(self, batches: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
 
 class Permissions(_message.Message):
-    __slots__ = ("grants", "constant_time")
+    __slots__ = ("grants", "constant_time", "gpu")
     GRANTS_FIELD_NUMBER: _ClassVar[int]
     CONSTANT_TIME_FIELD_NUMBER: _ClassVar[int]
+    GPU_FIELD_NUMBER: _ClassVar[int]
     grants: _containers.RepeatedCompositeFieldContainer[Grant]
     constant_time: bool
-    def __init__(self, grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., constant_time: _Optional[bool] = ...) -> None: ...
+    gpu: bool
+    def __init__(self, grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., constant_time: _Optional[bool] = ..., gpu: _Optional[bool] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("user", "train", "test", "take_home", "epsilon_nano")

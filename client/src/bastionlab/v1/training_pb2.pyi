@@ -97,7 +97,7 @@ class TrainingRequest(_message.Message):
     def __init__(self, model_id: _Optional[str] = ..., dataset_id: _Optional[str] = ..., nb_epochs: _Optional[float] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., metrics: _Optional[bool] = ..., release: _Optional[str] = ..., constant_time: _Optional[bool] = ..., device: _Optional[str] = ..., continue_run_id: _Optional[str] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("noise_multiplier", "sample_rate", "steps", "batch_size", "max_batch_size", "max_grad_norm", "private", "epsilon_nano", "delta_atto", "remaining_after_nano", "release_mode", "seconds", "warnings", "nb_epochs", "charge", "unlimited", "grid_exponent", "grid_error", "eta", "loss_bound", "metric", "passes_per_step", "obtainable_nano")
+    __slots__ = ("noise_multiplier", "sample_rate", "steps", "batch_size", "max_batch_size", "max_grad_norm", "private", "epsilon_nano", "delta_atto", "remaining_after_nano", "release_mode", "seconds", "warnings", "nb_epochs", "charge", "unlimited", "grid_exponent", "grid_error", "eta", "loss_bound", "metric", "passes_per_step", "obtainable_nano", "device")
     NOISE_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,7 @@ class Plan(_message.Message):
     METRIC_FIELD_NUMBER: _ClassVar[int]
     PASSES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     OBTAINABLE_NANO_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     noise_multiplier: float
     sample_rate: float
     steps: int
@@ -144,10 +145,11 @@ class Plan(_message.Message):
     metric: str
     passes_per_step: int
     obtainable_nano: int
-    def __init__(self, noise_multiplier: _Optional[float] = ..., sample_rate: _Optional[float] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., remaining_after_nano: _Optional[int] = ..., release_mode: _Optional[str] = ..., seconds: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., nb_epochs: _Optional[float] = ..., charge: _Optional[bytes] = ..., unlimited: _Optional[bool] = ..., grid_exponent: _Optional[int] = ..., grid_error: _Optional[float] = ..., eta: _Optional[float] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ..., passes_per_step: _Optional[int] = ..., obtainable_nano: _Optional[int] = ...) -> None: ...
+    device: str
+    def __init__(self, noise_multiplier: _Optional[float] = ..., sample_rate: _Optional[float] = ..., steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., remaining_after_nano: _Optional[int] = ..., release_mode: _Optional[str] = ..., seconds: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., nb_epochs: _Optional[float] = ..., charge: _Optional[bytes] = ..., unlimited: _Optional[bool] = ..., grid_exponent: _Optional[int] = ..., grid_error: _Optional[float] = ..., eta: _Optional[float] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ..., passes_per_step: _Optional[int] = ..., obtainable_nano: _Optional[int] = ..., device: _Optional[str] = ...) -> None: ...
 
 class Charge(_message.Message):
-    __slots__ = ("dataset_id", "program_sha256", "private", "epsilon_nano", "delta_atto", "steps", "max_grad_norm", "accountant", "release_mode", "grid_exponent", "eta", "renyi", "loss_bound", "metric")
+    __slots__ = ("dataset_id", "program_sha256", "private", "epsilon_nano", "delta_atto", "steps", "max_grad_norm", "accountant", "release_mode", "grid_exponent", "eta", "renyi", "loss_bound", "metric", "device")
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_SHA256_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +164,7 @@ class Charge(_message.Message):
     RENYI_FIELD_NUMBER: _ClassVar[int]
     LOSS_BOUND_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     dataset_id: str
     program_sha256: bytes
     private: bool
@@ -176,7 +179,8 @@ class Charge(_message.Message):
     renyi: _containers.RepeatedCompositeFieldContainer[RenyiCost]
     loss_bound: float
     metric: str
-    def __init__(self, dataset_id: _Optional[str] = ..., program_sha256: _Optional[bytes] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ChargedSteps, _Mapping]]] = ..., max_grad_norm: _Optional[float] = ..., accountant: _Optional[str] = ..., release_mode: _Optional[str] = ..., grid_exponent: _Optional[int] = ..., eta: _Optional[float] = ..., renyi: _Optional[_Iterable[_Union[RenyiCost, _Mapping]]] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ...) -> None: ...
+    device: str
+    def __init__(self, dataset_id: _Optional[str] = ..., program_sha256: _Optional[bytes] = ..., private: _Optional[bool] = ..., epsilon_nano: _Optional[int] = ..., delta_atto: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ChargedSteps, _Mapping]]] = ..., max_grad_norm: _Optional[float] = ..., accountant: _Optional[str] = ..., release_mode: _Optional[str] = ..., grid_exponent: _Optional[int] = ..., eta: _Optional[float] = ..., renyi: _Optional[_Iterable[_Union[RenyiCost, _Mapping]]] = ..., loss_bound: _Optional[float] = ..., metric: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class RenyiCost(_message.Message):
     __slots__ = ("order", "pico")

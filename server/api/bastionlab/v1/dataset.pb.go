@@ -662,6 +662,7 @@ type Permissions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Grants        []*Grant               `protobuf:"bytes,1,rep,name=grants,proto3" json:"grants,omitempty"`
 	ConstantTime  bool                   `protobuf:"varint,2,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"` // runs of others must take constant time
+	Gpu           bool                   `protobuf:"varint,3,opt,name=gpu,proto3" json:"gpu,omitempty"`                                       // runs of others may compute on a GPU, whose memory no evidence speaks of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -706,6 +707,13 @@ func (x *Permissions) GetGrants() []*Grant {
 func (x *Permissions) GetConstantTime() bool {
 	if x != nil {
 		return x.ConstantTime
+	}
+	return false
+}
+
+func (x *Permissions) GetGpu() bool {
+	if x != nil {
+		return x.Gpu
 	}
 	return false
 }
@@ -1949,10 +1957,11 @@ const file_bastionlab_v1_dataset_proto_rawDesc = "" +
 	"\tupload_id\x18\x01 \x01(\tR\buploadId\"D\n" +
 	"\x0eUploadStanding\x12\x18\n" +
 	"\abatches\x18\x01 \x01(\x03R\abatches\x12\x18\n" +
-	"\arecords\x18\x02 \x01(\x03R\arecords\"`\n" +
+	"\arecords\x18\x02 \x01(\x03R\arecords\"r\n" +
 	"\vPermissions\x12,\n" +
 	"\x06grants\x18\x01 \x03(\v2\x14.bastionlab.v1.GrantR\x06grants\x12#\n" +
-	"\rconstant_time\x18\x02 \x01(\bR\fconstantTime\"\x9b\x01\n" +
+	"\rconstant_time\x18\x02 \x01(\bR\fconstantTime\x12\x10\n" +
+	"\x03gpu\x18\x03 \x01(\bR\x03gpu\"\x9b\x01\n" +
 	"\x05Grant\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
 	"\x05train\x18\x02 \x01(\bR\x05train\x12\x12\n" +

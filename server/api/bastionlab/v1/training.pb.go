@@ -354,7 +354,7 @@ type TrainingRequest struct {
 	Metrics       bool                   `protobuf:"varint,10,opt,name=metrics,proto3" json:"metrics,omitempty"`                                   // release a noised loss of every epoch; it costs nothing more
 	Release       string                 `protobuf:"bytes,11,opt,name=release,proto3" json:"release,omitempty"`                                    // "certified" or "exact"; empty: certified
 	ConstantTime  bool                   `protobuf:"varint,12,opt,name=constant_time,json=constantTime,proto3" json:"constant_time,omitempty"`     // the same number of passes in every step; makes the release exact
-	Device        string                 `protobuf:"bytes,13,opt,name=device,proto3" json:"device,omitempty"`                                      // "cpu"
+	Device        string                 `protobuf:"bytes,13,opt,name=device,proto3" json:"device,omitempty"`                                      // what the run computes on: "cpu" or "cuda"; empty: "cpu"
 	ContinueRunId string                 `protobuf:"bytes,14,opt,name=continue_run_id,json=continueRunId,proto3" json:"continue_run_id,omitempty"` // a completed run of the same model, whose weights this one starts from
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -515,6 +515,7 @@ type Plan struct {
 	Metric         string  `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                                        // what a test measures; empty: a training run
 	PassesPerStep  int64   `protobuf:"varint,22,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"`  // in constant time; 0: as many as a sample needs
 	ObtainableNano int64   `protobuf:"varint,23,opt,name=obtainable_nano,json=obtainableNano,proto3" json:"obtainable_nano,omitempty"` // the largest eps that a run of this shape could get now, by whichever filter admits most
+	Device         string  `protobuf:"bytes,24,opt,name=device,proto3" json:"device,omitempty"`                                        // what the run computes on: "cuda"; empty: the CPU
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -710,6 +711,13 @@ func (x *Plan) GetObtainableNano() int64 {
 	return 0
 }
 
+func (x *Plan) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
 // Charge is the price of a run together with all that determines it.
 type Charge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -727,6 +735,7 @@ type Charge struct {
 	Renyi         []*RenyiCost           `protobuf:"bytes,12,rep,name=renyi,proto3" json:"renyi,omitempty"`                            // what the run draws on the counting filters of the account
 	LossBound     float64                `protobuf:"fixed64,20,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"` // of the plan
 	Metric        string                 `protobuf:"bytes,21,opt,name=metric,proto3" json:"metric,omitempty"`                          // of the plan
+	Device        string                 `protobuf:"bytes,22,opt,name=device,proto3" json:"device,omitempty"`                          // of the plan
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -855,6 +864,13 @@ func (x *Charge) GetLossBound() float64 {
 func (x *Charge) GetMetric() string {
 	if x != nil {
 		return x.Metric
+	}
+	return ""
+}
+
+func (x *Charge) GetDevice() string {
+	if x != nil {
+		return x.Device
 	}
 	return ""
 }
@@ -2079,7 +2095,7 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\n" +
 	"\b_epsilonB\b\n" +
 	"\x06_deltaB\r\n" +
-	"\v_batch_size\"\xe9\x05\n" +
+	"\v_batch_size\"\x81\x06\n" +
 	"\x04Plan\x12)\n" +
 	"\x10noise_multiplier\x18\x01 \x01(\x01R\x0fnoiseMultiplier\x12\x1f\n" +
 	"\vsample_rate\x18\x02 \x01(\x01R\n" +
@@ -2109,7 +2125,8 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
 	"\x06metric\x18\x15 \x01(\tR\x06metric\x12&\n" +
 	"\x0fpasses_per_step\x18\x16 \x01(\x03R\rpassesPerStep\x12'\n" +
-	"\x0fobtainable_nano\x18\x17 \x01(\x03R\x0eobtainableNano\"\xe2\x03\n" +
+	"\x0fobtainable_nano\x18\x17 \x01(\x03R\x0eobtainableNano\x12\x16\n" +
+	"\x06device\x18\x18 \x01(\tR\x06device\"\xfa\x03\n" +
 	"\x06Charge\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12%\n" +
@@ -2130,7 +2147,8 @@ const file_bastionlab_v1_training_proto_rawDesc = "" +
 	"\x05renyi\x18\f \x03(\v2\x18.bastionlab.v1.RenyiCostR\x05renyi\x12\x1d\n" +
 	"\n" +
 	"loss_bound\x18\x14 \x01(\x01R\tlossBound\x12\x16\n" +
-	"\x06metric\x18\x15 \x01(\tR\x06metric\"5\n" +
+	"\x06metric\x18\x15 \x01(\tR\x06metric\x12\x16\n" +
+	"\x06device\x18\x16 \x01(\tR\x06device\"5\n" +
 	"\tRenyiCost\x12\x14\n" +
 	"\x05order\x18\x01 \x01(\x03R\x05order\x12\x12\n" +
 	"\x04pico\x18\x02 \x01(\x03R\x04pico\"p\n" +

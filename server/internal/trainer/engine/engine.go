@@ -29,25 +29,32 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// Engine is a started libtorch.
-type Engine struct{}
+// Engine is a started libtorch. Programs of it compute on one device.
+type Engine struct{ device string }
 
 var _ trainer.Engine = (*Engine)(nil)
 
-// Start brings libtorch up, once per process, before the sandbox is closed.
-func Start(threads int) (*Engine, error) {
+// Start brings libtorch up, once per process, before the sandbox is closed. device is "cpu" or "cuda".
+func Start(threads int, device string) (*Engine, error) {
 	if got := int32(C.bl_abi_version()); got != C.BL_ENGINE_ABI {
 		return nil, fmt.Errorf("the engine's interface has version %d, this binding is for %d", got, int(C.BL_ENGINE_ABI))
 	}
-	var failure C.bl_error
-	if err := check(C.bl_start(C.int32_t(threads), &failure), &failure); err != nil {
+	var (
+		memory  arena
+		failure C.bl_error
+	)
+	defer memory.free()
+	if err := check(C.bl_start(C.int32_t(threads), memory.text(device), &failure), &failure); err != nil {
 		return nil, fmt.Errorf("start libtorch: %w", err)
 	}
-	return &Engine{}, nil
+	return &Engine{device}, nil
 }
 
 // ABI is the version of the C interface.
 func (*Engine) ABI() int32 { return int32(C.bl_abi_version()) }
+
+// Device is what programs compute on: "cpu" or "cuda".
+func (e *Engine) Device() string { return e.device }
 
 // TorchVersion is libtorch's.
 func (*Engine) TorchVersion() string { return C.GoString(C.bl_torch_version()) }
@@ -83,7 +90,7 @@ func (*Engine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []strin
 }
 
 // Build makes a program of a graph. The tensors' data lies outside of Go's memory: in C's, or mapped.
-func (*Engine) Build(graph *trainerv1.Graph, tensors []safetensors.Tensor, allowed []string) (trainer.Program, error) {
+func (e *Engine) Build(graph *trainerv1.Graph, tensors []safetensors.Tensor, allowed []string) (trainer.Program, error) {
 	var memory arena
 	defer memory.free()
 	given, err := memory.graph(graph, tensors)
@@ -94,7 +101,7 @@ func (*Engine) Build(graph *trainerv1.Graph, tensors []safetensors.Tensor, allow
 		handle  *C.bl_program
 		failure C.bl_error
 	)
-	status := C.bl_program_build(given, memory.schema(graph.GetSchema()), memory.text(graph.GetLoss()),
+	status := C.bl_program_build(given, memory.schema(graph.GetSchema()), memory.text(graph.GetLoss()), memory.text(e.device),
 		memory.strings(allowed), C.size_t(len(allowed)), &handle, &failure)
 	if err := check(status, &failure); err != nil {
 		return nil, err

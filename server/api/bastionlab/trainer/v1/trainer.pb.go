@@ -440,6 +440,7 @@ type Hello struct {
 	Abi           int32                  `protobuf:"varint,1,opt,name=abi,proto3" json:"abi,omitempty"`
 	TorchVersion  string                 `protobuf:"bytes,2,opt,name=torch_version,json=torchVersion,proto3" json:"torch_version,omitempty"`
 	Layers        []*SandboxLayer        `protobuf:"bytes,3,rep,name=layers,proto3" json:"layers,omitempty"`
+	Device        string                 `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"` // what this process computes on: "cpu" or "cuda"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +494,13 @@ func (x *Hello) GetLayers() []*SandboxLayer {
 		return x.Layers
 	}
 	return nil
+}
+
+func (x *Hello) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
 }
 
 type SandboxLayer struct {
@@ -930,6 +938,7 @@ type Settings struct {
 	Eta                float64                `protobuf:"fixed64,15,opt,name=eta,proto3" json:"eta,omitempty"`                                           // the noise is scaled to max_grad_norm * (1 + eta)
 	LossBound          float64                `protobuf:"fixed64,16,opt,name=loss_bound,json=lossBound,proto3" json:"loss_bound,omitempty"`              // losses clamped to [0, loss_bound] are released beside the gradients; 0: none
 	PassesPerStep      int64                  `protobuf:"varint,17,opt,name=passes_per_step,json=passesPerStep,proto3" json:"passes_per_step,omitempty"` // in constant time: as many in every step, of one record each; 0: as many as a sample needs
+	Device             string                 `protobuf:"bytes,18,opt,name=device,proto3" json:"device,omitempty"`                                       // what the process computes on; empty: the CPU
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1081,6 +1090,13 @@ func (x *Settings) GetPassesPerStep() int64 {
 		return x.PassesPerStep
 	}
 	return 0
+}
+
+func (x *Settings) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
 }
 
 type Prepared struct {
@@ -1685,11 +1701,12 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"probe_done\x18\a \x01(\v2 .bastionlab.trainer.v1.ProbeDoneH\x00R\tprobeDone\x127\n" +
 	"\x06tested\x18\b \x01(\v2\x1d.bastionlab.trainer.v1.TestedH\x00R\x06tested\x124\n" +
 	"\x05state\x18\t \x01(\v2\x1c.bastionlab.trainer.v1.StateH\x00R\x05stateB\a\n" +
-	"\x05frame\"{\n" +
+	"\x05frame\"\x93\x01\n" +
 	"\x05Hello\x12\x10\n" +
 	"\x03abi\x18\x01 \x01(\x05R\x03abi\x12#\n" +
 	"\rtorch_version\x18\x02 \x01(\tR\ftorchVersion\x12;\n" +
-	"\x06layers\x18\x03 \x03(\v2#.bastionlab.trainer.v1.SandboxLayerR\x06layers\"R\n" +
+	"\x06layers\x18\x03 \x03(\v2#.bastionlab.trainer.v1.SandboxLayerR\x06layers\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\tR\x06device\"R\n" +
 	"\fSandboxLayer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x16\n" +
@@ -1717,7 +1734,7 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\x05Train\x128\n" +
 	"\aprogram\x18\x01 \x01(\v2\x1e.bastionlab.trainer.v1.ProgramR\aprogram\x12;\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1f.bastionlab.trainer.v1.SettingsR\bsettings\x12.\n" +
-	"\x13has_initial_weights\x18\x03 \x01(\bR\x11hasInitialWeights\"\xb2\x04\n" +
+	"\x13has_initial_weights\x18\x03 \x01(\bR\x11hasInitialWeights\"\xca\x04\n" +
 	"\bSettings\x12\x18\n" +
 	"\aprivate\x18\x01 \x01(\bR\aprivate\x12\"\n" +
 	"\rmax_grad_norm\x18\x02 \x01(\x01R\vmaxGradNorm\x12)\n" +
@@ -1740,7 +1757,8 @@ const file_bastionlab_trainer_v1_trainer_proto_rawDesc = "" +
 	"\x03eta\x18\x0f \x01(\x01R\x03eta\x12\x1d\n" +
 	"\n" +
 	"loss_bound\x18\x10 \x01(\x01R\tlossBound\x12&\n" +
-	"\x0fpasses_per_step\x18\x11 \x01(\x03R\rpassesPerStep\"\n" +
+	"\x0fpasses_per_step\x18\x11 \x01(\x03R\rpassesPerStep\x12\x16\n" +
+	"\x06device\x18\x12 \x01(\tR\x06device\"\n" +
 	"\n" +
 	"\bPrepared\"\xc6\x01\n" +
 	"\x04Data\x12\x18\n" +
