@@ -1,9 +1,9 @@
 #!/bin/sh
 # Looks at a libtorch directory before anything is compiled, and gives it one name in build/, whatever its path is: make cannot hold a path
 # with blanks, and so no object names a directory of this machine. Says nothing where all is well; else what is wrong, in one line.
-#   libtorch.sh LIBTORCH VENV
+#   libtorch.sh LIBTORCH VENV [cuda]
 set -u
-libtorch=$1 venv=$2
+libtorch=$1 venv=$2 kind=${3:-}
 wanted=$(cat ../LIBTORCH_VERSION)
 url="https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-$wanted%2Bcpu.zip"
 get="$wanted is $url, unzipped, or the directory torch/ of the wheel: pip install torch==$wanted"
@@ -23,6 +23,9 @@ for file in include/ATen/ATen.h include/torch/csrc/api/include/torch/torch.h lib
 	[ ! -f "$libtorch/libtorch/$file" ] || refuse "no libtorch in $libtorch, but in $libtorch/libtorch: give LIBTORCH=$libtorch/libtorch"
 	refuse "no libtorch in $libtorch: it has no $file. $get"
 done
+
+[ "$kind" != cuda ] || [ -f "$libtorch/lib/libtorch_cuda.so" ] ||
+	refuse "no CUDA in libtorch $libtorch: it has no lib/libtorch_cuda.so. The wheel of PyPI has it, for x86-64: pip install torch==$wanted; a +cpu build has not"
 
 version() { # as the zip has it, as the wheel has it, as the headers of old and new releases have it
 	if [ -f "$libtorch/build-version" ]; then

@@ -4,6 +4,8 @@
 // 3. It reads no file and no environment of its own, and nobody starts it by hand.
 //
 //	bastionlab-trainer ROLE MEMORY_BYTES OUTPUT_BYTES THREADS SERVER_PID
+//
+// Built with the tag cuda it is bastionlab-trainer-cuda, which computes on a GPU and is confined as package sandbox says of that.
 package main
 
 import (
@@ -52,7 +54,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	libtorch, err := engine.Start(given.threads, "cpu")
+	libtorch, err := engine.Start(given.threads, device)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 package sandbox
 
 import (
-	"os"
+	"slices"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"golang.org/x/sys/unix"
@@ -70,12 +70,17 @@ func conditions(pid int) []seccomp.NameWithConditions {
 	}
 }
 
-// policy assembles the list for this process.
-func policy() seccomp.Policy {
+// policy is the list for the process of this number, which holds these descriptors of a GPU's device files.
+func policy(pid int, gpus []int) seccomp.Policy {
+	names, some := slices.Concat(allowed, architecture), conditions(pid)
+	if len(gpus) > 0 {
+		names = slices.Concat(names, cudaCalls, cudaArchitecture)
+		some = append(some, cudaConditions(gpus)...)
+	}
 	return seccomp.Policy{
 		DefaultAction: seccomp.ActionErrno, // EPERM
 		Syscalls: []seccomp.SyscallGroup{
-			{Action: seccomp.ActionAllow, Names: append(allowed[:len(allowed):len(allowed)], architecture...), NamesWithCondtions: conditions(os.Getpid())},
+			{Action: seccomp.ActionAllow, Names: names, NamesWithCondtions: some},
 			// The flags of clone3 lie in memory, where a filter cannot look. Told that there is no such call, the C library uses clone.
 			{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: []string{"clone3"}},
 		},

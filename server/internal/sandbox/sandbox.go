@@ -12,6 +12,10 @@
 //
 // A sixth, namespaces, is the server's to give: see package supervisor.
 //
+// A trainer that computes on a GPU (build tag cuda) is a program of its own, with the same layers. They let its driver start: device files
+// and libraries can be opened until seccomp closes, and more descriptors held; afterwards ioctl passes on the descriptors of device files
+// that are held by then, and on no other. What is behind those files, the driver in the kernel and the GPU, no layer covers.
+//
 // Invariant: Layers says what was seen to be in force, never what was asked for.
 //
 // Non-goals: the layers do not keep records from the code that trains on them; what leaves the process is judged by the server.
@@ -108,9 +112,6 @@ func rlimits() Layer {
 	return Layer{Rlimits, core.Max == 0 && output.Max != unix.RLIM_INFINITY && files.Max <= maxDescriptors, detail}
 }
 
-// maxDescriptors agrees with confine.c.
-const maxDescriptors = 64
-
 func bytesText(limit uint64) string {
 	if limit == unix.RLIM_INFINITY {
 		return "unlimited"
@@ -166,9 +167,12 @@ func seccompLayer() Layer {
 	for range witnesses {
 		<-locked
 	}
-	err := closeSystemCalls()
+	held, err := closeSystemCalls()
 	close(closed)
 	layer := Layer{Seccomp, err == nil, "on all threads"}
+	if held > 0 {
+		layer.Detail += fmt.Sprintf("; ioctl on %d descriptors of the GPU", held)
+	}
 	if err != nil {
 		layer.Detail = err.Error()
 	}

@@ -18,16 +18,13 @@
 enum {
   kCreateRulesetVersion = 1,
   kRulePathBeneath = 1,
-
-  kReadFile = 1 << 2,
-  kReadDirectory = 1 << 3,
 };
 
 // Every right that a version of the interface can deny.
 #define FILES_V1 ((1ULL << 13) - 1)  // execute, write, read, and making or removing anything
 #define FILES_V2 (1ULL << 13)        // rename or link across directories
 #define FILES_V3 (1ULL << 14)        // truncate
-#define FILES_V5 (1ULL << 15)        // ioctl on devices
+#define FILES_V5 BL_IOCTL_DEVICE
 #define TCP_V4 (3ULL)                // bind, connect
 #define SCOPES_V6 (3ULL)             // abstract unix sockets, signals
 
@@ -45,16 +42,16 @@ static const struct {
   const char* path;
   uint64_t allowed;
 } kReadable[] = {
-    {"/proc/cpuinfo", kReadFile},
-    {"/proc/meminfo", kReadFile},
-    {"/proc/self", kReadFile | kReadDirectory},
-    {"/sys/devices/system/cpu", kReadFile | kReadDirectory},
-    {"/sys/devices/system/node", kReadFile | kReadDirectory},
-    {"/sys/kernel/mm/transparent_hugepage", kReadFile | kReadDirectory},
-    {"/dev/urandom", kReadFile},
+    {"/proc/cpuinfo", BL_READ_FILE},
+    {"/proc/meminfo", BL_READ_FILE},
+    {"/proc/self", BL_READ_FILE | BL_READ_DIRECTORY},
+    {"/sys/devices/system/cpu", BL_READ_FILE | BL_READ_DIRECTORY},
+    {"/sys/devices/system/node", BL_READ_FILE | BL_READ_DIRECTORY},
+    {"/sys/kernel/mm/transparent_hugepage", BL_READ_FILE | BL_READ_DIRECTORY},
+    {"/dev/urandom", BL_READ_FILE},
 };
 
-static int readable(int ruleset, const char* path, uint64_t allowed) {
+int bl_allow_path(int ruleset, const char* path, uint64_t allowed) {
   int parent = open(path, O_PATH | O_CLOEXEC);
   if (parent < 0) return 0;  // what is not there need not be readable
   const struct path_beneath rule = {allowed, parent};
@@ -84,7 +81,10 @@ void bl_confine_files(bl_confinement* result) {
   }
   int failed = 0;
   for (unsigned i = 0; i < sizeof kReadable / sizeof kReadable[0]; i++)
-    failed |= readable(ruleset, kReadable[i].path, kReadable[i].allowed);
+    failed |= bl_allow_path(ruleset, kReadable[i].path, kReadable[i].allowed);
+#ifdef BL_CUDA
+  failed |= bl_allow_gpu(ruleset, (int)abi);
+#endif
   // A rule that could not be added denies more, not less: restrict all the same.
   if (failed != 0) result->landlock_errno = errno;
   if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) result->landlock_errno = errno;

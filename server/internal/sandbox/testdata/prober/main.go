@@ -64,6 +64,7 @@ type Works struct {
 	LateThread, Compiled      int
 	Preempted, Random, Hoards bool
 	Dumpable                  int // whether another process of the same user may look into this one
+	GPU                       GPU
 }
 
 func main() {
@@ -81,6 +82,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
+	gpu := openGPU()
 	var landlock sandbox.LandlockState
 	landlock.ABI, landlock.Err = confined.Landlock()
 	tell(sandbox.Close(landlock))
@@ -92,6 +94,7 @@ func main() {
 		Random:     random == nil,
 		Hoards:     C.hoard(2<<30) == 1,
 		Dumpable:   dumpable,
+		GPU:        gpu.closed(),
 	})
 	sandbox.ProbeEach(parent, func(attempt sandbox.Attempt) { tell(attempt) })
 }
