@@ -75,9 +75,11 @@ func (a *actor) hear() (*trainerv1.ToTrainer, []*os.File) {
 	return &frame, files
 }
 
-func (a *actor) hello() {
+func (a *actor) hello() { a.helloOn(CPU) }
+
+func (a *actor) helloOn(device string) {
 	a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Hello{Hello: &trainerv1.Hello{
-		Abi: supportedABI, TorchVersion: "fake", Layers: []*trainerv1.SandboxLayer{{Name: "rlimits", Active: true}},
+		Abi: supportedABI, TorchVersion: "fake", Device: device, Layers: []*trainerv1.SandboxLayer{{Name: "rlimits", Active: true}},
 	}}})
 }
 
@@ -166,9 +168,19 @@ var behaviours = map[string]func(*actor){
 		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Hello{Hello: &trainerv1.Hello{Abi: supportedABI + 1}}})
 		hang()
 	},
+	"dies-with-words": func(*actor) { fmt.Fprintln(os.Stderr, "libtorch finds no GPU"); os.Exit(1) },
+	"trains-on-cuda": func(a *actor) {
+		a.helloOn(CUDA)
+		a.hear()
+		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Prepared{Prepared: &trainerv1.Prepared{}}})
+	},
+	"does-not-compute": func(a *actor) {
+		a.helloOn(CUDA)
+		a.fault(trainerv1.Fault_CODE_INTERNAL, "", "", "the driver cannot open its files")
+	},
 	"no-hello": func(a *actor) { a.finished(1); hang() },
 	"boasts": func(a *actor) {
-		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Hello{Hello: &trainerv1.Hello{Abi: supportedABI, Layers: []*trainerv1.SandboxLayer{
+		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Hello{Hello: &trainerv1.Hello{Abi: supportedABI, Device: CPU, Layers: []*trainerv1.SandboxLayer{
 			{Name: "no-new-privs", Active: true}, {Name: "seccomp", Active: true}, {Name: "namespaces", Active: true, Detail: "boasted"},
 		}}}})
 		a.tell(&trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_ProbeDone{ProbeDone: &trainerv1.ProbeDone{}}})

@@ -116,7 +116,7 @@ func converse(t *testing.T, l *Launcher, role byte, log *logged) {
 		}
 		holdsAsAnnounced(t, output, done.GetProgramBytes())
 	case 1:
-		report, err := l.Probe(ctx)
+		report, err := l.Probe(ctx, CPU)
 		if err == nil && len(report.Missing()) == 0 {
 			t.Fatal("this process has no sandbox, and was believed to have one")
 		}
@@ -234,8 +234,8 @@ func FuzzTakenOverTrainer(f *testing.F) {
 		before := look(t)
 		begin, log := time.Now(), &logged{}
 		l := &Launcher{
-			config:   Config{StallWindow: playedWindow, Log: slog.New(slog.NewTextHandler(log, nil))},
-			baseline: &baseline{active: []string{}}, begin: played(acts),
+			config:    Config{StallWindow: playedWindow, Log: slog.New(slog.NewTextHandler(log, nil))},
+			baselines: map[string]*baseline{CPU: {active: []string{}}}, begin: played(acts),
 		}
 		converse(t, l, role, log)
 		if took := time.Since(begin); took > longest {

@@ -12,7 +12,7 @@ import (
 )
 
 // supportedABI is the version of the engine's interface that this server was written for.
-const supportedABI = 3
+const supportedABI = 4
 
 // baseline is what the first trainer was found to have. No later one may have less: a sandbox that was accepted when the server
 // started must not fall away behind its back.
@@ -22,7 +22,7 @@ type baseline struct {
 }
 
 // hello waits for the trainer's first frame and looks at its sandbox, from inside and from outside.
-func (l *Launcher) hello(ctx context.Context, p *process) (*trainerv1.Hello, error) {
+func (l *Launcher) hello(ctx context.Context, p *process, device string) (*trainerv1.Hello, error) {
 	frame, err := p.receive(ctx, l.config.StallWindow)
 	if err != nil {
 		return nil, err
@@ -34,21 +34,25 @@ func (l *Launcher) hello(ctx context.Context, p *process) (*trainerv1.Hello, err
 	if hello.GetAbi() != supportedABI {
 		return nil, fmt.Errorf("the trainer's engine has interface %d, this server needs %d: install the two from one release", hello.GetAbi(), supportedABI)
 	}
+	// PRIVACY: what runs where the owner permitted it, runs there.
+	if hello.GetDevice() != device {
+		return nil, fmt.Errorf("the trainer computes on %q, and was started to compute on %s: install the programs of one release", plain(hello.GetDevice()), device)
+	}
 	hello.Layers = append(withoutLayer(hello.GetLayers(), Namespaces), namespacesOf(p.pid))
 	for _, layer := range hello.GetLayers() {
 		if seen := seenFromOutside(layer.GetName(), p.pid); layer.GetActive() && seen != nil {
 			layer.Active, layer.Detail = false, "reported, but "+seen.Error()
 		}
 	}
-	return hello, l.compare(hello)
+	return hello, l.compare(hello, device)
 }
 
 func withoutLayer(layers []*trainerv1.SandboxLayer, name string) []*trainerv1.SandboxLayer {
 	return slices.DeleteFunc(layers, func(layer *trainerv1.SandboxLayer) bool { return layer.GetName() == name })
 }
 
-// compare keeps the first trainer's layers and refuses a later one that has fewer.
-func (l *Launcher) compare(hello *trainerv1.Hello) error {
+// compare keeps the layers of a device's first trainer and refuses a later one that has fewer.
+func (l *Launcher) compare(hello *trainerv1.Hello, device string) error {
 	var active []string
 	for _, layer := range hello.GetLayers() {
 		if layer.GetActive() {
@@ -57,11 +61,12 @@ func (l *Launcher) compare(hello *trainerv1.Hello) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.baseline.active == nil {
-		l.baseline.active = append([]string{}, active...)
+	first := l.baselines[device]
+	if first.active == nil {
+		first.active = append([]string{}, active...)
 		return nil
 	}
-	for _, name := range l.baseline.active {
+	for _, name := range first.active {
 		if !slices.Contains(active, name) {
 			return fmt.Errorf("the sandbox has lost its layer %s since the server started", name)
 		}

@@ -52,23 +52,28 @@ func (e exit) String() string {
 // launch is what differs between the roles.
 type launch struct {
 	role        string
+	device      string
 	outputBytes int64
 	lastWords   io.Writer // nil: to nobody
 }
 
 // startIn starts a process in namespaces of its own, as far as isolation says. It belongs to one goroutine until it is reaped.
 func (l *Launcher) startIn(how isolation, what launch) (*process, error) {
+	path, err := l.program(what.device)
+	if err != nil {
+		return nil, err
+	}
 	conn, far, err := seam.Pair()
 	if err != nil {
 		return nil, err
 	}
 	cmd := &exec.Cmd{
-		Path: l.config.Path,
+		Path: path,
 		Args: []string{
-			l.config.Path, what.role, strconv.FormatInt(l.config.MemoryLimitBytes, 10), strconv.FormatInt(what.outputBytes, 10),
+			path, what.role, strconv.FormatInt(l.config.MemoryLimitBytes, 10), strconv.FormatInt(what.outputBytes, 10),
 			strconv.Itoa(l.config.Threads), strconv.Itoa(os.Getpid()),
 		},
-		Env:         environment(l.config.Threads),
+		Env:         environment(l.config.Threads, what.device),
 		Dir:         "/",
 		Stderr:      what.lastWords,
 		ExtraFiles:  []*os.File{far}, // descriptor 3
@@ -95,7 +100,7 @@ func (l *Launcher) startIn(how isolation, what launch) (*process, error) {
 	far.Close()
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("start %s: %w", l.config.Path, err)
+		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	p.pid, p.signal = cmd.Process.Pid, cmd.Process.Signal
 	return p, nil
@@ -108,18 +113,18 @@ func exitOf(state *os.ProcessState) exit {
 	return exit{code: state.ExitCode()}
 }
 
-// start starts a process as isolated as the first one was; the first one finds out what the host allows.
+// start starts a process as isolated as the first one of its device was; the first one finds out what the host allows.
 func (l *Launcher) start(what launch) (*process, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.baseline != nil {
-		return l.startIn(l.baseline.isolation, what)
+	if first := l.baselines[what.device]; first != nil {
+		return l.startIn(first.isolation, what)
 	}
 	var failures []error
 	for _, how := range []isolation{allNamespaces, allNamespaces &^ unix.CLONE_NEWUSER, 0} {
 		p, err := l.startIn(how, what)
 		if err == nil {
-			l.baseline = &baseline{isolation: how}
+			l.baselines[what.device] = &baseline{isolation: how}
 			return p, nil
 		}
 		failures = append(failures, err)

@@ -51,7 +51,7 @@ func realTrainer(t *testing.T) *supervisor.Launcher {
 func TestTheRealSandboxDeniesEveryAttempt(t *testing.T) {
 	l := realTrainer(t)
 	begin := time.Now()
-	report, err := l.Probe(t.Context())
+	report, err := l.Probe(t.Context(), supervisor.CPU)
 	if err != nil {
 		t.Fatal(err)
 	}

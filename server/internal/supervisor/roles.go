@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,16 +50,20 @@ func (r Report) Missing() []string {
 	return missing
 }
 
-// Probe starts a trainer that tries to break out, and reports what held. An execve that succeeds leaves no report: that is an error.
-func (l *Launcher) Probe(ctx context.Context) (Report, error) {
-	p, hello, err := l.open(ctx, "probe", 0)
+// Probe starts a trainer of the device that tries to break out, and reports what held. An execve that succeeds leaves no report: that is an
+// error.
+func (l *Launcher) Probe(ctx context.Context, device string) (Report, error) {
+	p, hello, err := l.open(ctx, "probe", device, 0)
 	if err != nil {
 		return Report{}, fmt.Errorf("probe the sandbox: %w", err)
 	}
 	defer p.close()
 	frame, err := p.receive(ctx, l.config.StallWindow)
 	if err != nil {
-		return Report{}, fmt.Errorf("probe the sandbox: %w", err)
+		return Report{}, fmt.Errorf("probe the sandbox: %w", p.because(err))
+	}
+	if fault := frame.GetFault(); fault != nil {
+		return Report{}, fmt.Errorf("probe the sandbox: %w: %s", &faulted{fault}, plain(fault.GetReason()))
 	}
 	done := frame.GetProbeDone()
 	if done == nil {
@@ -74,7 +79,7 @@ const intakeAllowance = 256 << 20
 // Intake has an archive turned into a canonical program by a process that never sees data. The program lies in output, and is judged by
 // nobody yet. Errors are refusals, unless ctx has ended.
 func (l *Launcher) Intake(ctx context.Context, request *trainerv1.Intake, archive, output *os.File) (*trainerv1.IntakeDone, error) {
-	p, _, err := l.open(ctx, "intake", 2*request.GetArchiveBytes()+intakeAllowance)
+	p, _, err := l.open(ctx, "intake", CPU, 2*request.GetArchiveBytes()+intakeAllowance)
 	if err != nil {
 		return nil, l.refuse(ctx, judging, err)
 	}
@@ -103,8 +108,8 @@ type session struct {
 }
 
 // open starts a process and waits until it has said what its sandbox is.
-func (l *Launcher) open(ctx context.Context, role string, outputBytes int64) (*session, *trainerv1.Hello, error) {
-	what := launch{role: role, outputBytes: outputBytes}
+func (l *Launcher) open(ctx context.Context, role, device string, outputBytes int64) (*session, *trainerv1.Hello, error) {
+	what := launch{role: role, device: device, outputBytes: outputBytes}
 	s := &session{log: l.config.Log.With("role", role)}
 	if role != "train" && role != "test" {
 		s.words = &tail{}
@@ -116,10 +121,10 @@ func (l *Launcher) open(ctx context.Context, role string, outputBytes int64) (*s
 		return nil, nil, err
 	}
 	s.process = p
-	hello, err := l.hello(ctx, p)
+	hello, err := l.hello(ctx, p, device)
 	if err != nil {
 		s.close()
-		return nil, nil, err
+		return nil, nil, s.because(err)
 	}
 	return s, hello, nil
 }
@@ -137,6 +142,19 @@ func (s *session) ask(ctx context.Context, window time.Duration, request *traine
 		return nil, &faulted{fault}
 	}
 	return frame, nil
+}
+
+// because adds to an error why the process ended, where it said so: for who runs the machine, in a role that gets no records.
+func (s *session) because(err error) error {
+	if s.words == nil || !errors.Is(err, errDied) {
+		return err
+	}
+	s.stop()
+	words := plain(s.words.String())
+	if words == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, words)
 }
 
 // close ends the process, if it has not ended, and leaves its last words in the log.

@@ -114,7 +114,7 @@ func (p *player) act(kind int) bool {
 func (p *player) frame(kind int) *trainerv1.FromTrainer {
 	switch kind {
 	case actHello:
-		hello := &trainerv1.Hello{Abi: supportedABI, TorchVersion: "taken over"}
+		hello := &trainerv1.Hello{Abi: supportedABI, TorchVersion: "taken over", Device: CPU}
 		if layers := p.byte(); layers < 0x80 {
 			for i, name := range append(requiredLayers, "\x1b[31m", strings.Repeat("x", 100)) {
 				if layers>>(i%7)&1 == 1 {

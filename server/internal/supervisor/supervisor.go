@@ -18,11 +18,20 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+)
+
+// What trainers compute on. Each has a program of its own.
+const (
+	CPU  = "cpu"
+	CUDA = "cuda"
 )
 
 // Config is how trainers are started.
 type Config struct {
 	Path             string        // the trainer's executable
+	CUDAPath         string        // that of the trainer that computes on a GPU; empty: none
 	Threads          int           // for libtorch; 0: one per processor
 	MemoryLimitBytes int64         // private memory of one trainer; 0: no limit
 	StallWindow      time.Duration // without a sign of life for so long, a trainer is killed; 0: ten minutes
@@ -47,20 +56,21 @@ type Launcher struct {
 	config Config
 	begin  func(launch) (*process, error) // start, unless a test plays the process
 
-	mu       sync.Mutex
-	baseline *baseline // what the first trainer was found to have; nil before
+	mu        sync.Mutex
+	baselines map[string]*baseline // by device: what the first trainer was found to have; none before
 }
 
 // New checks the configuration. It starts nothing.
 func New(config Config) (*Launcher, error) {
 	var problems []error
-	if absolute, err := filepath.Abs(config.Path); err == nil {
-		config.Path = absolute // a trainer starts in the root directory
-	}
-	if info, err := os.Stat(config.Path); err != nil {
+	var err error
+	if config.Path, err = executable(config.Path); err != nil {
 		problems = append(problems, fmt.Errorf("trainer: %w", err))
-	} else if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		problems = append(problems, fmt.Errorf("trainer: %s is no program", config.Path))
+	}
+	if config.CUDAPath != "" {
+		if config.CUDAPath, err = executable(config.CUDAPath); err != nil {
+			problems = append(problems, fmt.Errorf("trainer for the GPU: %w", err))
+		}
 	}
 	if config.Threads < 0 || config.MemoryLimitBytes < 0 || config.StallWindow < 0 {
 		problems = append(problems, errors.New("trainer: threads, memory limit and stall window cannot be negative"))
@@ -77,7 +87,42 @@ func New(config Config) (*Launcher, error) {
 	if config.StallWindow == 0 {
 		config.StallWindow = DefaultStallWindow
 	}
-	l := &Launcher{config: config}
+	l := &Launcher{config: config, baselines: map[string]*baseline{}}
 	l.begin = l.start
 	return l, nil
+}
+
+// executable is the path of a program from the root directory, in which trainers start.
+func executable(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("%s is no program", path)
+	}
+	return path, nil
+}
+
+// program is the executable that computes on a device.
+func (l *Launcher) program(device string) (string, error) {
+	switch {
+	case device == CPU:
+		return l.config.Path, nil
+	case device == CUDA && l.config.CUDAPath != "":
+		return l.config.CUDAPath, nil
+	}
+	return "", fmt.Errorf("this server has no trainer that computes on %q", plain(device))
+}
+
+// deviceOf is the device of settings, which name none where it is the CPU.
+func deviceOf(settings *trainerv1.Settings) string {
+	if device := settings.GetDevice(); device != "" {
+		return device
+	}
+	return CPU
 }

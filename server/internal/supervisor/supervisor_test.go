@@ -279,7 +279,7 @@ func TestEndedTellsOfADeathBeforeTheData(t *testing.T) {
 // SECURITY: what the kernel shows of a process weighs more than what it says.
 func TestABoastIsNotBelieved(t *testing.T) {
 	l, _ := launcher(t, "boasts")
-	report, err := l.Probe(soon(t))
+	report, err := l.Probe(soon(t), CPU)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestALayerThatFallsAwayLaterIsRefused(t *testing.T) {
 	if _, err := l.Intake(soon(t), intake(), openFile(t, "archive"), openFile(t, "")); err != nil {
 		t.Fatal(err)
 	}
-	l.baseline.active = append(l.baseline.active, "landlock")
+	l.baselines[CPU].active = append(l.baselines[CPU].active, "landlock")
 	if _, err := l.Intake(soon(t), intake(), openFile(t, "archive"), openFile(t, "")); err == nil {
 		t.Fatal("a weaker sandbox was taken")
 	}
@@ -312,9 +312,18 @@ func TestALayerThatFallsAwayLaterIsRefused(t *testing.T) {
 
 func TestTheEnvironmentIsAList(t *testing.T) {
 	t.Setenv("BASTIONLAB_SECRET", "hunter2")
-	for _, variable := range environment(2) {
-		if name, _, _ := strings.Cut(variable, "="); !slices.Contains([]string{"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMAXPROCS"}, name) {
-			t.Errorf("a trainer would inherit %s", variable)
+	ofAll := []string{"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMAXPROCS"}
+	ofGPUs := []string{
+		"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING", "CUDA_CACHE_DISABLE", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "CUDA_MPS_PIPE_DIRECTORY",
+	}
+	for device, want := range map[string][]string{CPU: ofAll, CUDA: slices.Concat(ofAll, ofGPUs)} {
+		var names []string
+		for _, variable := range environment(2, device) {
+			name, _, _ := strings.Cut(variable, "=")
+			names = append(names, name)
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("%s: a trainer would inherit %v, want %v", device, names, want)
 		}
 	}
 }

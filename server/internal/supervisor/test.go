@@ -20,7 +20,7 @@ type Tester struct {
 // PrepareTest is Prepare for a test.
 func (l *Launcher) PrepareTest(ctx context.Context, test *trainerv1.Test, program, weights *os.File) (*Tester, error) {
 	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Test{Test: test}}
-	s, err := l.prepare(ctx, "test", 0, request, test.GetHasWeights(), program, weights)
+	s, err := l.prepare(ctx, "test", CPU, 0, request, test.GetHasWeights(), program, weights)
 	if err != nil {
 		return nil, err
 	}

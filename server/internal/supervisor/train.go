@@ -38,7 +38,7 @@ func outputBytes(train *trainerv1.Train, plan schedule.Schedule) int64 {
 func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program, initial *os.File) (*Trainer, error) {
 	request := &trainerv1.ToTrainer{Frame: &trainerv1.ToTrainer_Train{Train: train}}
 	plan := schedule.Of(train.GetSettings())
-	s, err := l.prepare(ctx, "train", outputBytes(train, plan), request, train.GetHasInitialWeights(), program, initial)
+	s, err := l.prepare(ctx, "train", deviceOf(train.GetSettings()), outputBytes(train, plan), request, train.GetHasInitialWeights(), program, initial)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (l *Launcher) Prepare(ctx context.Context, train *trainerv1.Train, program,
 
 // prepare starts a process in a role that gets records, and has it do all that can be done without them. weights are nil unless they are
 // announced in the request.
-func (l *Launcher) prepare(ctx context.Context, role string, outputBytes int64, request *trainerv1.ToTrainer, announced bool, program, weights *os.File) (*session, error) {
+func (l *Launcher) prepare(ctx context.Context, role, device string, outputBytes int64, request *trainerv1.ToTrainer, announced bool, program, weights *os.File) (*session, error) {
 	if announced != (weights != nil) {
 		return nil, fmt.Errorf("%s: weights are announced and given, or neither", preparing.name)
 	}
@@ -55,7 +55,7 @@ func (l *Launcher) prepare(ctx context.Context, role string, outputBytes int64, 
 	if weights != nil {
 		payloads = append(payloads, weights)
 	}
-	s, _, err := l.open(ctx, role, outputBytes)
+	s, _, err := l.open(ctx, role, device, outputBytes)
 	if err != nil {
 		return nil, l.refuse(ctx, preparing, err)
 	}

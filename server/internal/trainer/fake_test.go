@@ -47,12 +47,14 @@ type fakeEngine struct {
 	seeds      [][]uint64
 	steps      int
 	noise      [][]byte
+	device     string // empty: "cpu"
 	parameter  []byte
 	moment     []byte // what the optimizer remembers once a step was made
 }
 
-func (e *fakeEngine) ABI() int32           { return 3 }
+func (e *fakeEngine) ABI() int32           { return 4 }
 func (e *fakeEngine) TorchVersion() string { return "fake" }
+func (e *fakeEngine) Device() string       { return cmp.Or(e.device, "cpu") }
 
 func (e *fakeEngine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error) {
 	e.read, e.allowed = slices.Clone(archive), allowed
@@ -329,7 +331,7 @@ func play(t *testing.T, role Role, engine *fakeEngine) *server {
 		other.Close()
 	}()
 	t.Cleanup(func() { conn.Close() })
-	if hello := s.receive().GetHello(); hello.GetAbi() != 3 || hello.GetTorchVersion() != "fake" {
+	if hello := s.receive().GetHello(); hello.GetAbi() != 4 || hello.GetTorchVersion() != "fake" || hello.GetDevice() != engine.Device() {
 		t.Fatalf("hello: %v", hello)
 	}
 	return s

@@ -331,6 +331,7 @@ func TestPrepareFaults(t *testing.T) {
 		{"no optimizer", func(x *trainerv1.Train) { x.Settings.Optimizer = nil }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"epochs out of order", func(x *trainerv1.Train) { x.Settings.EpochEnds = []int64{3, 2, 4} }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"epochs that end early", func(x *trainerv1.Train) { x.Settings.EpochEnds = []int64{2} }, trainerv1.Fault_CODE_BAD_REQUEST},
+		{"a device that this trainer does not compute on", func(x *trainerv1.Train) { x.Settings.Device = "cuda" }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"weights that are missing", func(x *trainerv1.Train) { x.HasInitialWeights = true }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"a schema without a layout", func(x *trainerv1.Train) { x.Program.Schema.Label = nil }, trainerv1.Fault_CODE_BAD_REQUEST},
 		{"another program", func(x *trainerv1.Train) { x.Program.PayloadSha256[3] ^= 1 }, trainerv1.Fault_CODE_DIGEST_MISMATCH},

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -93,6 +94,10 @@ func (p *Process) prepare() (*run, error) {
 	if err := checkSettings(train.GetSettings()); err != nil {
 		return nil, err
 	}
+	// PRIVACY: what runs where the owner permitted it, runs there.
+	if asked := cmp.Or(train.GetSettings().GetDevice(), "cpu"); asked != p.Engine.Device() {
+		return nil, badRequest("the run is to be computed on %s, and this trainer computes on %s", asked, p.Engine.Device())
+	}
 	recordBytes, err := recordBytes(train.GetProgram().GetSchema())
 	if err != nil {
 		return nil, err
@@ -142,6 +147,16 @@ func (p *Process) rehearseSteps(run *run) error {
 		return err
 	}
 	defer trainer.Close()
+	if err := makeSteps(trainer, run); err != nil {
+		return err
+	}
+	remembered, err := trainer.State()
+	run.remembered = len(remembered)
+	return errors.Join(err, p.checkStateFits(trainer, run.settings))
+}
+
+// makeSteps makes steps on zeros.
+func makeSteps(trainer Trainer, run *run) error {
 	noise, err := newKeystream(rand.Reader)
 	if err != nil {
 		return err
@@ -155,9 +170,7 @@ func (p *Process) rehearseSteps(run *run) error {
 			return err
 		}
 	}
-	remembered, err := trainer.State()
-	run.remembered = len(remembered)
-	return errors.Join(err, p.checkStateFits(trainer, run.settings))
+	return nil
 }
 
 // checkOutputFits compares what will be written at the end with what the process may write.

@@ -1,7 +1,7 @@
 // Package trainer is what runs inside a trainer process: one role of the protocol, from the first frame to the last.
 //
 // The roles are intake, which turns an archive into a canonical program without any data near it; train, which builds a canonical program,
-// prepares a run, is given the records and trains; test, which measures instead and gives one noised number; and probe, which tries to break out of the sandbox and reports.
+// prepares a run, is given the records and trains; test, which measures instead and gives one noised number; and probe, which makes a step on nothing, tries to break out of the sandbox and reports.
 //
 // Invariants: a payload is parsed only if it is sealed against change and its digest is the announced one. No archive reaches a process that
 // is given records, and a program is judged by package program and by the engine before they are. The records are sampled
@@ -59,6 +59,9 @@ func (p *Process) Run(role Role) error {
 	case Test:
 		return p.test()
 	case Probe:
+		if err := p.trial(); err != nil {
+			return p.fail(faultOf(err), err)
+		}
 		if err := p.Seam.Send(probed(sandbox.Probe(p.Parent))); err != nil {
 			return err
 		}
@@ -78,7 +81,7 @@ func (p *Process) untilHungUp() error {
 }
 
 func (p *Process) hello() *trainerv1.FromTrainer {
-	hello := &trainerv1.Hello{Abi: p.Engine.ABI(), TorchVersion: p.Engine.TorchVersion()}
+	hello := &trainerv1.Hello{Abi: p.Engine.ABI(), TorchVersion: p.Engine.TorchVersion(), Device: p.Engine.Device()}
 	for _, layer := range p.Layers {
 		hello.Layers = append(hello.Layers, &trainerv1.SandboxLayer{Name: layer.Name, Active: layer.Active, Detail: layer.Detail})
 	}
