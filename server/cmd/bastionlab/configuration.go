@@ -25,6 +25,13 @@ func (s *settings) digest(level storage.Level) ([sha512.Size384]byte, error) {
 	lines := []string{
 		fmt.Sprintf("development = %t", s.development), "log-level = " + s.logLevel, "storage = " + string(level), "trainer-sha256 = " + trainer,
 	}
+	if program := s.cudaTrainer(); program != "" {
+		digest, err := fileSHA256(program)
+		if err != nil {
+			return [sha512.Size384]byte{}, refusal.New(refusal.Unavailable, buildCUDA, "the trainer for the GPU cannot be read: %s", err)
+		}
+		lines = append(lines, "cuda-trainer-sha256 = "+digest)
+	}
 	if s.metricsListen != "" {
 		lines = append(lines, fmt.Sprintf("metrics-datasets = %t", s.metricsDatasets), "metrics-listen = true")
 	}

@@ -28,7 +28,7 @@ func changed(t *testing.T, name string) string {
 	}
 	values := map[string]string{
 		"listen": "127.0.0.1:1", "data-dir": "/data", "log-level": "debug", "log-format": "text", "memory-limit": "1GiB", "threads": "99", "drain-time": "1s",
-		"development": "true", "endorsement": "/e", "storage": "memory", "metrics-listen": "127.0.0.1:2", "metrics-datasets": "true",
+		"cuda": "true", "development": "true", "endorsement": "/e", "storage": "memory", "metrics-listen": "127.0.0.1:2", "metrics-datasets": "true",
 		"trace-endpoint": "http://127.0.0.1:3", "config": "/c",
 	}
 	value, ok := values[name]
@@ -41,11 +41,17 @@ func changed(t *testing.T, name string) string {
 // attested finds out which settings the attested configuration has in it, by changing them one by one.
 func attested(t *testing.T) map[string]bool {
 	t.Helper()
+	trainer := filepath.Join(t.TempDir(), "trainer")
+	for _, path := range []string{trainer, trainer + "-cuda"} {
+		if err := os.WriteFile(path, nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	digestWith := func(change ...[2]string) [48]byte {
 		var s settings
 		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 		s.register(flags)
-		s.trainer = "/bin/true"
+		s.trainer = trainer
 		for _, each := range change {
 			if err := flags.Set(each[0], each[1]); err != nil {
 				t.Fatal(err)
@@ -82,7 +88,7 @@ func TestTheAttestedConfigurationIsWhatADataOwnersTrustDependsOn(t *testing.T) {
 		}
 	}
 	slices.Sort(in)
-	want := []string{"development", "log-level", "metrics-datasets", "metrics-listen", "storage", "trace-endpoint", "trainer"}
+	want := []string{"cuda", "development", "log-level", "metrics-datasets", "metrics-listen", "storage", "trace-endpoint", "trainer"}
 	if !slices.Equal(in, want) {
 		t.Errorf("it holds %v, want %v", in, want)
 	}
@@ -98,6 +104,19 @@ func TestTheAttestedConfigurationIsWhatADataOwnersTrustDependsOn(t *testing.T) {
 	if want := sha512.Sum384([]byte(text)); err != nil || got != want {
 		t.Errorf("%x, %v; want %x", got, err, want)
 	}
+	s.cuda = true
+	if _, err := s.digest(storage.Memory); err == nil {
+		t.Error("without the trainer for GPUs there is a digest of the settings")
+	}
+	if err := os.WriteFile(s.trainer+"-cuda", nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got, err = s.digest(storage.Memory)
+	withGPU := strings.Replace(text, "development =", "cuda-trainer-sha256 = "+strings.TrimSpace(text[strings.LastIndex(text, " "):])+"\ndevelopment =", 1)
+	if want := sha512.Sum384([]byte(withGPU)); err != nil || got != want {
+		t.Errorf("%x, %v; want %x", got, err, want)
+	}
+	s.cuda = false
 	s.metricsListen, s.traceEndpoint = "127.0.0.1:1", "http://127.0.0.1:2"
 	got, err = s.digest(storage.Memory)
 	withDoors := strings.Replace(text, "storage =", "metrics-datasets = false\nmetrics-listen = true\nstorage =", 1)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	"github.com/bastionlab/bastionlab/server/internal/attestation"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
+	"github.com/bastionlab/bastionlab/server/internal/supervisor"
 )
 
 const trainerFinding = "trainer"
@@ -53,12 +53,16 @@ func examine(command *cobra.Command, s settings) []finding {
 		{"threads of one trainer", true, fmt.Sprint(s.threads)},
 		tee(fileExists),
 	}
-	_, report, err := probe(command.Context(), s, slog.New(slog.DiscardHandler), nil)
+	onCPU := s
+	onCPU.cuda = false // whatever is wrong with the GPU's is said there
+	_, report, err := probe(command.Context(), onCPU, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
-		return append(findings, finding{trainerFinding, false, fmt.Sprintf("%s: %s", s.trainer, err)})
+		findings = append(findings, finding{trainerFinding, false, fmt.Sprintf("%s: %s", s.trainer, err)})
+	} else {
+		findings = append(findings, finding{trainerFinding, true, fmt.Sprintf("%s, torch %s", s.trainer, report.TorchVersion)})
+		findings = append(findings, sandbox(report)...)
 	}
-	findings = append(findings, finding{trainerFinding, true, fmt.Sprintf("%s, torch %s", s.trainer, report.TorchVersion)})
-	return append(findings, sandbox(report.Layers, report.Attempts)...)
+	return append(findings, examineGPU(command.Context(), s, "/")...)
 }
 
 // tee is no fault where it is missing: then evidence is simulated, and says so.
@@ -69,12 +73,12 @@ func tee(exists func(path string) bool) finding {
 	return finding{"TEE", true, "none: evidence is simulated and proves nothing; a new data directory is in development mode until its first user is registered"}
 }
 
-func sandbox(layers []*trainerv1.SandboxLayer, attempts []*trainerv1.ProbeAttempt) []finding {
+func sandbox(report supervisor.Report) []finding {
 	var findings []finding
-	for _, layer := range layers {
+	for _, layer := range report.Layers {
 		findings = append(findings, finding{"sandbox: " + plain(layer.GetName()), layer.GetActive(), plain(layer.GetDetail())})
 	}
-	for _, attempt := range attempts {
+	for _, attempt := range report.Attempts {
 		findings = append(findings, finding{"denied: " + plain(attempt.GetCall()), attempt.GetDenied(), plain(attempt.GetDetail())})
 	}
 	return findings
@@ -107,6 +111,9 @@ func verdict(findings []finding) error {
 	}
 	if slices.Contains(missing, trainerFinding) {
 		return refusal.New(refusal.Unavailable, "build it with `make`, or name one that works with --trainer", "the trainer does not work")
+	}
+	if strings.HasPrefix(missing[0], gpuFinding) {
+		return refusal.New(refusal.Unavailable, "docs/gpu.md says what it takes; without --cuda the server computes on the CPU", "the GPU cannot be used: this machine lacks %s", strings.Join(missing, ", "))
 	}
 	return refusal.New(refusal.Unavailable, "a newer kernel, or a container with fewer restrictions of its own, allows a whole sandbox; development mode serves without",
 		"this machine lacks %s", strings.Join(missing, ", "))

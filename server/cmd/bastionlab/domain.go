@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/bastionlab/bastionlab/server/internal/audit"
 	"github.com/bastionlab/bastionlab/server/internal/dataset"
@@ -129,22 +130,37 @@ func ledgerKey(derive func(purpose string) [32]byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// openLauncher starts one trainer that tries to break out, and judges what held.
+// openLauncher starts one trainer of each device that tries to break out, and judges what held.
 func openLauncher(ctx context.Context, s settings, log *slog.Logger, development bool, failed func(task, reason string)) (trainers, error) {
+	if err := s.checkGPU(); err != nil {
+		return nil, err
+	}
 	l, report, err := probe(ctx, s, log, failed)
 	if err != nil {
 		return nil, refusal.New(refusal.Unavailable, "run `bastionlab doctor`; `make` builds the two programs that belong together", "the trainer %s does not work: %s", s.trainer, err)
 	}
 	log.InfoContext(ctx, "trainer probed", "path", s.trainer, "torch", report.TorchVersion, "missing", report.Missing())
-	return launcher{l, report.Missing()}, checkSandbox(ctx, log, report.Missing(), development)
+	opened := launcher{l, report.Missing()}
+	if err := checkSandbox(ctx, log, opened.missing, development); err != nil || !s.cuda {
+		return opened, err
+	}
+	missing, err := openGPU(ctx, l, s, log, development)
+	for _, layer := range missing {
+		if !slices.Contains(opened.missing, layer) {
+			opened.missing = append(opened.missing, layer)
+		}
+	}
+	return opened, err
 }
 
 func probe(ctx context.Context, s settings, log *slog.Logger, failed func(task, reason string)) (*supervisor.Launcher, supervisor.Report, error) {
-	l, err := supervisor.New(supervisor.Config{Path: s.trainer, Threads: s.threads, MemoryLimitBytes: int64(s.memoryLimit), Log: log, Failed: failed})
+	l, err := supervisor.New(supervisor.Config{
+		Path: s.trainer, CUDAPath: s.cudaTrainer(), Threads: s.threads, MemoryLimitBytes: int64(s.memoryLimit), Log: log, Failed: failed,
+	})
 	if err != nil {
 		return nil, supervisor.Report{}, err
 	}
-	report, err := l.Probe(ctx)
+	report, err := l.Probe(ctx, supervisor.CPU)
 	return l, report, err
 }
 

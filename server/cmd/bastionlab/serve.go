@@ -114,6 +114,9 @@ func serve(ctx context.Context, s settings, stderr io.Writer, start startTrainer
 		closeAll(append(network, local))
 		return err
 	}
+	if s.cuda {
+		warnOfGPU(ctx, log, terminalOf(stderr))
+	}
 	log.InfoContext(ctx, "ready", "version", version.Number, "listen", names(network), "data_dir", s.dataDir)
 	ready = true
 	tellManager(ctx, log, daemon.SdNotifyReady)

@@ -29,6 +29,7 @@ type settings struct {
 	logFormat       string
 	memoryLimit     byteSize
 	threads         int
+	cuda            bool
 	drainTime       time.Duration
 	development     bool
 	endorsement     string
@@ -55,6 +56,7 @@ func (s *settings) register(flags *pflag.FlagSet) {
 	flags.StringVar(&s.logFormat, "log-format", "json", "json, one object a line, or text, for a person's eyes")
 	flags.Var(&s.memoryLimit, "memory-limit", "memory that one trainer may take, such as 8GiB (default three quarters of the machine's)")
 	flags.IntVar(&s.threads, "threads", runtime.NumCPU(), "threads of one trainer")
+	flags.BoolVar(&s.cuda, "cuda", false, "offer to compute runs on this machine's GPU too, by the program bastionlab-trainer-cuda beside the trainer; what runs there leaves what evidence speaks of, and needs the dataset owner's permission")
 	flags.DurationVar(&s.drainTime, "drain-time", defaultDrainTime, "how long calls under way may take once the server was told to stop, up to 10m; trainers are stopped after them")
 	flags.BoolVar(&s.development, "development", false, "allow development mode, in which every key is accepted, beyond this machine or in a TEE; it ends when the first user is registered")
 	flags.StringVar(&s.endorsement, "endorsement", "", "file with the certificate of this chip's key (SEV-SNP, DER) or Intel's collateral (TDX, JSON), where the host hands out none")
@@ -152,6 +154,14 @@ func defaultDataDir(environment func(string) (string, bool)) (string, error) {
 }
 
 const trainerName = "bastionlab-trainer"
+
+// cudaTrainer is the program that computes on a GPU: it lies beside the trainer, and has its name with an end of its own. Empty: none.
+func (s *settings) cudaTrainer() string {
+	if !s.cuda {
+		return ""
+	}
+	return s.trainer + "-cuda"
+}
 
 // findTrainer looks where a build and an installation put it: beside this program.
 func findTrainer() (string, error) {

@@ -361,7 +361,7 @@ func playServer() int {
 	if err != nil {
 		return 1
 	}
-	p, err := l.start(launch{role: "intake"})
+	p, err := l.start(launch{role: "intake", device: CPU})
 	if err != nil {
 		return 1
 	}
