@@ -168,7 +168,7 @@ def _checked(encoded: bytes, signature: bytes, signer: bytes, key: str | None) -
 
 def _check_charge(body: dict[str, Any], encoded: bytes) -> training_pb2.Charge:
     try:
-        charge = training_pb2.Charge.FromString(encoded)
+        charge: training_pb2.Charge = training_pb2.Charge.FromString(encoded)
     except DecodeError:
         refuse("charge", "an encoded bastionlab.v1.Charge", "other bytes")
     # Two verifiers that read other fields, or take one of two values, would agree on other prices.

@@ -83,8 +83,8 @@ class Permissions:
     constant_time: bool = False
     """Whether runs of others must take constant time, so that how long they take says nothing about records."""
     gpu: bool = False
-    """Whether runs of others may compute on a GPU, whose memory the server's evidence says nothing about. Without ``permissions``, a
-    server in development mode takes it for True."""
+    """Whether runs of others may compute on a GPU, whose memory the server's evidence says nothing about. Without
+    ``permissions``, a server in development mode takes it for True."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.grants, Mapping):
