@@ -24,6 +24,15 @@ def test_the_server_is_static() -> None:
     assert "INTERP" in elf_headers(TRAINER), "the check can see a dynamic binary"
 
 
+def test_the_trainer_has_no_cuda_library_in_it() -> None:
+    """The second trainer has; this one's confinement lets no driver start."""
+    assert b"/proc/driver/nvidia" not in TRAINER.read_bytes()
+    headers = elf_headers(TRAINER)
+    assert "libtorch_cpu.so" in headers
+    for library in ("libtorch_cuda", "libc10_cuda", "libcuda", "libcudart"):
+        assert library not in headers
+
+
 def test_the_server_maps_no_libtorch(server: ServerProcess, connect: Callable[..., Connection]) -> None:
     with connect(server) as connection:
         client = connection.client.torch

@@ -110,6 +110,31 @@ def test_what_is_missing_is_named(checkout: Path, tmp_path: Path) -> None:
     assert "nothing says which version" in refusal(make(checkout, libtorch(tmp_path / "unknown")))
 
 
+def test_a_libtorch_without_cuda_builds_no_trainer_for_gpus(checkout: Path, tmp_path: Path) -> None:
+    directory = libtorch(tmp_path / "lib torch", build_version=f"{PINNED}+cpu")
+    said = refusal(make(checkout, directory, "cuda"))
+    assert f"no CUDA in libtorch {directory}: it has no lib/libtorch_cuda.so" in said
+    (directory / "lib/libtorch_cuda.so").touch()
+    done = make(checkout, directory, "cuda")
+    assert "compiled" in done.stdout, done.stderr
+
+
+def test_only_the_trainer_for_gpus_is_linked_with_cuda(checkout: Path, tmp_path: Path) -> None:
+    directory = libtorch(tmp_path / "site-packages/torch", build_version=PINNED)
+    (directory / "lib/libtorch_cuda.so").touch()
+    (directory.parent / "nvidia/cudnn/lib").mkdir(parents=True)
+    (checkout / "build").mkdir()
+    (checkout / "build/torch").symlink_to(directory)
+    flags = {
+        kind: subprocess.run(["./link_flags.sh", *kind], cwd=checkout, capture_output=True, text=True, check=True).stdout
+        for kind in ((), ("carried",), ("cuda",))
+    }
+    assert [kind for kind, said in flags.items() if "cuda" in said.replace(str(tmp_path), "")] == [("cuda",)]
+    assert "'-ltorch_cuda' '-lc10_cuda'" in flags[("cuda",)]
+    assert f"-Wl,-rpath,{directory.parent}/nvidia/cudnn/lib" in flags[("cuda",)]
+    assert "cudnn" not in flags[()] + flags[("carried",)]
+
+
 def test_the_directory_above_leads_to_the_right_one(checkout: Path, tmp_path: Path) -> None:
     directory = libtorch(tmp_path / "libtorch", build_version=PINNED)
     assert f"give LIBTORCH={directory}" in refusal(make(checkout, tmp_path))

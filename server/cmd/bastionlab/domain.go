@@ -191,7 +191,7 @@ func (d *domain) openServices(ctx context.Context, s settings, log *slog.Logger,
 	}
 	d.runs, err = training.New(training.Config{
 		Store: d.store, Budget: d.ledger, Launcher: l, Datasets: catalogue, Models: taken, Log: log, Roles: d.registry.RolesOf,
-		Threads: s.threads, Concurrent: concurrentRuns, MaxQueued: maxQueuedRuns,
+		Devices: s.devices(), Threads: s.threads, Concurrent: concurrentRuns, MaxQueued: maxQueuedRuns,
 	})
 	if err != nil {
 		return err

@@ -31,6 +31,14 @@ func openGPU(ctx context.Context, l *supervisor.Launcher, s settings, log *slog.
 	return report.Missing(), checkSandbox(ctx, log, report.Missing(), development)
 }
 
+// devices are what runs may be computed on beside the CPU.
+func (s *settings) devices() []string {
+	if !s.cuda {
+		return nil
+	}
+	return []string{supervisor.CUDA}
+}
+
 // checkGPU refuses a setting that names a program that is not there.
 func (s *settings) checkGPU() error {
 	info, err := os.Stat(s.cudaTrainer())
