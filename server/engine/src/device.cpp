@@ -13,7 +13,8 @@ c10::Device device_of(const char* name) {
   if (device != "cuda") return c10::Device(device);
 #endif
   if (device != "cuda") throw Failure(BL_INVALID_ARGUMENT, "there is no device \"" + device + "\"; there are cpu and cuda");
-  if (!at::hasCUDA()) throw Failure(BL_INVALID_ARGUMENT, "libtorch finds no GPU: none is there, its driver is missing, or libtorch has no CUDA");
+  if (!at::hasCUDA())
+    throw Failure(BL_INVALID_ARGUMENT, "libtorch finds no GPU: none is there, its driver is missing, or libtorch has no CUDA");
   return c10::Device(c10::kCUDA, 0);
 }
 
