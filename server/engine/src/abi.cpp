@@ -221,7 +221,8 @@ bl_status bl_testing_grid_sum(bl_trainer* trainer, int64_t index, int64_t* out, 
   return guarded(err, [&] {
     const bastionlab::Sum& sum = sum_of(trainer, index, count);
     if (!sum.on_grid()) throw Failure(BL_INVALID_ARGUMENT, "the sum is not on a grid");
-    std::memcpy(&given(out), sum.numbers().const_data_ptr(), sum.numbers().nbytes());
+    at::Tensor numbers = bastionlab::on_host(sum.numbers());
+    std::memcpy(&given(out), numbers.const_data_ptr(), numbers.nbytes());
   });
 }
 

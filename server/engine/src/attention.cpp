@@ -44,7 +44,7 @@ class Attention : public Operation {
     one.back() = k.size(-2);
     std::vector<at::Tensor> kept;
     for (uint64_t seed : frame.seeds) {
-      seed_generator(seed, place_);
+      seed_generator(frame.device, seed, place_);
       kept.push_back(at::empty(one, q.options()).bernoulli_(1 - dropout_).ne(0));
     }
     return std::get<0>(

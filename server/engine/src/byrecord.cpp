@@ -17,7 +17,7 @@ class ByRecord : public Operation {
     for (ValueId value : call_.values()) records[value] = frame.values[value].unbind(0);
     std::vector<std::vector<at::Tensor>> results(call_.results().size());
     for (int64_t slot = 0; slot < frame.slots; slot++) {
-      seed_generator(frame.seeds.at(slot), place_);
+      seed_generator(frame.device, frame.seeds.at(slot), place_);
       std::vector<at::Tensor> of_record = call_([&](ValueId value) { return records.at(value)[slot]; });
       for (size_t r = 0; r < results.size(); r++) results[r].push_back(std::move(of_record[r]));
     }

@@ -10,6 +10,7 @@ namespace bastionlab {
 namespace {
 
 constexpr int64_t kTile = 2048;
+constexpr int64_t kLargeTile = 1 << 20;
 
 // out += sum over some b of factors_b * rows[b, begin : begin + n]
 template <class Scalar>
@@ -26,12 +27,25 @@ void add_weighted(const at::Tensor& rows, int64_t first, int64_t last, const at:
 
 at::Tensor Dense::squared_norms() const { return row_squares(flat()); }
 
-at::Tensor Dense::spread() const { return at::zeros({gradients_.size(0)}, at::kDouble); }
+at::Tensor Dense::spread() const { return at::zeros({gradients_.size(0)}, gradients_.options().dtype(at::kDouble)); }
 
 void Dense::add_to(int64_t slot, at::Tensor& out) const { out.add_(gradients_[slot].view_as(out)); }
 
+// The same away from the host, where a loop over numbers is one operator.
+void Dense::accumulate_elsewhere(const at::Tensor& factors, Sum& sum) const {
+  at::Tensor g = flat();  // [B, P]
+  for (int64_t begin = 0; begin < g.size(1); begin += kLargeTile) {
+    at::Tensor tile = g.narrow(1, begin, std::min(kLargeTile, g.size(1) - begin));
+    for (int64_t slot = 0; slot < g.size(0); slot += kMostRecords) {
+      int64_t n = std::min(kMostRecords, g.size(0) - slot);
+      sum.add(begin, scaled(tile.narrow(0, slot, n).to(at::kDouble), factors.narrow(0, slot, n)).sum(0));
+    }
+  }
+}
+
 // In float64 up to the rounding to the grid, a block of records and some coordinates at a time.
 void Dense::accumulate(const at::Tensor& factors, Sum& sum) {
+  if (!gradients_.device().is_cpu()) return accumulate_elsewhere(factors, sum);
   at::Tensor g = flat().contiguous();  // [B, P]
   int64_t tiles = (g.size(1) + kTile - 1) / kTile;
   at::parallel_for(0, tiles, 1, [&](int64_t first, int64_t last) {

@@ -20,6 +20,7 @@ class Dense : public Form {
   const at::Tensor& gradients() const { return gradients_; }  // [B, ...]
 
  private:
+  void accumulate_elsewhere(const at::Tensor& factors, Sum& sum) const;
   at::Tensor flat() const { return gradients_.reshape({gradients_.size(0), -1}); }
   at::Tensor gradients_;
 };

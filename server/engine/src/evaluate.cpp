@@ -38,18 +38,18 @@ Evaluation::Evaluation(const Program& program, const bl_evaluation& settings)
       stddev_(stddev_of(settings)) {
   const ValueInfo& output = tape_.values[tape_.output];
   check_loss(metric_.loss, output.shape, output.dtype, program.schema.label);
-  plan_ = rewrite(tape_, program.parameters);
+  plan_ = rewrite(tape_, program.parameters, program.device);
   measure(nullptr, -1, 0);
 }
 
 double Evaluation::measure(const uint8_t* records, int64_t slot, uint64_t seed) const {
   std::vector<int64_t> slots{slot};
-  Frame frame{1, std::vector<at::Tensor>(tape_.values.size()), parameters_.tensors, {seed}, {}};
+  Frame frame{program_.device, 1, std::vector<at::Tensor>(tape_.values.size()), parameters_.tensors, {seed}, {}};
   // SECURITY: as in training, gradients and all, so that the kernels are those that training was examined with.
   torch::AutoGradMode grad_mode(true);
   at::Tensor output = forward(program_.schema, tape_, plan_, frame, records, slots);
   torch::NoGradGuard no_grad;
-  return compute_metric(metric_, output, gather(program_.schema.label, records, program_.schema.record_bytes, slots));
+  return compute_metric(metric_, output, gather(program_.schema.label, records, program_.schema.record_bytes, slots, frame.device));
 }
 
 void Evaluation::add(const uint8_t* records, int64_t n_records, int64_t slot, uint64_t seed) {

@@ -21,6 +21,7 @@ struct Recording {
 };
 
 struct Frame {
+  c10::Device device;
   int64_t slots;
   std::vector<at::Tensor> values;             // by ValueId; undefined where not (or no longer) needed
   const std::vector<at::Tensor>& parameters;  // trainable ones as they now are, by their index among the trainable

@@ -98,7 +98,7 @@ Losses compute_loss(LossKind kind, const at::Tensor& output, const at::Tensor& l
       losses = at::mse_loss(y, target, at::Reduction::None);
       break;
   }
-  return {losses.mean(1), at::ones({slots}, at::kBool)};
+  return {losses.mean(1), at::ones({slots}, label.options().dtype(at::kBool))};
 }
 
 }  // namespace bastionlab

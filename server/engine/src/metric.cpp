@@ -14,7 +14,7 @@ Losses accuracy(LossKind loss, const at::Tensor& output, const at::Tensor& label
   int64_t slots = output.size(0);
   if (loss == LossKind::kBinaryCrossEntropy) {
     at::Tensor agrees = output.reshape({slots, -1}).gt(0).eq(label.reshape({slots, -1}).to(at::kDouble).gt(0.5));  // [B, n]
-    return {agrees.to(at::kDouble).mean(1), at::ones({slots}, at::kBool)};
+    return {agrees.to(at::kDouble).mean(1), at::ones({slots}, label.options().dtype(at::kBool))};
   }
   Labels labels = read_labels(output, label);
   at::Tensor chosen = labels.logits.argmax(-1);                                               // [B, T]

@@ -23,13 +23,14 @@ void sum_up(const Uses& uses, int64_t slot, at::Tensor& out) {
 // written out for one record at a time.
 at::Tensor norms_of_sums(const Uses& uses, const at::Tensor& parameter, int64_t slots) {
   if (auto squares = tied_table_squares(uses)) return *squares;
-  at::Tensor squares = at::empty({slots}, at::kDouble);
-  at::Tensor gradient = at::empty(parameter.sizes(), at::kDouble);
+  at::TensorOptions doubles = parameter.options().dtype(at::kDouble);
+  at::Tensor squares = at::empty({slots}, doubles);
+  at::Tensor gradient = at::empty(parameter.sizes(), doubles);
   for (int64_t slot = 0; slot < slots; slot++) {
     sum_up(uses, slot, gradient.zero_());
     squares.select(0, slot).copy_(row_squares(gradient.view({1, -1})).select(0, 0));
   }
-  at::Tensor spread = at::zeros({slots}, at::kDouble);
+  at::Tensor spread = at::zeros({slots}, doubles);
   for (const auto& use : uses) spread.add_(use->spread());
   return squares.sqrt_().add_(spread, kSumSlack).square_();
 }
@@ -50,7 +51,7 @@ void join(Uses& uses) {
 void write_out(Uses& uses, const at::Tensor& parameter, int64_t slots) {
   std::vector<int64_t> shape = parameter.sizes().vec();
   shape.insert(shape.begin(), slots);
-  at::Tensor gradients = at::zeros(shape, at::kDouble);  // [B, *parameter]
+  at::Tensor gradients = at::zeros(shape, parameter.options().dtype(at::kDouble));  // [B, *parameter]
   for (int64_t slot = 0; slot < slots; slot++) {
     at::Tensor gradient = gradients.select(0, slot);
     sum_up(uses, slot, gradient);
@@ -80,7 +81,7 @@ void join_uses(Measured& measured, const std::vector<at::Tensor>& parameters, in
 std::vector<at::Tensor> written_out(Measured& measured, const std::vector<at::Tensor>& parameters) {
   std::vector<at::Tensor> gradients;
   for (size_t p = 0; p < measured.size(); p++) {
-    gradients.push_back(at::zeros(parameters[p].sizes(), at::kDouble));
+    gradients.push_back(at::zeros(parameters[p].sizes(), parameters[p].options().dtype(at::kDouble)));
     sum_up(measured[p], 0, gradients.back());
     measured[p].clear();
   }
@@ -96,14 +97,15 @@ double norm_of(const std::vector<at::Tensor>& gradients) {
 at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>& parameters, const at::Tensor& counts,
                         std::optional<double> clipping_norm) {
   int64_t slots = counts.size(0);
-  at::Tensor squares = at::zeros({slots}, at::kDouble), spread = at::zeros({slots}, at::kDouble);
+  at::TensorOptions doubles = counts.options().dtype(at::kDouble);
+  at::Tensor squares = at::zeros({slots}, doubles), spread = at::zeros({slots}, doubles);
   double largest = largest_spread(at::kDouble), limit = largest_number(at::kDouble);
   for (size_t p = 0; p < measured.size(); p++) {
     const Uses& uses = measured[p];
     if (uses.size() == 1) squares.add_(uses[0]->squared_norms());
     if (uses.size() > 1) squares.add_(norms_of_sums(uses, parameters[p], slots));
     // PRIVACY: errors of a parameter's uses meet in the same coordinates and may add up.
-    at::Tensor of_parameter = at::zeros({slots}, at::kDouble);
+    at::Tensor of_parameter = at::zeros({slots}, doubles);
     for (const auto& use : uses) of_parameter.add_(use->spread());
     spread.add_(of_parameter.square());
     largest = std::min(largest, largest_spread(parameters[p].scalar_type()));
@@ -111,9 +113,9 @@ at::Tensor clip_factors(const Measured& measured, const std::vector<at::Tensor>&
   }
   at::Tensor norms = squares.sqrt();
   spread.sqrt_();
-  at::Tensor factors = at::ones({slots}, at::kDouble);
+  at::Tensor factors = at::ones({slots}, doubles);
   if (clipping_norm.has_value()) {
-    factors = at::full({slots}, *clipping_norm, at::kDouble).div_(at::maximum(norms, spread.div(largest))).clamp_max_(1);
+    factors = at::full({slots}, *clipping_norm, doubles).div_(at::maximum(norms, spread.div(largest))).clamp_max_(1);
   }
   // PRIVACY: what is not finite, or would not stay so while it is summed, contributes nothing at all.
   at::Tensor sound = norms.isfinite().logical_and_(at::maximum(norms, spread).mul(factors).le(limit)).logical_and_(counts);

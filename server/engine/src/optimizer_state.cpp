@@ -1,8 +1,8 @@
 #include "optimizer_state.h"
 
-#include <cstring>
 #include <functional>
 
+#include "device.h"
 #include "dtype.h"
 #include "failure.h"
 
@@ -57,12 +57,12 @@ constexpr char kSteps[] = "step.";
   throw Failure(BL_INVALID_ARGUMENT, "the optimizer keeps no such tensor, or one of another dtype or shape", "", name);
 }
 
-void overwrite(at::Tensor tensor, const bl_tensor_view& given) {
+void take(const at::Tensor& tensor, const bl_tensor_view& given) {
   bool same = given.dtype == abi_dtype(tensor.scalar_type()) && given.rank == tensor.dim() && given.bytes == tensor.nbytes() &&
               (given.data != nullptr || given.bytes == 0) && tensor.is_contiguous();
   for (int64_t d = 0; same && d < tensor.dim(); d++) same = given.shape[d] == tensor.size(d);
   if (!same) refuse(given.name);
-  std::memcpy(tensor.mutable_data_ptr(), given.data, given.bytes);
+  overwrite(tensor, given.data);
 }
 
 }  // namespace
@@ -95,12 +95,12 @@ void set_optimizer_state(torch::optim::Optimizer& optimizer, const bl_optimizer&
     bool taken = false;
     for (auto& [prefix, moment] : part.moments) {
       if (name != prefix + names[p]) continue;
-      overwrite(moment, given);
+      take(moment, given);
       taken = true;
     }
     if (part.counted && name == kSteps + names[p]) {
       at::Tensor steps = at::scalar_tensor(0, at::kLong);
-      overwrite(steps, given);
+      take(steps, given);
       if (steps.item<int64_t>() < 1) refuse(given.name);
       part.set_steps(steps.item<int64_t>());
       taken = true;

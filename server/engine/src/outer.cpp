@@ -17,8 +17,9 @@ constexpr double kLargestRow = 1e15;
 // could make up for that, so both are held to this; in float32 there are no such numbers.
 constexpr double kLargestDouble = 1e100;
 
-// Numbers of the sum that are worked on at once: with the product's and the sum's own they stay in a core's cache.
-constexpr int64_t kTile = 1 << 16;
+// Numbers of the sum that are worked on at once. On the host, with the product's and the sum's own they stay in a core's cache;
+// elsewhere they fill a device.
+constexpr int64_t kTile = 1 << 16, kLargeTile = 1 << 24;
 
 // Some rows of one group's block of the parameter, from the records of all blocks.
 void add_tile(const at::Tensor& left /* [B, T, rows] */, const at::Tensor& right /* [B, T, n] */, const Blocks& blocks,
@@ -85,8 +86,11 @@ void Outer::accumulate(const at::Tensor& factors, Sum& sum) {
   int64_t groups = left.size(1), m = left.size(3), n = right.size(3);
   if (left.size(2) == 0) return;  // a product over no positions is zero, and nothing would be written
   Blocks blocks = blocks_of(left.size(0), left.size(2), left.scalar_type());
-  int64_t rows = std::clamp<int64_t>(kTile / std::max<int64_t>(n, 1), 1, std::max<int64_t>(m, 1)), tiles = (m + rows - 1) / rows;
-  at::parallel_for(0, groups * tiles, 1, [&](int64_t first, int64_t last) {
+  bool here = left.device().is_cpu();
+  int64_t rows = std::clamp<int64_t>((here ? kTile : kLargeTile) / std::max<int64_t>(n, 1), 1, std::max<int64_t>(m, 1)),
+          tiles = (m + rows - 1) / rows;
+  // A device's work is given to it by one thread.
+  at::parallel_for(0, groups * tiles, here ? 1 : groups * tiles, [&](int64_t first, int64_t last) {
     torch::NoGradGuard no_grad;  // of this thread
     for (int64_t i = first; i < last; i++) {
       int64_t group = i / tiles, row = i % tiles * rows;

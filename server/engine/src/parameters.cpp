@@ -1,7 +1,6 @@
 #include "parameters.h"
 
-#include <cstring>
-
+#include "device.h"
 #include "dtype.h"
 #include "failure.h"
 
@@ -19,7 +18,7 @@ void Parameters::set(const std::string& name, int32_t dtype, const void* data, s
     if (names[p] != name) continue;
     if (data == nullptr || dtype != abi_dtype(tensors[p].scalar_type()) || bytes != tensors[p].nbytes())
       throw Failure(BL_INVALID_ARGUMENT, "the parameter has another dtype or size", "", name);
-    std::memcpy(tensors[p].mutable_data_ptr(), data, bytes);
+    overwrite(tensors[p], data);
     return;
   }
   throw Failure(BL_INVALID_ARGUMENT, "there is no trainable parameter of that name", "", name);

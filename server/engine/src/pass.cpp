@@ -43,7 +43,8 @@ at::Tensor forward(const Schema& schema, const Tape& tape, const Plan& plan, Fra
   for (size_t i = 0; i < tape.inputs.size(); i++) {
     ValueId input = tape.inputs[i];
     if (input != kNone)
-      frame.values[input] = gather(schema.inputs[i], records, schema.record_bytes, slots).unsqueeze(1);  // [B, 1, *input]
+      frame.values[input] =
+          gather(schema.inputs[i], records, schema.record_bytes, slots, frame.device).unsqueeze(1);  // [B, 1, *input]
   }
   for (const PlannedStep& step : plan.steps) run_step(step, frame, records != nullptr);
   at::Tensor output = std::move(frame.values[tape.output]);
@@ -55,16 +56,21 @@ Measurement measure(const Program& program, const std::vector<at::Tensor>& param
                     const std::vector<int64_t>& slots, const std::vector<uint64_t>& seeds) {
   bool has_data = records != nullptr;
   const Schema& schema = program.schema;
-  Frame frame{static_cast<int64_t>(slots.size()), std::vector<at::Tensor>(program.tape.values.size()), parameters, seeds, {}};
+  Frame frame{program.device,
+              static_cast<int64_t>(slots.size()),
+              std::vector<at::Tensor>(program.tape.values.size()),
+              parameters,
+              seeds,
+              {}};
   Measurement out;
   out.measured.resize(parameters.size());
   torch::AutoGradMode grad_mode(true);
   at::Tensor output = forward(schema, program.tape, program.plan, frame, records, slots);
-  Losses losses = compute_loss(program.loss, output, gather(schema.label, records, schema.record_bytes, slots));
+  Losses losses = compute_loss(program.loss, output, gather(schema.label, records, schema.record_bytes, slots, frame.device));
   output.reset();
   std::vector<uint8_t> filled;
   for (int64_t slot : slots) filled.push_back(slot >= 0);
-  at::Tensor occupied = at::from_blob(filled.data(), {frame.slots}, at::kByte).ne(0);
+  at::Tensor occupied = at::from_blob(filled.data(), {frame.slots}, at::kByte).ne(0).to(frame.device);
   out.losses = losses.per_record.detach().to(at::kDouble);
   out.counts = losses.counts.logical_and(occupied).logical_and(out.losses.isfinite());
   try {

@@ -2,6 +2,7 @@
 
 #include "failure.h"
 #include "pass.h"
+#include "placement.h"
 #include "replay.h"
 
 namespace bastionlab {
@@ -15,8 +16,7 @@ std::vector<const Parameter*> Program::trainable() const {
 
 std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* schema, const char* loss, c10::Device device,
                                        const Judge& judge) {
-  auto program = std::make_unique<Program>();
-  program->schema = read_schema(schema);
+  auto program = std::make_unique<Program>(read_schema(schema), device);
   program->loss = read_loss(loss);
   Replayed replayed = replay(graph, program->schema, judge);
   program->parameters = std::move(replayed.parameters);
@@ -31,8 +31,9 @@ std::unique_ptr<Program> build_program(const bl_graph& graph, const bl_schema* s
   }
   const ValueInfo& output = program->tape.values[program->tape.output];
   check_loss(program->loss, output.shape, output.dtype, program->schema.label);
+  place_on(device, program->tape, program->parameters);
   program->unmeasured = program->tape;
-  program->plan = rewrite(program->tape, program->parameters);
+  program->plan = rewrite(program->tape, program->parameters, device);
   program->report = make_report(*program);
   return program;
 }
@@ -42,11 +43,12 @@ void rehearse(const Program& program, int64_t pass_size) {
   std::vector<Sum> sums;
   for (const Parameter* parameter : program.trainable()) {
     parameters.push_back(parameter->tensor.detach());
-    sums.emplace_back(parameter->tensor.sizes(), std::nullopt);
+    sums.emplace_back(parameter->tensor.sizes(), std::nullopt, program.device);
   }
   std::vector<int64_t> empty(pass_size, -1);
   Measurement pass = measure(program, parameters, nullptr, empty, std::vector<uint64_t>(pass_size, 0));
-  accumulate(pass, clip_factors(pass.measured, parameters, at::ones({pass_size}, at::kBool), 1.0), sums);
+  accumulate(pass, clip_factors(pass.measured, parameters, at::ones({pass_size}, at::device(program.device).dtype(at::kBool)), 1.0),
+             sums);
 }
 
 }  // namespace bastionlab

@@ -11,6 +11,7 @@ namespace bastionlab {
 
 struct Program {
   Schema schema;
+  c10::Device device;  // of the parameters, of the tape's constants, and of the passes
   LossKind loss;
   std::vector<Parameter> parameters;
   Tape unmeasured;  // as it was replayed, before it was rewritten

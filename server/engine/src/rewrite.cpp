@@ -139,6 +139,6 @@ Weight weight(const Operand& operand, const RewriteContext& context) {
   return {-1, operand.constant.isTensor() ? operand.constant.toTensor() : at::Tensor()};
 }
 
-Plan rewrite(Tape& tape, const std::vector<Parameter>& parameters) { return Rewriter(tape, parameters).run(); }
+Plan rewrite(Tape& tape, const std::vector<Parameter>& parameters, c10::Device device) { return Rewriter(tape, parameters).run(); }
 
 }  // namespace bastionlab

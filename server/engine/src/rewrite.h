@@ -18,6 +18,7 @@ struct Plan {
   std::vector<std::vector<std::string>> measurements;  // per trainable parameter, one for each use: "linear", "expand", ...
 };
 
-Plan rewrite(Tape& tape, const std::vector<Parameter>& parameters);
+// device: of the tape's constants and of the passes.
+Plan rewrite(Tape& tape, const std::vector<Parameter>& parameters, c10::Device device);
 
 }  // namespace bastionlab

@@ -18,7 +18,7 @@ const Rows::Grouped& Rows::grouped() const {
   at::Tensor index = at::zeros_like(sorted).scatter_(1, place, sorted);
   place = place.add(at::arange(slots, index_.options()).mul_(positions).unsqueeze(1)).flatten();  // [B T]
   at::Tensor rows = gradients_.to(at::kDouble).gather(1, order.unsqueeze(2).expand({slots, positions, width}));
-  at::Tensor sums = at::zeros({slots * positions, width}, at::kDouble).index_add_(0, place, rows.flatten(0, 1));
+  at::Tensor sums = at::zeros({slots * positions, width}, rows.options()).index_add_(0, place, rows.flatten(0, 1));
   grouped_ = {std::move(index), sums.view({slots, positions, width})};
   return *grouped_;
 }

@@ -40,7 +40,8 @@ Schema read_schema(const bl_schema* schema) {
   return out;
 }
 
-at::Tensor gather(const TensorSpec& spec, const uint8_t* records, int64_t record_bytes, const std::vector<int64_t>& slots) {
+at::Tensor gather(const TensorSpec& spec, const uint8_t* records, int64_t record_bytes, const std::vector<int64_t>& slots,
+                  c10::Device device) {
   std::vector<int64_t> shape{static_cast<int64_t>(slots.size())};
   shape.insert(shape.end(), spec.shape.begin(), spec.shape.end());
   at::Tensor out = at::zeros(shape, spec.dtype);
@@ -51,7 +52,7 @@ at::Tensor gather(const TensorSpec& spec, const uint8_t* records, int64_t record
   }
   // A bool of any other byte than 0 and 1 is undefined behaviour further down.
   if (spec.dtype == at::kBool) out = out.view(at::kByte).ne(0);
-  return out;
+  return out.to(device);
 }
 
 }  // namespace bastionlab

@@ -25,8 +25,8 @@ struct Schema {
 
 Schema read_schema(const bl_schema* schema);  // throws Failure(BL_INVALID_ARGUMENT)
 
-// Copies one tensor of the chosen records into the slots of a pass; a slot of -1 stays zero.
-at::Tensor gather(const TensorSpec& spec, const uint8_t* records, int64_t record_bytes,
-                  const std::vector<int64_t>& slots);  // [B, *shape]
+// Copies one tensor of the chosen records into the slots of a pass on the device; a slot of -1 stays zero.
+at::Tensor gather(const TensorSpec& spec, const uint8_t* records, int64_t record_bytes, const std::vector<int64_t>& slots,
+                  c10::Device device);  // [B, *shape]
 
 }  // namespace bastionlab

@@ -14,19 +14,21 @@ class Silence : public c10::WarningHandler {
   void process(const c10::Warning&) override {}
 };
 
-// A little of everything a model does, so that CPU detection, oneDNN, BLAS, the thread pools and autograd's threads are up.
-void warm_up() {
+// A little of everything a model does, so that CPU detection, oneDNN, BLAS, the thread pools and autograd's threads are up, and
+// what a device has of the kind.
+void warm_up(c10::Device device) {
   torch::AutoGradMode grad_mode(true);
   for (at::ScalarType type : {at::kFloat, at::kDouble}) {
-    at::Tensor image = at::rand({2, 4, 16, 16}, type).requires_grad_(true), kernel = at::rand({4, 4, 3, 3}, type);
-    at::Tensor x = at::rand({64, 256}, type).requires_grad_(true), w = at::rand({256, 256}, type);
-    at::Tensor q = at::rand({2, 2, 8, 16}, type).requires_grad_(true);
+    auto random = [&](at::IntArrayRef shape) { return at::rand(shape, at::device(device).dtype(type)); };
+    at::Tensor image = random({2, 4, 16, 16}).requires_grad_(true), kernel = random({4, 4, 3, 3});
+    at::Tensor x = random({64, 256}).requires_grad_(true), w = random({256, 256});
+    at::Tensor q = random({2, 2, 8, 16}).requires_grad_(true);
     at::Tensor loss = at::conv2d(image, kernel).sum() + at::gelu(at::linear(x, w)).softmax(-1).sum() +
                       at::dropout(x, 0.1, true).sum() + at::layer_norm(x, {256}).sum() + at::group_norm(image, 2).sum() +
                       at::scaled_dot_product_attention(q, q, q).sum() + at::bmm(q.flatten(0, 1), q.flatten(0, 1).mT()).sum();
     loss.backward();
   }
-  at::rand({1 << 20}).sort();
+  at::rand({1 << 20}, at::device(device)).sort();
 }
 
 }  // namespace
@@ -43,11 +45,11 @@ void start(int32_t threads, c10::Device device) {
   prepare_thread();
   at::set_num_threads(threads);
   if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
-  // Dropout of a run must not be that of another; libtorch's generator begins with a fixed seed.
-  at::Generator(at::globalContext().defaultGenerator(at::kCPU)).seed();
+  configure_device(device);
+  // Dropout of a run must not be that of another; libtorch's generators begin with a fixed seed.
+  for (c10::Device of : {c10::Device(at::kCPU), device}) at::Generator(at::globalContext().defaultGenerator(of)).seed();
   prepare_thread();  // once more, for the pool
-  warm_up();
-  start_device(device);
+  warm_up(device);
 }
 
 }  // namespace bastionlab

@@ -1,11 +1,12 @@
 #include "sum.h"
 
+#include "device.h"
 #include "grid.h"
 
 namespace bastionlab {
 
-Sum::Sum(at::IntArrayRef shape, std::optional<double> unit)
-    : unit_(unit), numbers_(at::zeros(shape, unit.has_value() ? at::kLong : at::kDouble)) {}
+Sum::Sum(at::IntArrayRef shape, std::optional<double> unit, c10::Device device)
+    : Sum(unit, at::zeros(shape, at::device(device).dtype(unit.has_value() ? at::kLong : at::kDouble))) {}
 
 void Sum::add(int64_t begin, const double* values, int64_t n) {
   if (on_grid())
@@ -16,6 +17,9 @@ void Sum::add(int64_t begin, const double* values, int64_t n) {
 
 void Sum::add(int64_t begin, const at::Tensor& values) {
   TORCH_CHECK(values.is_contiguous() && begin >= 0 && begin + values.numel() <= size(), "a sum has no such coordinates");
+  // Away from the host by libtorch's operators, which round as the loops below do.
+  if (!numbers_.device().is_cpu())
+    return void(numbers_.view({-1}).narrow(0, begin, values.numel()).add_(in_units(values).view({-1})));
   if (values.scalar_type() == at::kDouble) return add(begin, values.const_data_ptr<double>(), values.numel());
   const float* from = values.const_data_ptr<float>();
   if (on_grid())
@@ -25,12 +29,16 @@ void Sum::add(int64_t begin, const at::Tensor& values) {
 }
 
 void Sum::add_rows(const at::Tensor& index, const at::Tensor& values) {
-  at::Tensor table = numbers_.view({-1, values.size(1)});
-  if (on_grid())
-    table.index_add_(0, index, values.mul(1 / unit()).round_().to(at::kLong));
-  else
-    table.index_add_(0, index, values);
+  numbers_.view({-1, values.size(1)}).index_add_(0, index, in_units(values));
 }
+
+// Each number by itself as the sum has them: rounded to the grid, or in float64.
+at::Tensor Sum::in_units(const at::Tensor& values) const {
+  at::Tensor numbers = values.to(at::kDouble);
+  return on_grid() ? numbers.mul(1 / unit()).round_().to(at::kLong) : numbers;
+}
+
+Sum Sum::on_host() const { return {unit_, bastionlab::on_host(numbers_)}; }
 
 void Sum::scaled_into(at::Tensor& out, double factor) const {
   at::parallel_for(0, size(), 1 << 16, [&](int64_t begin, int64_t end) {
@@ -49,7 +57,7 @@ void Sum::scaled_into(at::Tensor& out, double factor) const {
 
 at::Tensor Sum::values() const {
   at::Tensor out = at::empty(numbers_.sizes(), at::kDouble);
-  scaled_into(out, 1);
+  on_host().scaled_into(out, 1);
   return out;
 }
 

@@ -9,13 +9,13 @@ namespace bastionlab {
 
 class Sum {
  public:
-  // unit: the width of the grid; nothing for a sum in float64.
-  Sum(at::IntArrayRef shape, std::optional<double> unit);
+  // unit: the width of the grid; nothing for a sum in float64. What is added comes from the same device.
+  Sum(at::IntArrayRef shape, std::optional<double> unit, c10::Device device);
 
   // Adds values that lie one after the other from coordinate `begin` on, each rounded to the grid by itself. May be called by
   // several threads at once for coordinates that they do not share.
   void add(int64_t begin, const at::Tensor& values /* contiguous float32 or float64 */);
-  void add(int64_t begin, const double* values, int64_t n);
+  void add(int64_t begin, const double* values, int64_t n);  // on the host
   // Adds to rows of a table.  // index [n], values [n, d] float64
   void add_rows(const at::Tensor& index, const at::Tensor& values);
   // Adds numbers of the grid, or nothing that is not one.  // [numel] int64
@@ -28,12 +28,17 @@ class Sum {
   at::IntArrayRef shape() const { return numbers_.sizes(); }
   at::Tensor& numbers() { return numbers_; }  // int64 in units of the grid, or float64
   const at::Tensor& numbers() const { return numbers_; }
-  // out = the sum as numbers, times factor.  // contiguous float32 or float64
+  // The same sum in the host's memory; itself where it lies there.
+  Sum on_host() const;
+  // out = the sum as numbers, times factor; both on the host.  // contiguous float32 or float64
   void scaled_into(at::Tensor& out, double factor) const;
-  // The sum as numbers.  // [*shape] float64
+  // The sum as numbers, on the host.  // [*shape] float64
   at::Tensor values() const;
 
  private:
+  Sum(std::optional<double> unit, at::Tensor numbers) : unit_(unit), numbers_(std::move(numbers)) {}
+  at::Tensor in_units(const at::Tensor& values) const;
+
   std::optional<double> unit_;
   at::Tensor numbers_;
 };

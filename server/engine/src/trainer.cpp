@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "device.h"
 #include "dtype.h"
 #include "failure.h"
 #include "grid.h"
@@ -25,8 +26,11 @@ bl_tensor_view view_of(const std::string& name, const at::Tensor& tensor) {
 
 Trainer::Trainer(const Program& program, const bl_training& training)
     : program_(program), training_(training), parameters_(program), release_(training, parameters_.tensors) {
-  for (const at::Tensor& parameter : parameters_.tensors) sums_.emplace_back(parameter.sizes(), release_.unit);
-  sums_.emplace_back(at::IntArrayRef{1}, release_.unit);  // of losses
+  // An exact sum is added up where its integers are measured.
+  c10::Device device = release_.exact ? c10::Device(c10::kCPU) : program.device;
+  for (const at::Tensor& parameter : parameters_.tensors) sums_.emplace_back(parameter.sizes(), release_.unit, device);
+  sums_.emplace_back(at::IntArrayRef{1}, release_.unit, device);  // of losses
+  shown_.resize(parameters_.tensors.size());
   optimizer_ = make_optimizer(training.optimizer, parameters_.tensors);
 }
 
@@ -56,7 +60,7 @@ void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_no
   if (release_.loss_bound > 0) {
     // PRIVACY: what is not finite contributes to neither, and a loss is rounded by itself.
     at::Tensor losses = release_.scaled_losses(pass.losses).masked_fill_(factors.eq(0), 0);  // [B]
-    sums_.back().add_rows(at::zeros({losses.size(0)}, at::kLong), losses.unsqueeze(1));
+    sums_.back().add_rows(at::zeros({losses.size(0)}, losses.options().dtype(at::kLong)), losses.unsqueeze(1));
   }
   accumulate(pass, factors, sums_);
 }
@@ -65,7 +69,8 @@ void Trainer::add_certified(Measurement& pass, std::optional<double> clipping_no
 void Trainer::add_exact(Measurement& pass) {
   if (!pass.counts.item<bool>()) return;
   std::vector<at::Tensor> gradients = written_out(pass.measured, parameters_.tensors);  // float64
-  at::Tensor loss = release_.scaled_losses(pass.losses);                                // [1]
+  for (at::Tensor& gradient : gradients) gradient = on_host(gradient);
+  at::Tensor loss = on_host(release_.scaled_losses(pass.losses));  // [1]
   double norm = norm_of(gradients);
   if (!std::isfinite(norm)) return;
   double factor = std::min(1.0, release_.gradient_norm * kExactMargin / norm);
@@ -137,7 +142,8 @@ void Trainer::again(const uint8_t* records, int64_t n_records, const int64_t* sl
   std::optional<Measurement> pass = try_measure(records, given.records, given.seeds);
   // No record fails, so this is about the machine, and nothing is known of what to count.
   if (!pass) throw Failure(BL_INTERNAL, "a pass failed in which no record does");
-  pass->counts.logical_and_(at::from_blob(counts.data(), {static_cast<int64_t>(counts.size())}, at::kByte).ne(0));
+  at::Tensor kept = at::from_blob(counts.data(), {static_cast<int64_t>(counts.size())}, at::kByte).ne(0);
+  pass->counts.logical_and_(kept.to(pass->counts.device()));
   add(*pass);
 }
 
@@ -145,17 +151,21 @@ void Trainer::step(bl_random random, void* context) {
   torch::NoGradGuard no_grad;
   bool noisy = release_.unit.has_value() && release_.noise_stddev > 0;
   if (noisy && random == nullptr) throw Failure(BL_INVALID_ARGUMENT, "a private step needs a generator");
-  for (Sum& sum : sums_) {
+  auto noised = [&](const Sum& on_device) {
+    Sum sum = on_device.on_host();
     // PRIVACY: before anything else reads the sum, and in every coordinate, whether a record touched it or not.
     if (noisy) add_noise(sum.numbers().mutable_data_ptr<int64_t>(), sum.size(), release_.noise_stddev, random, context);
-  }
+    return sum;
+  };
   for (size_t p = 0; p < parameters_.tensors.size(); p++) {
+    at::Tensor& parameter = parameters_.tensors[p];
     // Kept from step to step: memory of this size is not had for nothing.
-    if (gradients_.size() == p) gradients_.push_back(at::empty_like(parameters_.tensors[p]));
-    sums_[p].scaled_into(gradients_[p], 1 / training_.normalizer);
-    parameters_.tensors[p].mutable_grad() = gradients_[p];
+    if (gradients_.size() == p) gradients_.push_back(at::empty(parameter.sizes(), parameter.scalar_type()));
+    noised(sums_[p]).scaled_into(gradients_[p], 1 / training_.normalizer);
+    parameter.mutable_grad() = gradients_[p].to(parameter.device());
   }
-  loss_ = release_.loss_bound > 0 ? sums_.back().values().item<double>() / training_.normalizer / release_.loss_scale : 0;
+  double loss = noised(sums_.back()).values().item<double>();
+  loss_ = release_.loss_bound > 0 ? loss / training_.normalizer / release_.loss_scale : 0;
   optimizer_->step();
   for (at::Tensor& parameter : parameters_.tensors) parameter.mutable_grad().reset();
   for (Sum& sum : sums_) sum.clear();
@@ -163,11 +173,13 @@ void Trainer::step(bl_random random, void* context) {
 
 bl_tensor_view Trainer::parameter(int64_t index) const {
   if (index < 0 || index >= parameter_count()) throw Failure(BL_INVALID_ARGUMENT, "there is no such parameter");
-  return view_of(parameters_.names[index], parameters_.tensors[index]);
+  shown_[index] = on_host(parameters_.tensors[index]);
+  return view_of(parameters_.names[index], shown_[index]);
 }
 
 int64_t Trainer::state_count() {
   state_ = optimizer_state(*optimizer_, training_.optimizer, parameters_.names, parameters_.tensors);
+  for (auto& [name, tensor] : state_) tensor = on_host(tensor);
   return static_cast<int64_t>(state_.size());
 }
 

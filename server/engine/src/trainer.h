@@ -54,11 +54,12 @@ class Trainer {
   bl_training training_;
   Parameters parameters_;
   Release release_;
-  std::vector<at::Tensor> gradients_;  // noised, divided: what the optimizer sees
+  std::vector<at::Tensor> gradients_;  // noised, divided: what the optimizer sees; on the host
   std::vector<Sum> sums_;              // by parameter; the last one is of losses
   double loss_ = 0;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
-  std::vector<std::pair<std::string, at::Tensor>> state_;  // as it was counted last
+  mutable std::vector<at::Tensor> shown_;                  // parameters as they were shown last, on the host
+  std::vector<std::pair<std::string, at::Tensor>> state_;  // as it was counted last, on the host
 };
 
 }  // namespace bastionlab

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import torch
 
-from abi import ENGINE
+from engine import ENGINE
 
 LIBRARY = ENGINE / "build" / "libstandin.so"
 DEVICE = "privateuseone"
