@@ -51,7 +51,7 @@ at::Tensor Crossing::to_kernel(const at::Tensor& tensor) {
   for (const auto& [device, kernel] : given_)
     if (device.is_same(tensor)) return kernel;
   at::Tensor kernel = tensor_over(seen(tensor.storage()), c10::DispatchKey::CPU, tensor);
-  kernel.unsafeGetTensorImpl()->set_wrapped_number(tensor.unsafeGetTensorImpl()->is_wrapped_number());
+  if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) kernel.unsafeGetTensorImpl()->set_wrapped_number(true);
   given_.emplace_back(tensor, kernel);
   return kernel;
 }
