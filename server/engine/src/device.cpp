@@ -21,12 +21,13 @@ c10::Device device_of(const char* name) {
 }
 
 void configure_device(c10::Device device) {
-  if (!device.is_cuda()) return;
+  if (device.is_cpu()) return;
   at::Context& context = at::globalContext();
   // PRIVACY: where the order of a sum is left to chance, one record moves the rounding of all. An operator that has no kernel with
   // an order of its own throws, on the zeros of a rehearsal.
   context.setDeterministicAlgorithms(true, /*warn_only=*/false);
-  context.setDeterministicFillUninitializedMemory(false);
+  // SECURITY: memory that a kernel was to fill and reads instead holds NaN, and not what an earlier pass left there.
+  context.setDeterministicFillUninitializedMemory(true);
   // PRIVACY: the proof of docs/release.md is about products that are rounded to 24 bits; TensorFloat-32 has 11.
   context.setFloat32MatmulPrecision("highest");
   context.setAllowTF32CuDNN(false);
