@@ -12,6 +12,7 @@ import (
 type Engine interface {
 	ABI() int32
 	TorchVersion() string
+	Device() string // that programs compute on
 	// Read understands an archive and judges it. An error is a *Failure.
 	Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error)
 	// Build makes a program of a graph, judged anew. The tensors' data must stay until the program is closed; it is never written to. An

@@ -60,6 +60,9 @@ func (p *Process) build(announced *trainerv1.Program, payload *os.File) (Program
 	if err := canonical.Judge(p.Operators, announced.GetSchema(), announced.GetLoss()); err != nil {
 		return nil, misjudged(err)
 	}
+	if err := canonical.JudgeDevice(p.Engine.Device()); err != nil {
+		return nil, misjudged(err)
+	}
 	return p.Engine.Build(canonical.Graph, canonical.Tensors, p.Operators.Allowed())
 }
 
