@@ -82,6 +82,8 @@ class FakeServer:
     evidence_filter: Callable[[attestation_pb2.Evidence], attestation_pb2.Evidence] = field(default=lambda honest: honest)
     said_version: str = __version__
     """In its Hello; what it proves is this package's."""
+    devices: tuple[str, ...] = ()
+    """What runs compute on beside the CPU."""
     roles: dict[str, list[user_pb2.Role]] = field(default_factory=dict)
     audit: list[audit_pb2.AuditEntry] = field(default_factory=list)
     uploads: dict[str, PartialUpload] = field(default_factory=dict)

@@ -197,6 +197,9 @@ class Training(Service, training_pb2_grpc.TrainingServiceServicer):
         assert request.optimizer.WhichOneof("kind")
         stored = self._find(context, self._s.datasets, request.dataset_id, "dataset")
         declared = stored.message.declared_samples
+        if request.device not in ("", "cpu", *self._s.devices):
+            raise abort(context, Kind.KIND_INVALID_ARGUMENT, f"training on {request.device!r} is not offered", 'pass device="cpu"')
+        device = "" if request.device == "cpu" else request.device
         batch = request.batch_size if request.HasField("batch_size") else min(declared, 10)
         plan = training_pb2.Plan(
             noise_multiplier=1.5 if request.HasField("epsilon") else 0,
@@ -209,11 +212,13 @@ class Training(Service, training_pb2_grpc.TrainingServiceServicer):
             grid_exponent=17,
             grid_error=4e-5,
             eta=0.0157,
-            seconds=2.0,
+            seconds=0.0 if device else 2.0,
             nb_epochs=request.nb_epochs,
             loss_bound=2.0 if request.metrics else 0,
+            device=device,
+            warnings=[f"on {device} nothing is attested"] if device else [],
         )
-        plan.MergeFrom(self._paid(request, stored, context))
+        plan.MergeFrom(self._paid(request, stored, context, device))
         return plan
 
     def _paid(
@@ -221,6 +226,7 @@ class Training(Service, training_pb2_grpc.TrainingServiceServicer):
         request: training_pb2.TrainingRequest | training_pb2.TestRequest,
         stored: StoredDataset,
         context: grpc.ServicerContext,
+        device: str = "",
     ) -> training_pb2.Plan:
         """The part of a plan that is the price."""
         budget = budget_of(stored, self._s.ledger)
@@ -243,6 +249,11 @@ class Training(Service, training_pb2_grpc.TrainingServiceServicer):
         )
         steps = [training_pb2.ChargedSteps(sample_rate=0.1, noise_multiplier=1.5 if plan.private else 0, count=10)]
         plan.charge = training_pb2.Charge(
-            dataset_id=request.dataset_id, private=plan.private, epsilon_nano=wanted, delta_atto=plan.delta_atto, steps=steps
+            dataset_id=request.dataset_id,
+            private=plan.private,
+            epsilon_nano=wanted,
+            delta_atto=plan.delta_atto,
+            steps=steps,
+            device=device,
         ).SerializeToString(deterministic=True)
         return plan

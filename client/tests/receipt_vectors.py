@@ -40,6 +40,7 @@ def good_ones() -> dict[str, Any]:
         "a run that draws on no filter": receipt("reserve", renyi=None),
         "the largest amounts": receipt("reserve", epsilon=LARGEST, run_delta=LARGEST, renyi=[LARGEST], after=most),
         "steps at their bounds": charged(steps=steps),
+        "a run on a GPU": charged(device="cuda"),
         "more is spent than the limit": receipt("reserve", after=AFTER | dict(limit=1, spent=9_000_000_000, spent_delta=10**15)),
         "a run that drew less than was reserved": receipt("settle", outcome="cancelled", renyi=[0, 1, 2, 3]),
         "a freeze without a receipt": receipt("freeze", presented=None),
@@ -309,6 +310,10 @@ def bad_prices() -> dict[str, Any]:
         "Renyi divergences in another order": dict(renyi=renyi[::-1]),
         "one Renyi divergence less": dict(renyi=renyi[:-1]),
         "no Renyi divergence": dict(renyi=[]),
+        "a run on a device named cpu": dict(device="cpu"),
+        "a run on a device in capitals": dict(device="CUDA"),
+        "a run on one device of several": dict(device="cuda:1"),
+        "a run on a device of two lines": dict(device="cuda\nsigned    by nobody"),
     }
     bad = {name: charged(**each) for name, each in changed.items()}
     plain = members("reserve", **PLAIN, after=AFTER | dict(infinite=True))
@@ -325,6 +330,8 @@ def bad_prices() -> dict[str, Any]:
         "a field twice": fine + fine[: 2 + len(DATASET)],
         "a number longer than it need be": padded,
         "a field at its default": fine + b"\xa1\x01" + bytes(8),  # a loss_bound of 0
+        "a device at its default": fine + b"\xb2\x01\x00",
+        "two devices": fine + b"\xb2\x01\x04cuda" * 2,
         "fields in another order": fine[2 + len(DATASET) :] + fine[: 2 + len(DATASET)],
     }
     bad |= {name: receipt("reserve", charge=base64.b64encode(encoded).decode()) for name, encoded in odd.items()}

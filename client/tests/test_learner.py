@@ -219,6 +219,10 @@ def test_bad_arguments_are_refused_before_the_model_is_sent(case: str, server: F
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (dict(device="gpu"), "no device 'gpu'.*cpu, cuda"),
+        (dict(device="cuda:0"), "no device 'cuda:0'"),
+        (dict(device=torch.device("cuda")), "no device device"),
+        (dict(device=None), "no device None"),
         (dict(loss="hinge"), "no loss 'hinge'.*cross_entropy"),
         (dict(max_batch_size=0), "max_batch_size is 0"),
         (dict(max_batch_size=True), "max_batch_size is True"),
@@ -233,6 +237,29 @@ def test_a_learner_that_cannot_be(change: dict[str, Any], words: str, client: To
     good = dict(model=nn.Linear(8, 2), remote_dataset=dataset, loss="cross_entropy", max_batch_size=4)
     with pytest.raises(errors.InvalidArgument, match=words):
         client.RemoteLearner(**(good | change))  # type: ignore[arg-type]
+
+
+def test_a_run_on_a_gpu_is_said_wherever_it_is_seen(
+    server: FakeServer, client: TorchClient, dataset: RemoteDataset, model: nn.Module
+) -> None:
+    learner = client.RemoteLearner(model, dataset, "cross_entropy", 4, device="cuda", progress=False)
+    with pytest.raises(errors.InvalidArgument, match="not offered"):
+        learner.plan(1, 1.0)
+    server.devices = ("cuda",)
+    plan = learner.plan(1, 1.0)
+    assert (plan.device, plan.seconds) == ("cuda", 0.0)
+    assert str(plan).splitlines()[-3:] == [
+        "device            cuda",
+        "time              not known",
+        "warning: on cuda nothing is attested",
+    ]
+    with pytest.warns(errors.BastionLabWarning, match="nothing is attested") as said:
+        run = learner.fit(1, 1.0)
+    assert len(said) == 1
+    assert server.requests[run.id].device == "cuda"
+    assert (run.plan.device, run.receipts[0].device) == ("cuda", "cuda")
+    on_cpu = client.RemoteLearner(model, dataset, "cross_entropy", 4, progress=False).fit(1, 1.0)
+    assert (on_cpu.plan.device, on_cpu.receipts[0].device) == ("cpu", "cpu")
 
 
 def test_scalars_of_numpy_and_torch_are_numbers(client: TorchClient, dataset: RemoteDataset, server: FakeServer) -> None:

@@ -61,6 +61,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "a limit for everybody": (lambda: Permissions(everybody=Grant(eps=1.0)), "everybody has a limit"),
     "everybody in words": (lambda: Permissions(everybody="yes"), "a grant is a str"),  # type: ignore[arg-type]
     "constant time in words": (lambda: Permissions(constant_time="yes"), "constant_time is 'yes'"),  # type: ignore[arg-type]
+    "a GPU in words": (lambda: Permissions(gpu="yes"), "gpu is 'yes'"),  # type: ignore[arg-type]
     "train in numbers": (lambda: Grant(train=1), "train is 1"),  # type: ignore[arg-type]
     "no eps at all": (lambda: Grant(eps=0), "eps is 0"),
     "less than can be counted": (lambda: Grant(eps=1e-10), "eps is 1e-10"),
@@ -111,6 +112,7 @@ def test_without_a_word_the_server_decides(server: FakeServer, client: TorchClie
     headers = [server.datasets[each.identifier].header for each in (silent, closed)]
     assert [header.HasField("permissions") for header in headers] == [False, True]
     assert Permissions.owner_only() == Permissions()
+    assert not Permissions.open_to_everybody().gpu
     assert Permissions.open_to_everybody() == Permissions(everybody=Grant())
 
 
@@ -169,6 +171,20 @@ def test_how_they_print() -> None:
         "everybody     train, test, take home",
         "runs of others take constant time",
     ]
+    assert str(Permissions(gpu=True)).splitlines() == ["nobody but the owner sees it", "runs of others may compute on a GPU"]
+
+
+@pytest.mark.parametrize(("constant_time", "gpu"), [(False, False), (False, True), (True, False), (True, True)])
+def test_what_is_said_of_all_runs_travels_and_outlives_grants(
+    constant_time: bool, gpu: bool, server: FakeServer, client: TorchClient
+) -> None:
+    permissions = Permissions(constant_time=constant_time, gpu=gpu)
+    made = client.RemoteDataset(rows(), privacy_limit=6.0, permissions=permissions, progress=False)
+    sent = server.datasets[made.identifier].header.permissions
+    assert (sent.constant_time, sent.gpu) == (constant_time, gpu)
+    assert made.permissions == permissions
+    assert made.grant(ALICE) == Permissions({ALICE: Grant()}, constant_time=constant_time, gpu=gpu)
+    assert made.revoke(ALICE) == permissions
 
 
 @pytest.mark.parametrize(

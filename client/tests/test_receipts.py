@@ -98,13 +98,14 @@ def test_what_a_receipt_says() -> None:
     assert priced.delta == pytest.approx(1.6667e-4, rel=1e-4)
     assert priced.time.year == 2026
     assert priced.scientist == "5c" * 32
+    assert (priced.device, verify_receipt(good_ones()["a run on a GPU"]).device) == ("cpu", "cuda")
     assert priced.key == public_hex(KEY)
     endless = verify_receipt(good_ones()["a run without noise"])
     assert isinstance(endless, Receipt)
     assert (endless.epsilon, endless.spent, endless.limit) == (math.inf, math.inf, None)
     data = verify_receipt(receipt("data"))
     assert isinstance(data, Receipt)
-    assert (data.epsilon, data.delta, data.charge, data.outcome) == (None, None, b"", "")
+    assert (data.epsilon, data.delta, data.charge, data.device, data.outcome) == (None, None, b"", "", "")
 
 
 TEXTS: dict[str, tuple[Any, list[str]]] = {
@@ -112,6 +113,7 @@ TEXTS: dict[str, tuple[Any, list[str]]] = {
         receipt("reserve"),
         ["reserve   receipt 2 of account 5b5b", "price     eps 2 at delta 0.000167", "account   spent 2 of 6"],
     ),
+    "on a GPU": (good_ones()["a run on a GPU"], ["price     eps 2 at delta 0.000167, on cuda"]),
     "without noise": (good_ones()["a run without noise"], ["price     infinite: without noise", "spent inf without a limit"]),
     "end": (receipt("settle", development=True), [f"run       {'c4' * 16} completed", "took any key (development)"]),
     "limit of one": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutant import Go, Mutant, without
+from mutant import Client, Go, Mutant, without
 
 
 def mutant(name: str, path: str, old: str, new: str, tests: str) -> Mutant:
@@ -143,6 +143,42 @@ MUTANTS: list[Mutant] = [
         "rows, err := c.digestsOf(dataset)\n\t\tif err != nil {\n\t\t\treturn lineage.Set{}, err\n\t\t}",
         "rows, err := c.digestsOf(dataset)\n\t\tif err != nil {\n\t\t\tcontinue\n\t\t}",
         "TestAnUploadIsNotCompared",
+    ),
+    mutant("a charge says nothing of a GPU", "planning/charge.go", "Device:        p.Device,", "", "TestADeviceThatIsOffered"),
+    mutant(
+        "a plan on a GPU does not warn",
+        "planning/warn.go",
+        'if p.Device != "" {',
+        "if false {",
+        "TestADeviceThatIsOffered",
+    ),
+    mutant(
+        "a device that is not offered has a price",
+        "planning/check.go",
+        'case r.device() != "" && !slices.Contains(r.Devices, r.Device):',
+        "case !slices.Contains(r.Devices, r.Device) && false:",
+        "TestADeviceThatIsNotOffered",
+    ),
+    mutant(
+        "a trainer is not told on what it computes",
+        "training/quote.go",
+        "Device:             priced.Device,\n\t\t},\n\t\tHasInitialWeights",
+        "},\n\t\tHasInitialWeights",
+        "TestTheDeviceOfARun",
+    ),
+    mutant(
+        "a charge is on whatever device it says",
+        "planning/agree.go",
+        "case !slices.Contains(chargedDevices, c.GetDevice()):",
+        "case !slices.Contains(chargedDevices, c.GetDevice()) && false:",
+        "TestAReceiptsCharge",
+    ),
+    without(
+        "the client takes a charge on whatever device it says",
+        "../client/src/bastionlab/_receipt_checks.py",
+        "if charge.device not in _DEVICES:",
+        "if False:",
+        Client(("tests/test_receipts.py",), "device"),
     ),
     mutant("a tenth does not join", "lineage/decide.go", "10*shared >= upload", "10*shared > 11*upload", "Test"),
 ]

@@ -32,6 +32,8 @@ from bastionlab.v1 import ledger_pb2, training_pb2
 
 _SIGNED_PREFIX = b"bastionlab receipt 1\n"
 _ATTO = 1e18
+# What a charge can name. The CPU is the empty name: a second one would make two charges of one run.
+_DEVICES = ("", "cuda")
 
 
 def verify_receipt(receipt: str | os.PathLike[str] | dict[str, Any], key: str | None = None) -> Receipt | list[Receipt]:
@@ -159,15 +161,14 @@ def _checked(encoded: bytes, signature: bytes, signer: bytes, key: str | None) -
     if key is not None and signer.hex() != key:
         refuse("key", key, signer.hex())
     charge = decode_base64(body["charge"]) or b"" if "charge" in body else b""
-    if body["type"] == "reserve":
-        _check_charge(body, charge)
+    device = (_check_charge(body, charge).device or "cpu") if body["type"] == "reserve" else ""
     check_sums(body)
-    return _receipt(body, encoded, signature, signer, charge)
+    return _receipt(body, encoded, signature, signer, charge, device)
 
 
-def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
+def _check_charge(body: dict[str, Any], encoded: bytes) -> training_pb2.Charge:
     try:
-        charge = training_pb2.Charge.FromString(encoded)
+        charge: training_pb2.Charge = training_pb2.Charge.FromString(encoded)
     except DecodeError:
         refuse("charge", "an encoded bastionlab.v1.Charge", "other bytes")
     # Two verifiers that read other fields, or take one of two values, would agree on other prices.
@@ -184,6 +185,9 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
     for name, (expected, seen) in says.items():
         if expected != seen:
             refuse("charge", f"{name} {expected}", f"{seen} in the charge")
+    # SECURITY: it is printed, so that a name of any other kind is none.
+    if charge.device not in _DEVICES:
+        refuse("charge", "no device, which is the CPU, or cuda", f"{charge.device!r}")
     if not charge.steps:
         refuse("charge", "steps that determine the price", "none")
     for step in charge.steps:
@@ -194,9 +198,10 @@ def _check_charge(body: dict[str, Any], encoded: bytes) -> None:
                 "steps that determine the price",
                 f"{step.count} at rate {step.sample_rate}, noise {step.noise_multiplier}",
             )
+    return charge
 
 
-def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: bytes, charge: bytes) -> Receipt:
+def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: bytes, charge: bytes, device: str) -> Receipt:
     after = body["after"]
     priced = body["type"] == "reserve"
     epsilon = math.inf if body.get("infinite") else body.get("epsilon", 0) / NANO
@@ -212,6 +217,7 @@ def _receipt(body: dict[str, Any], encoded: bytes, signature: bytes, signer: byt
         epsilon=epsilon if priced else None,
         delta=body.get("run_delta", 0) / _ATTO if priced else None,
         charge=charge,
+        device=device,
         outcome=body.get("outcome", ""),
         reason=body.get("reason", ""),
         limit=after["limit"] / NANO if "limit" in after else None,

@@ -47,6 +47,8 @@ class Receipt:
     """Of the run, with ``reserve`` only."""
     charge: bytes
     """The price together with all that determines it, as it was authorised."""
+    device: str
+    """What the run computes on, with ``reserve`` only: cpu or cuda."""
     outcome: str
     """With ``settle``: completed, failed or cancelled."""
     reason: str
@@ -107,7 +109,7 @@ class Receipt:
             price = (
                 "infinite: without noise" if math.isinf(self.epsilon) else f"eps {self.epsilon:g} at delta {self.delta or 0:.3g}"
             )
-            lines.append(f"price     {price}")
+            lines.append(f"price     {price}{'' if self.device == 'cpu' else f', on {self.device}'}")
         if self.type == "limit" and self.scientist:
             lines.append(f"limit     {self._members['limit'] / NANO:g} for the scientist {self.scientist}")
         lines.append(f"account   spent {self.spent:g} {limit}{', frozen' if self.frozen else ''}")

@@ -105,5 +105,8 @@ func grantRows(d *bastionlabv1.Dataset) [][]string {
 	if d.GetPermissions().GetConstantTime() {
 		rows = append(rows, []string{}, []string{"runs of others must take constant time"})
 	}
+	if d.GetPermissions().GetGpu() {
+		rows = append(rows, []string{}, []string{"runs of others may compute on a GPU"})
+	}
 	return rows
 }

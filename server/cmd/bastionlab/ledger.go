@@ -12,6 +12,7 @@ import (
 
 	"github.com/bastionlab/bastionlab/server/internal/ledger"
 	"github.com/bastionlab/bastionlab/server/internal/ledger/fsck"
+	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -112,7 +113,9 @@ func movementRow(m receipt.Body) []string {
 		limit = m.After.Limit.String()
 	}
 	note := m.Outcome + m.Reason
-	switch {
+	switch device := planning.DeviceOf(m.Charge); {
+	case device != "":
+		note = "on " + plain(device)
 	case m.Type == receipt.Join:
 		note = fmt.Sprintf("%s joins, with %d other accounts", m.Dataset, len(m.Accounts))
 	case m.Type == receipt.Limit && m.Scientist != "":

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
+	"github.com/bastionlab/bastionlab/server/internal/planning"
 )
 
 func newRunCommand() *cobra.Command {
@@ -69,7 +71,7 @@ func runRows(run *bastionlabv1.Run) [][]string {
 		{"id", run.GetId()}, {"name", plain(run.GetName())}, {"status", runStatus(run)}, {"failure", run.GetFailure()},
 		{"denial", plain(run.GetDenial())},
 		{"steps", stepsText(run)}, {"eps", epsilonText(run.GetPlan())}, {"spent", run.GetSpent()},
-		{"dataset", run.GetDatasetId()}, {"scientist", run.GetScientist()},
+		{"dataset", run.GetDatasetId()}, {"scientist", run.GetScientist()}, {"device", cmp.Or(run.GetPlan().GetDevice(), planning.CPU)},
 		{"metric", run.GetPlan().GetMetric()}, {"result", resultText(run)},
 		{"created", timeText(run.GetCreatedUnixMs())}, {"ended", timeText(run.GetEndedUnixMs())},
 	}

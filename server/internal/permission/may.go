@@ -23,6 +23,7 @@ func (a Action) String() string { return actionNames[a] }
 type Wish struct {
 	Action       Action
 	ConstantTime bool // with Train: the run takes constant time
+	GPU          bool // with Train: the run computes on a GPU
 }
 
 // Dataset is what a decision about it needs. A test set is asked about with the permissions of its training set.
@@ -58,6 +59,11 @@ func May(user string, roles Roles, wish Wish, d Dataset) (hidden bool, err error
 	if wish.Action == Train && d.Permissions.constantTime && !wish.ConstantTime {
 		// PRIVACY: how long a run takes is seen, and the owner does not want that to be of the records.
 		return false, refusal.New(refusal.PermissionDenied, "train with constant_time=True", "the owner of this dataset permits runs with constant_time only")
+	}
+	if wish.Action == Train && wish.GPU && !d.Permissions.gpu {
+		// PRIVACY: records on a GPU lie in memory that the server's evidence does not speak of, and whether they may is the owner's to say.
+		return false, refusal.New(refusal.PermissionDenied, `train with device="cpu", or ask the dataset's owner for an upload with Permissions(gpu=True)`,
+			"the owner of this dataset permits no runs on a GPU")
 	}
 	return false, nil
 }

@@ -42,6 +42,7 @@ type Grant struct {
 type Permissions struct {
 	grants       []Grant // by user, each once
 	constantTime bool
+	gpu          bool
 }
 
 // OwnerOnly lets nobody do anything but the owner.
@@ -53,7 +54,7 @@ func Default(development bool) Permissions {
 	if !development {
 		return OwnerOnly()
 	}
-	return Permissions{grants: []Grant{{User: Everybody, Train: true, Test: true, TakeHome: true}}}
+	return Permissions{grants: []Grant{{User: Everybody, Train: true, Test: true, TakeHome: true}}, gpu: true}
 }
 
 // FromProto judges what an owner sent.
@@ -61,7 +62,7 @@ func FromProto(sent *bastionlabv1.Permissions, owner string) (Permissions, error
 	if len(sent.GetGrants()) > MaxGrants {
 		return Permissions{}, invalid("grant to fewer, or to everybody", "a dataset has at most %d grants, and %d were given", MaxGrants, len(sent.GetGrants()))
 	}
-	p := Permissions{constantTime: sent.GetConstantTime()}
+	p := Permissions{constantTime: sent.GetConstantTime(), gpu: sent.GetGpu()}
 	for _, one := range sent.GetGrants() {
 		g, err := GrantFromProto(one, owner)
 		if err != nil {
@@ -114,7 +115,7 @@ func validID(id string) bool {
 
 // Proto is how permissions travel and are kept.
 func (p Permissions) Proto() *bastionlabv1.Permissions {
-	sent := &bastionlabv1.Permissions{ConstantTime: p.constantTime}
+	sent := &bastionlabv1.Permissions{ConstantTime: p.constantTime, Gpu: p.gpu}
 	for _, g := range p.grants {
 		sent.Grants = append(sent.Grants, g.Proto())
 	}
@@ -145,7 +146,8 @@ func (p Permissions) With(g Grant) (Permissions, error) {
 	default:
 		grants = slices.Insert(grants, at, g)
 	}
-	return Permissions{grants: grants, constantTime: p.constantTime}, nil
+	p.grants = grants
+	return p, nil
 }
 
 // Without takes back what a user was granted.
@@ -158,7 +160,8 @@ func (p Permissions) Without(user string) (Permissions, error) {
 	if !found {
 		return p, refusal.New(refusal.NotFound, "look at the dataset's permissions", "this dataset was not granted to %s", nameOf(user))
 	}
-	return Permissions{grants: slices.Delete(slices.Clone(p.grants), at, at+1), constantTime: p.constantTime}, nil
+	p.grants = slices.Delete(slices.Clone(p.grants), at, at+1)
+	return p, nil
 }
 
 // CheckHolds refuses a grant that permits its user less than everybody may.

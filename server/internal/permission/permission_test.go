@@ -180,6 +180,7 @@ func TestWhoMayDoWhatWithADataset(t *testing.T) {
 		"everybody":                  {bob, Scientist, grants(&sent{Train: true, Test: true, TakeHome: true}), "yyyyy"},
 		"everybody and more for one": {bob, Scientist, grants(&sent{}, &sent{User: bob, Test: true}), "ynnyn"},
 		"in constant time":           {bob, Scientist, &bastionlabv1.Permissions{ConstantTime: true, Grants: []*sent{{Train: true}}}, "yynnn"},
+		"on a GPU or not":            {bob, Scientist, &bastionlabv1.Permissions{Gpu: true, Grants: []*sent{{Train: true}}}, "yyynn"},
 		"its owner, in any":          {owner, Owner, &bastionlabv1.Permissions{ConstantTime: true}, "yyyyy"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,12 +216,75 @@ func TestWhoMayDoWhatWithADataset(t *testing.T) {
 	}
 }
 
+// PRIVACY: no evidence speaks of a GPU's memory, and that records go there is the owner's to permit, run by run of none.
+func TestRunsOfOthersOnAGPUAreTheOwnersToPermit(t *testing.T) {
+	onGPU := Wish{Action: Train, GPU: true}
+	silent := Permissions{grants: []Grant{{Train: true}}}
+	permitting := Permissions{grants: []Grant{{Train: true}}, gpu: true}
+	_, err := May(bob, Scientist, onGPU, Dataset{owner, silent})
+	if refusal.KindOf(err) != refusal.PermissionDenied || !strings.Contains(err.Error(), "no runs on a GPU") {
+		t.Errorf("where it was not permitted: %v", err)
+	}
+	for name, test := range map[string]struct {
+		user        string
+		wish        Wish
+		permissions Permissions
+	}{
+		"where it was permitted":    {bob, onGPU, permitting},
+		"its owner":                 {owner, onGPU, silent},
+		"another's, on the CPU":     {bob, Wish{Action: Train}, silent},
+		"on the CPU, as permitted":  {bob, Wish{Action: Train}, permitting},
+		"its owner, with the right": {owner, onGPU, permitting},
+	} {
+		if hidden, err := May(test.user, Scientist, test.wish, Dataset{owner, test.permissions}); hidden || err != nil {
+			t.Errorf("%s: %t, %v", name, hidden, err)
+		}
+	}
+	both := Permissions{grants: []Grant{{Train: true}}, gpu: true, constantTime: true}
+	if _, err := May(bob, Scientist, onGPU, Dataset{owner, both}); err == nil || !strings.Contains(err.Error(), "constant_time") {
+		t.Errorf("on a GPU, without constant time: %v", err)
+	}
+}
+
+// What is said of all runs outlives what is granted and taken back.
+func TestGrantingChangesNothingElse(t *testing.T) {
+	for _, said := range []*bastionlabv1.Permissions{{}, {Gpu: true}, {ConstantTime: true}, {Gpu: true, ConstantTime: true}} {
+		p, err := FromProto(said, owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted, err := p.With(Grant{User: bob, Train: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := granted.With(Grant{User: bob})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, err := again.Without(bob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, after := range []Permissions{granted, again, left} {
+			if sent := after.Proto(); sent.GetGpu() != said.GetGpu() || sent.GetConstantTime() != said.GetConstantTime() {
+				t.Errorf("%v became %v", said, sent)
+			}
+		}
+		if !proto.Equal(left.Proto(), said) {
+			t.Errorf("%v became %v", said, left.Proto())
+		}
+	}
+}
+
 func TestSilencePermitsEverythingInDevelopmentAndNothingElse(t *testing.T) {
 	if may, known := Default(true).Of(bob); !known || !may.Train || !may.Test || !may.TakeHome {
 		t.Errorf("in development mode: %+v", may)
 	}
 	if may, known := Default(false).Of(bob); known {
 		t.Errorf("else: %+v", may)
+	}
+	if !Default(true).Proto().GetGpu() || Default(false).Proto().GetGpu() {
+		t.Error("who permits a GPU")
 	}
 }
 

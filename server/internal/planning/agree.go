@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -40,6 +41,8 @@ func Agrees(b receipt.Body) error {
 		return errors.New("the charge draws on other filters")
 	case len(c.GetSteps()) == 0:
 		return errors.New("the charge has no steps")
+	case !slices.Contains(chargedDevices, c.GetDevice()):
+		return errors.New("the charge is of a run on a device that is not documented")
 	}
 	for i, cost := range c.GetRenyi() {
 		if cost.GetPico() != int64(b.Renyi[i]) {

@@ -25,6 +25,7 @@ func Charge(p Plan, datasetID string, programSHA256 []byte) ([]byte, error) {
 		Eta:           p.Eta,
 		LossBound:     p.LossBound,
 		Metric:        p.Metric,
+		Device:        p.Device,
 	}
 	for i, drawn := range p.Renyi {
 		charge.Renyi = append(charge.Renyi, &bastionlabv1.RenyiCost{Order: p.Orders[i], Pico: int64(drawn)})

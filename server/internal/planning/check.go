@@ -2,6 +2,8 @@ package planning
 
 import (
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
@@ -53,8 +55,9 @@ func (r Request) checkOffer() error {
 		return invalid(`pass release="exact", or leave release out`, "constant_time makes passes of one record, which release \"certified\" does not")
 	case r.ConstantTime && r.Epsilon == nil:
 		return invalid("pass constant_time=False", "constant_time hides nothing of a run without noise")
-	case r.Device != "" && r.Device != "cpu":
-		return invalid(`pass device="cpu"`, "training on %q is not offered", r.Device)
+	case r.device() != "" && !slices.Contains(r.Devices, r.Device):
+		return invalid(`pass device="cpu", or ask the server's operator, who switches a GPU on with --cuda`,
+			"training on %.80q is not offered: this server computes on %s", r.Device, strings.Join(append([]string{CPU}, r.Devices...), " and "))
 	case r.Epsilon == nil && r.Limit > 0:
 		return invalid("give eps", "this dataset has a privacy limit of %s, so training on it needs an eps", r.Limit)
 	case r.Epsilon == nil && r.Delta != nil:

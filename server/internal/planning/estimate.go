@@ -28,8 +28,11 @@ func estimateTestSeconds(r TestRequest) float64 {
 //	start + steps * (batch + max_batch/2) / (records per second) + steps * parameters * (seconds of noise per parameter)
 //
 // where records per second, unless measured, is operationsPerSecond / (6 * parameters). A model that uses its parameters at several positions of a
-// record, as those for text do, takes longer by their number. It tells seconds from hours, and no more.
+// record, as those for text do, takes longer by their number. It tells seconds from hours, and no more. Of a GPU no figure is known, and so 0.
 func estimateSeconds(p Plan, r Request) float64 {
+	if p.Device != "" {
+		return 0
+	}
 	parameters := parametersOf(r.Parameters)
 	rate := r.RecordsPerSecond
 	if !(rate > 0) {

@@ -24,12 +24,13 @@ type Request struct {
 	MaxGradNorm  float64
 	LearningRate float64
 
-	Metrics      bool   // release a noised loss of every epoch
-	Loss         string // of the model
-	Classes      int64  // the last dimension of the model's output
-	Release      string // "" or "certified", or "exact"
-	ConstantTime bool   // makes the release exact, and the number of passes of every step the same
-	Device       string // "" or "cpu"
+	Metrics      bool     // release a noised loss of every epoch
+	Loss         string   // of the model
+	Classes      int64    // the last dimension of the model's output
+	Release      string   // "" or "certified", or "exact"
+	ConstantTime bool     // makes the release exact, and the number of passes of every step the same
+	Device       string   // "" or CPU, or one of Devices
+	Devices      []string // what the server offers beside the CPU
 
 	Trainable        int64   // numbers that the model trains: they make the grid
 	Parameters       int64   // of the model, for the estimate of time; 0: unknown
@@ -90,8 +91,9 @@ type Plan struct {
 	PassesPerStep  int64   // in constant time; 0: as many as a sample needs
 	LossBound      float64 // up to where a record's loss counts; 0: no losses
 	Metric         string  // what a test measures; empty: a training run
+	Device         string  // what the run computes on; empty: the CPU
 
-	Seconds  float64 // an estimate
+	Seconds  float64 // an estimate; 0: not known
 	Warnings []string
 }
 
@@ -106,6 +108,7 @@ func Price(r Request) (Plan, error) {
 		Epochs:       r.Epochs,
 		Unlimited:    r.Limit == 0,
 		ReleaseMode:  ReleasePlain,
+		Device:       r.device(),
 	}
 	var err error
 	if r.Metrics {

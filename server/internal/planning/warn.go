@@ -15,6 +15,9 @@ func warnings(p Plan, r Request) []string {
 	if !p.Private {
 		said = append(said, "training without noise: nothing protects the records, and from then on the dataset's budget counts as infinite")
 	}
+	if p.Device != "" {
+		said = append(said, "on "+p.Device+" the records, and all that is computed of them, lie in a GPU's memory, of which this server's evidence says nothing")
+	}
 	if p.Accountant == string(accounting.RDP) {
 		said = append(said, "the loss distribution's numerics give out at this eps and delta; a coarser, safe bound was used, which asks for more noise")
 	}

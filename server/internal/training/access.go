@@ -16,11 +16,12 @@ import (
 func (s *Service) operates(user string) bool { return s.Roles(user).Has(permission.Operator) }
 
 // stillWished is what the author of a run that was permitted must still be permitted. What time it takes was judged, and does not change.
+// PRIVACY: where it computes is told by the plan that is charged.
 func stillWished(o order) permission.Wish {
 	if o.test != nil {
 		return permission.Wish{Action: permission.Test}
 	}
-	return permission.Wish{Action: permission.Train, ConstantTime: true}
+	return permission.Wish{Action: permission.Train, ConstantTime: true, GPU: o.plan.GetDevice() != ""}
 }
 
 // stillPermitted refuses a run whose author may not do it any more.

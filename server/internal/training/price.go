@@ -2,6 +2,7 @@ package training
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -47,7 +48,10 @@ func (o order) epsilon() accounting.Epsilon { return accounting.Epsilon(o.plan.G
 
 // price finds what the request names and prices it at this moment's budget.
 func (s *Service) price(ctx context.Context, user string, request *bastionlabv1.TrainingRequest) (order, error) {
-	wish := permission.Wish{Action: permission.Train, ConstantTime: request.GetConstantTime()}
+	wish := permission.Wish{
+		Action: permission.Train, ConstantTime: request.GetConstantTime(),
+		GPU: slices.Contains(s.Devices, request.GetDevice()), // what is not offered has no price
+	}
 	o, err := s.named(ctx, user, wish, request.GetModelId(), request.GetDatasetId(), request.GetContinueRunId())
 	if err != nil {
 		return order{}, err

@@ -31,6 +31,7 @@ func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingReque
 		Release:      request.GetRelease(),
 		ConstantTime: request.GetConstantTime(),
 		Device:       request.GetDevice(),
+		Devices:      s.Devices,
 		Trainable:    trainableCount(o.model.Report),
 		Parameters:   parameterCount(o.model.Report),
 		Accountant:   accountant{ctx.Err, s.known},
@@ -78,6 +79,7 @@ func planOf(priced planning.Plan, o *order) (*bastionlabv1.Plan, error) {
 		Unlimited:          priced.Unlimited,
 		LossBound:          priced.LossBound,
 		Metric:             priced.Metric,
+		Device:             priced.Device,
 	}, nil
 }
 
@@ -104,6 +106,7 @@ func (s *Service) trainOf(priced planning.Plan, request *bastionlabv1.TrainingRe
 			Eta:                priced.Eta,
 			Threads:            int32(s.Threads),
 			LossBound:          priced.LossBound,
+			Device:             priced.Device,
 		},
 		HasInitialWeights: o.continued != nil,
 	}

@@ -2,6 +2,7 @@ package training
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,6 +10,7 @@ import (
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/model"
+	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
@@ -83,7 +85,7 @@ func (s *Service) start(ctx context.Context, user string, request starting, want
 		s.drop(l)
 		return nil, err
 	}
-	s.Log.InfoContext(ctx, "run charged and queued", "run", row.ID, "dataset", row.DatasetID, "user", user, "epsilon", priced.epsilon().String())
+	s.Log.InfoContext(ctx, "run charged and queued", "run", row.ID, "dataset", row.DatasetID, "user", user, "epsilon", priced.epsilon().String(), "device", cmp.Or(priced.plan.GetDevice(), planning.CPU))
 	s.enqueue(ctx, l)
 	return runOf(row, user)
 }

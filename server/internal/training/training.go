@@ -83,9 +83,10 @@ type Config struct {
 	Models   Models
 	Log      *slog.Logger
 
-	Threads    int // of one trainer
-	Concurrent int // runs at once
-	MaxQueued  int // runs that have not ended, of all people
+	Devices    []string // what trainers compute on beside the CPU; nil: nothing
+	Threads    int      // of one trainer
+	Concurrent int      // runs at once
+	MaxQueued  int      // runs that have not ended, of all people
 
 	// Roles are what a user is at the moment: operators see runs and may end them.
 	Roles func(user string) permission.Roles

@@ -25,6 +25,7 @@ from bastionlab.torch._weights import all_names, as_module
 from bastionlab.torch.optimizer import Optimizer
 from bastionlab.v1 import training_pb2
 
+DEVICES = ("cpu", "cuda")
 LOSSES = ("bce_with_logits", "cross_entropy", "l1", "l2", "mse")
 
 
@@ -67,6 +68,8 @@ class RemoteLearner:
             raise errors.InvalidArgument(
                 f"optimizer is a {type(optimizer).__name__}", next="use bastionlab.torch.Adam, AdamW or SGD, without parameters"
             )
+        if device not in DEVICES:
+            raise errors.InvalidArgument(f"there is no device {device!r}", next=f"choose one of {', '.join(DEVICES)}")
         self.model = as_module(model)
         self.remote_dataset = remote_dataset
         self.loss = loss

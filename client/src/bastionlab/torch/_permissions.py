@@ -82,6 +82,9 @@ class Permissions:
     """What all may who may sign in; a grant of one's own adds to it, or bounds its eps. The server takes none that permits less."""
     constant_time: bool = False
     """Whether runs of others must take constant time, so that how long they take says nothing about records."""
+    gpu: bool = False
+    """Whether runs of others may compute on a GPU, whose memory the server's evidence says nothing about. Without
+    ``permissions``, a server in development mode takes it for True."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.grants, Mapping):
@@ -92,8 +95,9 @@ class Permissions:
         object.__setattr__(self, "grants", named)
         if self.everybody is not None and _as_grant(self.everybody).eps is not None:
             raise errors.InvalidArgument("everybody has a limit of eps", next="limit single users, or the dataset: privacy_limit")
-        if not isinstance(self.constant_time, bool):
-            raise errors.InvalidArgument(f"constant_time is {self.constant_time!r}", next="give True or False")
+        for name in ("constant_time", "gpu"):
+            if not isinstance(getattr(self, name), bool):
+                raise errors.InvalidArgument(f"{name} is {getattr(self, name)!r}", next="give True or False")
 
     @classmethod
     def owner_only(cls) -> Permissions:
@@ -102,27 +106,31 @@ class Permissions:
 
     @classmethod
     def open_to_everybody(cls) -> Permissions:
-        """Whoever may sign in may do everything that can be granted."""
+        """Whoever may sign in may do everything that can be granted; on the CPU."""
         return cls(everybody=Grant())
 
     def to_message(self) -> dataset_pb2.Permissions:
         grants = [grant.to_message(user_of(who)) for who, grant in self.grants.items()]
         if self.everybody is not None:
             grants.append(self.everybody.to_message(""))
-        return dataset_pb2.Permissions(grants=grants, constant_time=self.constant_time)
+        return dataset_pb2.Permissions(grants=grants, constant_time=self.constant_time, gpu=self.gpu)
 
     @classmethod
     def from_message(cls, message: dataset_pb2.Permissions) -> Permissions:
         found = {grant.user: Grant.from_message(grant) for grant in message.grants}
         everybody = found.pop("", None)
-        return cls({user: grant for user, grant in found.items()}, everybody, message.constant_time)
+        return cls({user: grant for user, grant in found.items()}, everybody, message.constant_time, message.gpu)
 
     def __str__(self) -> str:
         rows = [(user_of(who)[:12], str(grant)) for who, grant in self.grants.items()]
         if self.everybody is not None:
             rows.append((EVERYBODY, str(self.everybody)))
         lines = [table(("who", "may"), rows)] if rows else ["nobody but the owner sees it"]
-        return "\n".join([*lines, *(["runs of others take constant time"] if self.constant_time else [])])
+        if self.constant_time:
+            lines.append("runs of others take constant time")
+        if self.gpu:
+            lines.append("runs of others may compute on a GPU")
+        return "\n".join(lines)
 
 
 def user_of(who: Any) -> str:

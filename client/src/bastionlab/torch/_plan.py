@@ -40,8 +40,10 @@ class TrainingPlan:
     """What rounding to the grid of integers may change of one record's contribution, in units of ``max_grad_norm``."""
     passes_per_step: int
     """In constant time: as many in every step; 0: as many as a sample needs."""
+    device: str
+    """What the run computes on: "cpu" or "cuda"."""
     seconds: float
-    """An estimate."""
+    """An estimate; 0 where the server has none, as of a GPU."""
     warnings: tuple[str, ...]
     charge: bytes
     """What is authorised and written, byte for byte."""
@@ -65,6 +67,7 @@ class TrainingPlan:
             eta=message.eta,
             grid_error=message.grid_error,
             passes_per_step=message.passes_per_step,
+            device=message.device or "cpu",
             seconds=message.seconds,
             warnings=tuple(message.warnings),
             charge=message.charge,
@@ -91,7 +94,10 @@ class TrainingPlan:
         if 0 < self.obtainable < math.inf:
             lines.append(f"obtainable        eps {self.obtainable:g} by a run of this shape")
         bound = "" if math.isinf(self.epsilon) else f", eta {self.eta:.2g}, grid error {self.grid_error:.2g}"
-        lines += [f"release mode      {self.release_mode}{bound}", f"time              about {_duration(self.seconds)}"]
+        lines.append(f"release mode      {self.release_mode}{bound}")
+        if self.device != "cpu":
+            lines.append(f"device            {self.device}")
+        lines.append(f"time              {f'about {_duration(self.seconds)}' if self.seconds else 'not known'}")
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
 
 

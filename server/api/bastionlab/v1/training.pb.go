@@ -501,7 +501,7 @@ type Plan struct {
 	DeltaAtto          int64                  `protobuf:"varint,9,opt,name=delta_atto,json=deltaAtto,proto3" json:"delta_atto,omitempty"`
 	RemainingAfterNano int64                  `protobuf:"varint,10,opt,name=remaining_after_nano,json=remainingAfterNano,proto3" json:"remaining_after_nano,omitempty"`
 	ReleaseMode        string                 `protobuf:"bytes,11,opt,name=release_mode,json=releaseMode,proto3" json:"release_mode,omitempty"`
-	Seconds            float64                `protobuf:"fixed64,12,opt,name=seconds,proto3" json:"seconds,omitempty"` // an estimate
+	Seconds            float64                `protobuf:"fixed64,12,opt,name=seconds,proto3" json:"seconds,omitempty"` // an estimate; 0: not known
 	Warnings           []string               `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	NbEpochs           float64                `protobuf:"fixed64,14,opt,name=nb_epochs,json=nbEpochs,proto3" json:"nb_epochs,omitempty"`
 	// The deterministic encoding of Charge: what is shown here is what is authorised and written, byte for byte.

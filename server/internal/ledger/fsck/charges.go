@@ -19,6 +19,7 @@ type Charge struct {
 	Loss     Bound   `json:"pld_epsilon"` // by the privacy loss distribution
 	Renyi    Bound   `json:"rdp_epsilon"` // by Renyi divergence
 	Released bool    `json:"released,omitempty"`
+	Device   string  `json:"device,omitempty"` // what the run computes on; empty: the CPU
 }
 
 type charged struct {
@@ -36,6 +37,8 @@ func (c *checker) recompute() {
 			c.reprice(each, known)
 		} else if charge, err := decode(each.run.m.Charge); err != nil || charge.GetPrivate() {
 			c.finds(each.run.m.Account, "charge", "run %s is written as one without noise, and was authorised otherwise", each.run.m.Run)
+		} else {
+			c.judgeDevice(each.run.m, charge)
 		}
 	}
 	for _, j := range c.joinings {
@@ -64,6 +67,7 @@ func (c *checker) reprice(each charged, known map[string]answer) {
 	}
 	c.report.Charges = append(c.report.Charges, Charge{
 		Record: each.record, Account: m.Account, Run: m.Run, Charged: m.Epsilon.Float(), Loss: Bound(found.loss), Renyi: Bound(found.renyi), Released: each.run.outcome == released,
+		Device: charge.GetDevice(),
 	})
 	c.judge(m, charge.GetAccountant(), found)
 	c.judgeRenyi(m, found, each.book.orders)
@@ -78,6 +82,14 @@ func (c *checker) agree(m receipt.Body, charge *bastionlabv1.Charge, orders []in
 	}
 	if !same {
 		c.finds(m.Account, "charge", "run %s is charged another price than was authorised", m.Run)
+	}
+	c.judgeDevice(m, charge)
+}
+
+// judgeDevice finds a charge that verifiers of its receipt refuse: the CPU has no name in it, and there is one other.
+func (c *checker) judgeDevice(m receipt.Body, charge *bastionlabv1.Charge) {
+	if device := charge.GetDevice(); device != "" && device != "cuda" {
+		c.finds(m.Account, "charge", "run %s was authorised on a device that is not documented", m.Run)
 	}
 }
 

@@ -105,6 +105,10 @@ func TestWhatAKeyHolderChangesIsNamed(t *testing.T) {
 			authorised(t, &ms[chargeA], func(c *bastionlabv1.Charge) { c.Steps[0].NoiseMultiplier = 0 })
 			return ms
 		}, "charge", "no accountant takes"},
+		"a charge on no known device": {func(ms []receipt.Body) []receipt.Body {
+			authorised(t, &ms[chargeA], func(c *bastionlabv1.Charge) { c.Device = "cpu" })
+			return ms
+		}, "charge", "device that is not documented"},
 		"a charge by no accountant": {func(ms []receipt.Body) []receipt.Body {
 			authorised(t, &ms[chargeA], func(c *bastionlabv1.Charge) { c.Accountant = "trust me" })
 			return ms
