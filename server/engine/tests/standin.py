@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
 
 import torch
 
-from engine import ENGINE
 
-LIBRARY = ENGINE / "build" / "libstandin.so"
+LIBRARY = Path(__file__).resolve().parent.parent / "build" / "libstandin.so"
 DEVICE = "privateuseone"
 
 
@@ -34,6 +34,8 @@ def load() -> Standin:
     for name in ("standin_kernels", "standin_copies", "standin_allocated"):
         getattr(library, name).restype = ctypes.c_int64
     module = ModuleType(DEVICE)  # torch looks for one of this name
-    module.__dict__["_lazy_init"] = lambda: None
+    module.__dict__.update(
+        _lazy_init=lambda: None, _is_in_bad_fork=lambda: False, is_available=lambda: True, manual_seed_all=lambda _seed: None
+    )
     torch._register_device_module(DEVICE, module)
     return cast(Standin, library)

@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
+#include <c10/core/DeviceType.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "memory.h"
@@ -69,7 +70,10 @@ class Hooks final : public at::PrivateUse1HooksInterface {
 Allocator the_allocator;
 c10::AllocatorRegisterer<kType> registered_allocator(&the_allocator);
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
-[[maybe_unused]] const bool registered_hooks = (at::RegisterPrivateUse1HooksInterface(new Hooks), true);
+
+// By its own name, and so libtorch takes it for the accelerator of this process rather than a GPU, which it looks for in vain.
+[[maybe_unused]] const bool registered =
+    (at::RegisterPrivateUse1HooksInterface(new Hooks), c10::register_privateuse1_backend("privateuseone"), true);
 
 }  // namespace
 

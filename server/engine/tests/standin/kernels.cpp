@@ -31,23 +31,36 @@ void compute_as_the_host_does() {
   (void)done;
 }
 
-bool is_generator(const c10::Argument& argument) {
-  auto optional = argument.type()->cast<c10::OptionalType>();
-  return optional && optional->getElementType()->kind() == c10::TypeKind::GeneratorType;
-}
+// While one that draws computes, the device's generator stands where the kernel looks for the CPU's.
+class Drawing {
+ public:
+  explicit Drawing(bool draws) : draws_(draws) {
+    if (draws_) swap();
+  }
+  ~Drawing() {
+    if (draws_) swap();
+  }
+
+ private:
+  static void swap() {
+    at::Generator host = at::globalContext().defaultGenerator(at::kCPU), device = generator();
+    at::Tensor state = host.get_state();
+    host.set_state(device.get_state());
+    device.set_state(state);
+  }
+
+  bool draws_;
+};
 
 void compute(const c10::OperatorHandle& op, Stack* stack) {
   compute_as_the_host_does();
-  const auto& arguments = op.schema().arguments();
-  size_t first = stack->size() - arguments.size();
+  size_t first = stack->size() - op.schema().arguments().size();
   Crossing crossing(/*strict=*/true);
-  for (size_t i = 0; i < arguments.size(); i++) {
-    c10::IValue& value = (*stack)[first + i];
-    value = value.isNone() && is_generator(arguments[i]) ? c10::IValue(generator()) : crossing.to_kernel(value);
-  }
+  for (size_t i = first; i < stack->size(); i++) (*stack)[i] = crossing.to_kernel((*stack)[i]);
   crossing.check();
   kernels++;
   at::AutoDispatchBelowADInplaceOrView below;
+  Drawing drawing(op.hasTag(at::Tag::nondeterministic_seeded));
   try {
     op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
   } catch (const std::exception& e) {
