@@ -17,13 +17,24 @@ class Placement {
     return found->second.second;
   }
 
+  void move(Step& step) {
+    const auto& arguments = step.op->schema().arguments();
+    for (size_t i = 0; i < step.operands.size(); i++) {
+      move(step.operands[i]);
+      // What is made of nothing, as random numbers are, is made on the host unless a device is named.
+      bool unnamed = step.operands[i].is_constant() && step.operands[i].constant.isNone();
+      if (unnamed && arguments[i].type()->isSubtypeOf(*c10::OptionalType::create(c10::DeviceObjType::get())))
+        step.operands[i].constant = device_;
+    }
+  }
+
+ private:
   void move(Operand& operand) {
     for (Operand& part : operand.list) move(part);
     if (operand.constant.isTensor()) operand.constant = moved(operand.constant.toTensor());
     if (operand.constant.isDevice()) operand.constant = device_;
   }
 
- private:
   c10::Device device_;
   std::unordered_map<const c10::TensorImpl*, std::pair<at::Tensor, at::Tensor>> moved_;
 };
@@ -35,8 +46,7 @@ void place_on(c10::Device device, Tape& tape, std::vector<Parameter>& parameters
   torch::NoGradGuard no_grad;
   Placement placement(device);
   for (Parameter& parameter : parameters) parameter.tensor = placement.moved(parameter.tensor);
-  for (Step& step : tape.steps)
-    for (Operand& operand : step.operands) placement.move(operand);
+  for (Step& step : tape.steps) placement.move(step);
 }
 
 }  // namespace bastionlab

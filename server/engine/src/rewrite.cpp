@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "bounds.h"
 #include "operators.h"
 
 namespace bastionlab {
@@ -34,7 +35,8 @@ const std::map<std::string, Rule> kRules = {
 
 class Rewriter {
  public:
-  Rewriter(Tape& tape, const std::vector<Parameter>& parameters) : tape_(tape), context_{tape, 0, {}} {
+  Rewriter(Tape& tape, const std::vector<Parameter>& parameters, c10::Device device)
+      : tape_(tape), context_{tape, 0, {}}, device_(device) {
     int next = 0;
     for (const Parameter& parameter : parameters) {
       context_.trainable.push_back(parameter.trainable ? next++ : -1);
@@ -63,6 +65,8 @@ class Rewriter {
   }
 
   void add(std::unique_ptr<Operation> operation, const Step& step, std::vector<ValueId> reads) {
+    // SECURITY: what would make a kernel of the CPU throw must not reach one of a device, whose run it would end.
+    if (!device_.is_cpu()) operation = within_bounds(std::move(operation), step, context_);
     plan_.steps.push_back({std::move(operation), step.name, step.layer, {}});
     reads_.push_back(std::move(reads));
   }
@@ -106,8 +110,8 @@ class Rewriter {
     if (!is_new) return found->second;
     tape_.values.push_back({Origin::kStep, 0, shapes_[parameter], dtypes_[parameter]});
     plan_.measurements[parameter].push_back("expand");
-    Step step{nullptr, name, layer, {}, {found->second}};
-    add(make_expand(parameter, found->second), step, {});
+    plan_.steps.push_back({make_expand(parameter, found->second), name, layer, {}});
+    reads_.emplace_back();
     return found->second;
   }
 
@@ -124,6 +128,7 @@ class Rewriter {
 
   Tape& tape_;
   RewriteContext context_;
+  c10::Device device_;
   Plan plan_;
   std::vector<std::vector<int64_t>> shapes_;  // of the trainable parameters
   std::vector<at::ScalarType> dtypes_;
@@ -139,6 +144,8 @@ Weight weight(const Operand& operand, const RewriteContext& context) {
   return {-1, operand.constant.isTensor() ? operand.constant.toTensor() : at::Tensor()};
 }
 
-Plan rewrite(Tape& tape, const std::vector<Parameter>& parameters, c10::Device device) { return Rewriter(tape, parameters).run(); }
+Plan rewrite(Tape& tape, const std::vector<Parameter>& parameters, c10::Device device) {
+  return Rewriter(tape, parameters, device).run();
+}
 
 }  // namespace bastionlab

@@ -20,11 +20,12 @@ import (
 	"time"
 
 	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 )
 
 // What trainers compute on. Each has a program of its own.
 const (
-	CPU  = "cpu"
+	CPU  = program.CPU
 	CUDA = "cuda"
 )
 

@@ -29,6 +29,7 @@ type repetition struct {
 type fakeEngine struct {
 	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, evaluateErr, passErr, stepErr error
 
+	device     string             // that programs compute on; empty: the CPU
 	unrolled   *program.Canonical // what archives are read as; nil: testProgram
 	trainers   int                // made so far: the first is for the rehearsal
 	read       []byte
@@ -47,14 +48,13 @@ type fakeEngine struct {
 	seeds      [][]uint64
 	steps      int
 	noise      [][]byte
-	device     string // empty: "cpu"
 	parameter  []byte
 	moment     []byte // what the optimizer remembers once a step was made
 }
 
 func (e *fakeEngine) ABI() int32           { return 4 }
 func (e *fakeEngine) TorchVersion() string { return "fake" }
-func (e *fakeEngine) Device() string       { return cmp.Or(e.device, "cpu") }
+func (e *fakeEngine) Device() string       { return cmp.Or(e.device, program.CPU) }
 
 func (e *fakeEngine) Read(archive []byte, schema *bastionlabv1.Schema, allowed []string) (Reading, error) {
 	e.read, e.allowed = slices.Clone(archive), allowed
@@ -312,7 +312,7 @@ const testOutputLimit = 1 << 20
 
 func play(t *testing.T, role Role, engine *fakeEngine) *server {
 	t.Helper()
-	operators, err := program.ParseTable("aten::linear parameters it is one product\naten::steal forbidden it reads across records")
+	operators, err := program.ParseTable("aten::linear parameters it is one product\naten::steal forbidden it reads across records\naten::mode pure it counts within a record")
 	if err != nil {
 		t.Fatal(err)
 	}

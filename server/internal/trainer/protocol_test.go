@@ -398,6 +398,23 @@ func TestAProgramIsJudgedAgainBeforeTheData(t *testing.T) {
 	}
 }
 
+// SECURITY: nor does it take the server's word that no record can stop the device.
+func TestAProgramIsJudgedForTheDeviceBeforeTheData(t *testing.T) {
+	payload := payloadOf(t, func(c *program.Canonical) { c.Graph.Steps[0].Operator = "aten::mode" })
+	for device, taken := range map[string]bool{program.CPU: true, "cuda": false} {
+		engine := &fakeEngine{device: device}
+		s := play(t, Train, engine)
+		s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(func(x *trainerv1.Settings) { x.Device = device })}, sealed(t, payload))
+		fault := s.receive().GetFault()
+		if (fault == nil) != taken || (engine.built != nil) != taken {
+			t.Errorf("on %s: %v, built %v", device, fault, engine.built)
+		}
+		if !taken && (fault.GetCode() != trainerv1.Fault_CODE_INCOMPATIBLE_MODEL || fault.GetOperator() != "aten::mode" || fault.GetLayer() != "head" || fault.GetReason() == "") {
+			t.Errorf("on %s: %v", device, fault)
+		}
+	}
+}
+
 func TestWhatTheEngineDoesNotBuildIsRefusedBeforeTheData(t *testing.T) {
 	payload := payloadOf(t, nil)
 	s := play(t, Train, &fakeEngine{buildErr: &Failure{Status: IncompatibleModel, Operator: "aten::linear", Layer: "head", Reason: "it has no weight"}})

@@ -61,6 +61,9 @@ func (p *Process) build(announced *trainerv1.Program, payload *os.File) (Program
 	if err := canonical.Judge(p.Operators, announced.GetSchema(), announced.GetLoss()); err != nil {
 		return nil, misjudged(err)
 	}
+	if err := canonical.JudgeDevice(p.Engine.Device()); err != nil {
+		return nil, misjudged(err)
+	}
 	return p.Engine.Build(canonical.Graph, canonical.Tensors, p.Operators.Allowed())
 }
 
@@ -95,7 +98,7 @@ func (p *Process) prepare() (*run, error) {
 		return nil, err
 	}
 	// PRIVACY: what runs where the owner permitted it, runs there.
-	if asked := cmp.Or(train.GetSettings().GetDevice(), "cpu"); asked != p.Engine.Device() {
+	if asked := cmp.Or(train.GetSettings().GetDevice(), program.CPU); asked != p.Engine.Device() {
 		return nil, badRequest("the run is to be computed on %s, and this trainer computes on %s", asked, p.Engine.Device())
 	}
 	recordBytes, err := recordBytes(train.GetProgram().GetSchema())

@@ -146,3 +146,19 @@ func TestARunIsRepeatedOnItsDevice(t *testing.T) {
 	_, err = w.orderOf(t.Context(), row)
 	expectRefusal(t, err, refusal.PermissionDenied, "no runs on a GPU")
 }
+
+// PRIVACY: a record could stop the device, and with it the run: that is said before there is a charge.
+func TestAModelThatCouldStopTheDeviceIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.Devices = []string{"cuda"}
+	d := w.permitted(&bastionlabv1.Permissions{Gpu: true})
+	m := w.insertModel(scientist, d, &bastionlabv1.OperatorUse{Name: "aten::linear", Count: 2}, &bastionlabv1.OperatorUse{Name: "aten::masked_scatter", Count: 1})
+	_, err := w.Plan(t.Context(), scientist, onCUDA(m, d))
+	expectRefusal(t, err, refusal.IncompatibleModel, "use torch.where")
+	_, err = w.Start(t.Context(), scientist, &bastionlabv1.StartTrainingRequest{Request: onCUDA(m, d)})
+	expectRefusal(t, err, refusal.IncompatibleModel, "aten::masked_scatter")
+	w.expectSpent(d, 0)
+	if run := w.wait(w.start(scientist, request(m, d, 1)).GetId()); run.GetStatus() != completed {
+		t.Errorf("on the CPU it is %v", run)
+	}
+}

@@ -215,7 +215,7 @@ func (w *world) upload(limit float64) string {
 }
 
 // insertModel makes a model known as if the intake had accepted it.
-func (w *world) insertModel(author, onDataset string) string {
+func (w *world) insertModel(author, onDataset string, uses ...*bastionlabv1.OperatorUse) string {
 	w.t.Helper()
 	id := storage.NewID()
 	blob, err := w.store.CreateBlob("model", id)
@@ -240,7 +240,8 @@ func (w *world) insertModel(author, onDataset string) string {
 		ID: id, Owner: author, DatasetID: onDataset, Loss: "cross_entropy", CreatedUnixMS: 1, BlobSHA256: digest, BlobBytes: size,
 		Program: encode(&trainerv1.Program{PayloadSha256: digest, PayloadBytes: size, Schema: schema, Loss: "cross_entropy"}),
 		Report: encode(&bastionlabv1.CapabilityReport{
-			Parameters: parameters, ProgramSha256: digest, Outputs: []*bastionlabv1.TensorSpec{{Name: "output", Shape: []int64{1, 4}}},
+			Operators: uses, Parameters: parameters, ProgramSha256: digest,
+			Outputs: []*bastionlabv1.TensorSpec{{Name: "output", Shape: []int64{1, 4}}},
 		}),
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/accounting"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
+	"github.com/bastionlab/bastionlab/server/internal/program"
 )
 
 // quote prices a request whose parts were found, and says what a trainer will be told.
@@ -36,6 +37,9 @@ func (s *Service) quote(ctx context.Context, request *bastionlabv1.TrainingReque
 		Accountant:   accountant{ctx.Err, s.known},
 	})
 	if err != nil {
+		return err
+	}
+	if err := program.JudgeUses(request.GetDevice(), o.model.Report.GetOperators()); err != nil {
 		return err
 	}
 	if o.plan, err = planOf(priced, o); err != nil {
