@@ -91,6 +91,7 @@ LEFT_OUT = {
     "docs/benchmark.md": 1,
     "docs/building.md": 3,
     "docs/contributing.md": 2,
+    "docs/gpu.md": 1,
     "docs/installing.md": 3,
     "docs/operations/container.md": 5,
     "docs/operations/measured-image.md": 3,

@@ -21,6 +21,7 @@ import attestation
 import audit
 import books
 import engine
+import gpu
 import measurement
 import operations
 import permissions
@@ -34,7 +35,7 @@ PYTEST_FAILED, PYTEST_NONE = 1, 5
 
 
 # One module for each part of the product.
-PARTS = (engine, server, accounts, books, permissions, storage, verification, attestation, audit, measurement, operations)
+PARTS = (engine, gpu, server, accounts, books, permissions, storage, verification, attestation, audit, measurement, operations)
 
 
 def outcome(scratch: Scratch, mutant: Mutant) -> str:

@@ -33,6 +33,7 @@ func TestOnlyTheTrainerForGPUsHoldsAGPU(t *testing.T) {
 		want                deviceFiles
 	}{
 		{"without a GPU", cpu, "", deviceFiles{unopened, unopened, forbidden, forbidden, unopened, unopened, unopened, forbidden, 34}},
+		{"without a GPU, without Landlock", cpu, "landlock", deviceFiles{"ok", "ok", forbidden, forbidden, "ok", "ok", "ok", forbidden, 34}},
 		{"with a GPU", cuda, "", deviceFiles{"ok", unopened, noTerminal, forbidden, "ok", unopened, unopened, forbidden, 0}},
 		{"with a GPU, without Landlock", cuda, "landlock", deviceFiles{"ok", "ok", noTerminal, forbidden, "ok", "ok", "ok", forbidden, 0}},
 		{"with a GPU, without seccomp", cuda, "seccomp", deviceFiles{"ok", unopened, noTerminal, notHeld, "ok", unopened, unopened, "ok", 0}},

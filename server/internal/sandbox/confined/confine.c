@@ -22,8 +22,8 @@
 enum { kExitUsage = 64, kSeamDescriptor = 3, kMaxThreads = 512 };
 
 #ifdef BL_CUDA
-// A GPU's driver opens its device files again for each mapping of them, and those of every GPU of the machine before it looks which one is
-// meant. This many is what a process has where nobody set a limit.
+// A GPU's driver opens its device files again for each mapping of them, and those of every GPU of the machine before it looks which
+// one is meant. This many is what a process has where nobody set a limit.
 enum { kMaxDescriptors = 1024 };
 #else
 enum { kMaxDescriptors = 64 };
@@ -64,11 +64,12 @@ static void confine_resources(rlim_t memory_bytes, rlim_t output_bytes) {
   limit(RLIMIT_CORE, 0);  // PRIVACY: a core file would hold records
   limit(RLIMIT_FSIZE, output_bytes);
   limit(RLIMIT_NOFILE, kMaxDescriptors);
-  // A GPU's driver pins the program's pages itself, and asks for no such allowance (os_lock_user_pages in NVIDIA's open kernel modules).
+  // A GPU's driver pins the program's pages itself, and asks for no such allowance (os_lock_user_pages in NVIDIA's open kernel
+  // modules).
   limit(RLIMIT_MEMLOCK, 0);
   limit(RLIMIT_MSGQUEUE, 0);
-  // Private writable memory, not address space: libtorch and the Go runtime map far more than they touch. A GPU's memory, and what its driver
-  // shares with the program, is not of it.
+  // Private writable memory, not address space: libtorch and the Go runtime map far more than they touch. A GPU's memory, and what
+  // its driver shares with the program, is not of it.
   if (memory_bytes > 0) limit(RLIMIT_DATA, memory_bytes);
   // Counted per user, so only where a namespace of its own keeps others' processes out of the count.
   if (getpid() == 1) limit(RLIMIT_NPROC, kMaxThreads);

@@ -24,7 +24,7 @@ enum {
 #define FILES_V1 ((1ULL << 13) - 1)  // execute, write, read, and making or removing anything
 #define FILES_V2 (1ULL << 13)        // rename or link across directories
 #define FILES_V3 (1ULL << 14)        // truncate
-#define FILES_V5 BL_IOCTL_DEVICE
+#define FILES_V5 BL_IOCTL_DEVICE     // ioctl on devices
 #define TCP_V4 (3ULL)                // bind, connect
 #define SCOPES_V6 (3ULL)             // abstract unix sockets, signals
 

@@ -1,12 +1,11 @@
-//go:build cuda
-
-// What the driver of a GPU opens while it starts, in libcuda and the libraries above it. When the system calls are closed nothing of it
-// can be opened any more, by seccomp: these rules are about the time before, in which nothing of a stranger was read.
+#ifdef BL_CUDA
+// What the driver of a GPU opens while it starts, in libcuda and the libraries above it. When the system calls are closed nothing
+// of it can be opened any more, by seccomp: these rules are about the time before, in which nothing of a stranger was read.
 //
 // The driver is closed, and its files are documented by those who confined it before: the design of gVisor's nvproxy (device files,
-// /proc/driver/nvidia/params), nvc_internal.h of NVIDIA's libnvidia-container (capabilities of a divided GPU), and what `nono --allow-gpu`
-// grants (procfs). The rest is read by what NVIDIA publishes as nvidia-modprobe (/proc/devices, /proc/modules), and about the GPU's place in
-// the machine. What is missing here shows when the server starts: then the GPU does not.
+// /proc/driver/nvidia/params), nvc_internal.h of NVIDIA's libnvidia-container (capabilities of a divided GPU), and what `nono
+// --allow-gpu` grants (procfs). The rest is read by what NVIDIA publishes as nvidia-modprobe (/proc/devices, /proc/modules), and
+// about the GPU's place in the machine. What is missing here shows when the server starts: then the GPU does not.
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -46,8 +45,8 @@ static int is_number(const char* text) {
   return 1;
 }
 
-// SECURITY: the control device, the GPUs and their shared memory, and no more of the driver: no display, no tracing of other processes
-// (nvidia-modeset, nvidia-uvm-tools). Package sandbox has the same list, for ioctl.
+// SECURITY: the control device, the GPUs and their shared memory, and no more of the driver: no display, no tracing of other
+// processes (nvidia-modeset, nvidia-uvm-tools). Package sandbox has the same list, for ioctl.
 static int is_gpu(const char* name) {
 #ifdef BL_SANDBOX_TEST
   const char* stand_in = getenv("BASTIONLAB_SANDBOX_GPU");
@@ -75,7 +74,8 @@ static int allow_entries(int ruleset, const char* directory, int (*chosen)(const
   return failed;
 }
 
-// The directory of a library that this program was linked with: cuBLAS and others open parts of themselves later, which lie beside them.
+// The directory of a library that this program was linked with: cuBLAS and others open parts of themselves later, which lie beside
+// them.
 static int allow_beside(struct dl_phdr_info* library, size_t size, void* argument) {
   (void)size;
   int* ruleset = argument;
@@ -97,3 +97,4 @@ int bl_allow_gpu(int ruleset, int abi) {
     failed |= bl_allow_path(ruleset, kReadable[i].path, kReadable[i].allowed);
   return failed | dl_iterate_phdr(allow_beside, &ruleset);
 }
+#endif
