@@ -98,7 +98,8 @@ class TorchClient:
         :param max_batch_size: how many records are in memory in one pass
         :param batch_size: the expected size of a Poisson-sampled step; None: the server chooses
         :param max_grad_norm: where each record's gradient is clipped
-        :param device: "cpu", or "cuda" where the server has a GPU and the dataset's owner permits runs on it
+        :param device: what fit() computes on: "cpu", or "cuda" where the server has a GPU and the dataset's owner permits it. No
+            evidence speaks of a GPU's memory. test() computes on the CPU
         :param metrics: whether the run releases a loss for every epoch; it costs no eps, and a little of each gradient's norm
         """
         return Learner(
