@@ -119,6 +119,19 @@ at::Tensor empty_strided(at::IntArrayRef sizes, at::IntArrayRef strides, std::op
 
 }  // namespace
 
+// Where the CPU has a kernel of its own, so has this device: for one that it does not know libtorch would put others together.
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  auto& dispatcher = c10::Dispatcher::singleton();
+  for (const c10::OperatorName& name : dispatcher.getAllOpNames()) {
+    auto op = dispatcher.findOp(name);
+    auto has = [&](c10::DispatchKey key) { return op->hasKernelForDispatchKey(key); };
+    bool composite = op && (has(c10::DispatchKey::CompositeExplicitAutograd) || has(c10::DispatchKey::CompositeImplicitAutograd) ||
+                            has(c10::DispatchKey::CompositeExplicitAutogradNonFunctional));
+    if (composite && has(c10::DispatchKey::CPU) && name.getNamespace() == "aten")
+      library.impl(c10::toString(name).c_str(), torch::CppFunction::makeFromBoxedFunction<&any_kernel>());
+  }
+}
+
 TORCH_LIBRARY_IMPL(_, PrivateUse1, library) { library.fallback(torch::CppFunction::makeFromBoxedFunction<&any_kernel>()); }
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
