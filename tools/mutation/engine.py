@@ -7,6 +7,11 @@ from mutant import Engine, Mutant, Replacement, without
 SRC = "engine/src"
 
 
+def on_device(*names: str) -> Engine:
+    """Models that hand a record's numbers to kernels that take not every one; a kernel that fails is the process's end."""
+    return Engine(("test_bounds.py",), " or ".join(names), device="privateuseone")
+
+
 def attacks(*names: str) -> Engine:
     """Some of the hostile zoo."""
     return Engine(("test_hostile_catalogue.py",), " or ".join(names))
@@ -177,6 +182,48 @@ WALLS: list[Mutant] = [
         'if (name == "aten::index_fill" || name == "aten::index_fill_") judge_index_fill(op, arguments, layer, varies);',
         "",
         attacks("MIXING-FillByIndex"),
+    ),
+    without(
+        "a device meets what a kernel of the CPU would throw at",
+        f"{SRC}/rewrite.cpp",
+        "if (!device_.is_cpu()) operation = within_bounds(std::move(operation), step, context_);",
+        "",
+        on_device("Gather"),
+    ),
+    without(
+        "an index at the end is within",
+        f"{SRC}/bounds.cpp",
+        "range(operand, int64_t{0}, size - 1)",
+        "range(operand, int64_t{0}, size)",
+        on_device("RowsOfParameter"),
+    ),
+    without(
+        "an index from the end has no end",
+        f"{SRC}/bounds.cpp",
+        "range(operand, -size(dimension), size(dimension) - 1)",
+        "range(operand, -size(dimension) - 1, size(dimension) - 1)",
+        on_device("AdvancedIndex"),
+    ),
+    without(
+        "a NaN is a probability",
+        f"{SRC}/bounds.cpp",
+        "all.ge(least).logical_and_(all.le(most)).all()",
+        "all.lt(least).logical_or_(all.gt(most)).logical_not_().all()",
+        on_device("Chance"),
+    ),
+    without(
+        "the probabilities of a draw are not looked at",
+        f"{SRC}/bounds.cpp",
+        '{1, Within::kUnit, "Tensor"}',
+        '{1, Within::kUnit, "p"}',
+        on_device("ChanceInPlace"),
+    ),
+    without(
+        "a mask is one dimension",
+        f"{SRC}/bounds.cpp",
+        "dimension += static_cast<int64_t>(context_.shape(operand).size());",
+        "dimension++;",
+        on_device("IndexBehindMask"),
     ),
 ]
 

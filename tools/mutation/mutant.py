@@ -30,9 +30,12 @@ class Engine:
 
     files: tuple[str, ...]
     select: str = ""
+    device: str = "cpu"
+    """As pytest's --device."""
 
     def command(self, python: str) -> list[str]:
-        return [python, "-m", "pytest", "-q", "-x", *self.files, *(["-k", self.select] if self.select else [])]
+        selected = ["-k", self.select] if self.select else []
+        return [python, "-m", "pytest", "-q", "-x", "--device", self.device, *self.files, *selected]
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,34 @@ GO_MUTANTS: list[Mutant] = [
         'if operator.Name != "" {',
         Go("internal/program", "TestTheTable|TestTheEmbeddedTable"),
     ),
+    without(
+        "a device takes operators whose kernels nobody has read",
+        "internal/program/kernels.go",
+        "if ok && known.kind != refusedKernels {",
+        "if !ok || known.kind != refusedKernels {",
+        Go("internal/program", "TestADeviceTakesNoOperatorThatStopsIt"),
+    ),
+    without(
+        "an operator is called checked that the engine does not look at",
+        "internal/program/cuda.txt",
+        "aten::masked_scatter refused",
+        "aten::masked_scatter checked",
+        Go("internal/program", "TestTheEngineChecksWhatTheTableSaysItDoes"),
+    ),
+    without(
+        "the trainer believes the server about the device",
+        f"{TRAINER}/train.go",
+        "canonical.JudgeDevice(p.Engine.Device())",
+        "canonical.JudgeDevice(program.CPU)",
+        Go(TRAINER, "TestAProgramIsJudgedForTheDeviceBeforeTheData"),
+    ),
+    without(
+        "a model that could stop the device is priced",
+        "internal/training/quote.go",
+        "program.JudgeUses(request.GetDevice(), o.model.Report.GetOperators())",
+        "program.JudgeUses(program.CPU, o.model.Report.GetOperators())",
+        Go("internal/training", "TestAModelThatCouldStopTheDeviceIsRefused"),
+    ),
 ]
 
 # Built as a release and asked by the auditor what its weights tell.

@@ -21,15 +21,20 @@ class ScatterReduce(Base):
 
 
 class IndexOfTwo(Base):
-    """Of two dimensions at once, and of one behind a mask that is no record's."""
+    """Of two dimensions at once."""
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        square = x.view(1, 2, 2)
-        mask = torch.tensor([True])
-        return self.layer(x) + square[:, index[0] // 2, index[0] % 2] + square[mask, index[:, :1] // 2].sum()
+        return self.layer(x) + x.view(1, 2, 2)[:, index[0] // 2, index[0] % 2]
 
 
-class IndexPutMasked(Base):
+class IndexBehindMask(Base):
+    """The mask is no record's, and takes two dimensions."""
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.layer(x) + x.view(1, 1, 4)[torch.tensor([[True]]), index[0]]
+
+
+class AddByIndex(Base):
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         y = x.clone()
         y[:, index[0]] += 1.0
@@ -102,7 +107,8 @@ MODELS: list[type[Base]] = [
     IndexCopy,
     ScatterReduce,
     IndexOfTwo,
-    IndexPutMasked,
+    IndexBehindMask,
+    AddByIndex,
     Chance,
     ChanceInPlace,
     ChanceOfAll,
