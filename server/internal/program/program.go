@@ -7,7 +7,8 @@
 //
 // Invariants: no entry of an archive is inflated here; every quantity is bounded before memory is taken for it; a canonical program has
 // exactly one encoding and one reading; an operator that the table does not name is refused. Nothing that an intake says counts beyond
-// what its graph shows, but for two texts that people read (report.go). The table in operators.txt is the one table.
+// what its graph shows, but for two texts that people read (report.go). The table in operators.txt is the one table; which of its operators
+// a GPU takes stands in cuda.txt.
 //
 // Non-goals: no parsing of TorchScript (operators are judged on what libtorch parsed and unrolled), no shapes or types of values (the
 // engine tries every step), no I/O but an io.ReaderAt and an io.Writer.
