@@ -19,6 +19,15 @@ fi
 step "engine: clipped sums against the slow oracle, hostile models"
 make --no-print-directory -C server/engine testing LIBTORCH="${LIBTORCH:-$("$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)')}"
 (cd server/engine/tests && "$python" -m pytest -q ${all:+--all})
+for device in $("$python" -c 'import torch; print("privateuseone", "cuda" if torch.cuda.is_available() else "")'); do
+	step "engine: the same on the device $device"
+	if [ -n "$all" ]; then
+		(cd server/engine/tests && "$python" -m pytest -q --all --device "$device" --ignore test_noise.py --ignore test_oracle.py \
+			--ignore test_performance.py --ignore test_rounded_normal.py)
+	else
+		(cd server/engine/tests && "$python" -m pytest -q --device "$device" test_device*.py test_trainer_state.py test_randomness.py test_hostile_company.py)
+	fi
+done
 step "client"
 (cd client && BASTIONLAB_SERVER=$PWD/../bin/bastionlab "$python" -m pytest -q)
 step "the whole: server, sandboxed trainer and client together"

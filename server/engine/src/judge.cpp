@@ -124,8 +124,8 @@ void judge_recurrent(const Operator& op, const std::string& layer) {
     refuse(op, layer, "packed sequences have shapes that depend on the record; pad the sequences and pass the tensor itself");
 }
 
-// SECURITY: from the second on, a polygamma of a negative number takes as many turns as the number is large; and the gradient of one
-// is the next.
+// SECURITY: from the second on, a polygamma of a negative number takes as many turns as the number is large; and the gradient of
+// one is the next.
 void judge_polygamma(const Operator& op, const Stack& arguments, const std::string& layer) {
   if (argument(op, arguments, "n").toInt() > 0)
     refuse(op, layer, "how long it or its gradient takes depends on what the record holds; use digamma");

@@ -26,11 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--all"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    left_out = [] if config.getoption("--all") else ["slow"]
+    if config.getoption("--device") == "cpu":
+        left_out.append("device")
+    not_now = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    config.hook.pytest_deselected(items=not_now)
+    items[:] = [item for item in items if item not in not_now]
 
 
 def _build() -> None:

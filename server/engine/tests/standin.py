@@ -10,7 +10,6 @@ from typing import Protocol, cast
 
 import torch
 
-
 LIBRARY = Path(__file__).resolve().parent.parent / "build" / "libstandin.so"
 DEVICE = "privateuseone"
 
@@ -38,4 +37,5 @@ def load() -> Standin:
         _lazy_init=lambda: None, _is_in_bad_fork=lambda: False, is_available=lambda: True, manual_seed_all=lambda _seed: None
     )
     torch._register_device_module(DEVICE, module)
+    torch.ones(1, device=DEVICE, requires_grad=True).sum().backward()  # throws where it is too late
     return cast(Standin, library)
