@@ -14,7 +14,9 @@ void run_step(const PlannedStep& step, Frame& frame, bool has_data) {
     step.operation->run(frame);
   } catch (const std::exception& e) {
     if (has_data || is_out_of_memory(e)) throw;
-    throw Failure(BL_INCOMPATIBLE_MODEL, "the operator cannot be computed for several records at once: " + first_line(e.what()),
+    const char* where = frame.device.is_cpu() ? "" : " on a GPU";
+    throw Failure(BL_INCOMPATIBLE_MODEL,
+                  std::string("the operator cannot be computed") + where + " for several records at once: " + first_line(e.what()),
                   step.name, step.layer);
   }
   for (ValueId value : step.last_use) frame.values[value].reset();

@@ -86,10 +86,10 @@ class Training:
 class Engine:
     """The loaded library. One per process: bl_start may be called once."""
 
-    def __init__(self, library: Path, operators: Path, threads: int) -> None:
+    def __init__(self, library: Path, operators: Path, threads: int, device: str = "cpu") -> None:
         self.library = abi.open_library(library)
         self.allowed = allowed_operators(operators)
-        self.device = "cpu"  # what programs compute on
+        self.device = device  # what programs compute on
         error = abi.Error()
         _check(self.library.bl_start(threads, self.device.encode(), ctypes.byref(error)), error)
 

@@ -72,7 +72,17 @@ void compute(const c10::OperatorHandle& op, Stack* stack) {
     (*stack)[i] = crossing.from_kernel((*stack)[i]);
 }
 
-void any_kernel(const c10::OperatorHandle& op, c10::DispatchKeySet, Stack* stack) { compute(op, stack); }
+// A GPU's cumulated sums of floats are added in an order of chance, and refused where that is not wanted. So are these.
+void refuse_chance(const c10::OperatorHandle& op, const Stack& stack) {
+  if (op.schema().name() != "aten::cumsum") return;
+  at::Tensor summed = stack[stack.size() - op.schema().arguments().size()].toTensor();
+  if (summed.is_floating_point()) at::globalContext().alertNotDeterministic("cumsum_kernel");
+}
+
+void any_kernel(const c10::OperatorHandle& op, c10::DispatchKeySet, Stack* stack) {
+  refuse_chance(op, *stack);
+  compute(op, stack);
+}
 
 c10::OperatorHandle operator_named(const char* name) { return c10::Dispatcher::singleton().findSchemaOrThrow(name, ""); }
 
