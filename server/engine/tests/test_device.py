@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import standin
@@ -100,6 +100,57 @@ EACH = [pytest.param(a, marks=[] if a in SOME else [pytest.mark.slow], id=a.name
 def test_the_sums_of_an_architecture_are_the_hosts(host: Engine, engine: Engine, device: str, architecture: Case) -> None:
     here, there = both(host, engine, architecture, torch.float32)
     assert_the_hosts(here, there, architecture.records(RECORDS, torch.float32), torch.float32, device)
+
+
+class EachForm(nn.Module):
+    """A product, a table, and a gradient that is written out for each record."""
+
+    def __init__(self, rows: int, columns: int, written_out: int) -> None:
+        super().__init__()
+        self.layer, self.table = nn.Linear(4, 3), nn.Embedding(7, 3)
+        self.left, self.right = nn.Linear(4, rows), nn.Linear(rows, columns)
+        self.scale = nn.Parameter(torch.randn(written_out))
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        wide = (self.right(self.left(x)).mean(1, keepdim=True) * self.scale).mean(1, keepdim=True)
+        return self.layer(x) + self.table(index).sum(1) + wide
+
+
+def records_of_each_form(number: int) -> list[Record]:
+    return [Record({"x": torch.randn(4), "index": torch.randint(0, 7, (5,))}, torch.randn(3)) for _ in range(number)]
+
+
+def sum_of_one_pass(engine: Engine, module: nn.Module, records: Sequence[Record], filled: Sequence[int]) -> dict[str, Tensor]:
+    schema = Schema.of(records[0])
+    program = engine.load(archive(module, schema, "script"), schema, "l2")
+    trainer = program.trainer(Training(pass_size=len(filled), release=CERTIFIED, loss_bound=3.0))
+    trainer.run_pass(records, filled)
+    return trainer.grid_sum()
+
+
+def test_a_pass_is_rounded_in_the_hosts_blocks(host: Engine, engine: Engine, device: str) -> None:
+    """Where records are summed before they are rounded, one moves what rounding makes of the others."""
+    if device != standin.DEVICE:
+        pytest.skip("only the stand-in rounds a product as the host does")
+    module, records = EachForm(2, 2, 300), records_of_each_form(40)
+    filled = [-1 if slot % 5 == 3 else slot for slot in range(40)]
+    here, there = (sum_of_one_pass(each, module, records, filled) for each in (host, engine))
+    assert_identical(there, here)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(2, 2, (1 << 20) + 5), pytest.param((1 << 12, (1 << 12) + 1, 5), marks=pytest.mark.slow)],
+    ids=["written out", "a product"],
+)
+def test_a_parameter_of_several_tiles_has_the_hosts_sum(
+    host: Engine, engine: Engine, device: str, sizes: tuple[int, int, int]
+) -> None:
+    module, records = EachForm(*sizes), records_of_each_form(2)
+    here, there = (sum_of_one_pass(each, module, records, [0, 1]) for each in (host, engine))
+    if device == standin.DEVICE:
+        assert_identical(there, here)
+    assert_same({name: value.double() for name, value in there.items()}, {n: v.double() for n, v in here.items()}, torch.float32)
 
 
 @pytest.mark.parametrize(("loss", "shape", "label", "metric", "bound"), MEASURED, ids=[f"{r[0]}{r[1]} by {r[3]}" for r in MEASURED])
