@@ -23,7 +23,8 @@ class Standin(Protocol):
     def standin_copies(self) -> int:
         """How often something was brought to the host."""
 
-    def standin_allocated(self) -> int: ...
+    def standin_allocated(self) -> int:
+        """Bytes that tensors hold."""
 
 
 @cache
