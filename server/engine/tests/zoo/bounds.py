@@ -88,6 +88,14 @@ class ShareOfNumbers(Base):
         return self.layer(x) * torch.nanquantile(self.layer(x), x[0, 0], dim=1).sum()
 
 
+class Bits(Base):
+    """Operators of Python's numbers are operators of tensors too."""
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        bits = (index << 1 & 2 | index >> 1) ^ torch.gcd(index, index + 1)
+        return self.layer(x) * bits.double()
+
+
 MODELS: list[type[Base]] = [
     hostile.RowsOfData,
     hostile.RowsOfScaledParameter,
@@ -118,4 +126,5 @@ MODELS: list[type[Base]] = [
     Deviation,
     Share,
     ShareOfNumbers,
+    Bits,
 ]
