@@ -25,7 +25,7 @@ for device in $("$python" -c 'import torch; print("privateuseone", "cuda" if tor
 		(cd server/engine/tests && "$python" -m pytest -q --all --device "$device" --ignore test_noise.py --ignore test_oracle.py \
 			--ignore test_performance.py --ignore test_rounded_normal.py)
 	else
-		(cd server/engine/tests && "$python" -m pytest -q --device "$device" test_device*.py test_trainer_state.py test_randomness.py test_hostile_company.py)
+		(cd server/engine/tests && "$python" -m pytest -q --device "$device" test_device*.py test_bounds.py test_trainer_state.py test_randomness.py test_hostile_company.py)
 	fi
 done
 step "client"

@@ -395,4 +395,15 @@ REFUSALS: list[Mutant] = [
     ),
 ]
 
-MUTANTS = [*CLIPPING, *WALLS, *RELEASE, *REFUSALS]
+SETTINGS: list[Mutant] = [
+    without(name, f"{SRC}/device.cpp", line, "", Engine(("test_device_settings.py",), device="privateuseone"))
+    for name, line in {
+        "a device may add in an order of chance": "context.setDeterministicAlgorithms(true, /*warn_only=*/false);",
+        "a device's new memory holds what was there": "context.setDeterministicFillUninitializedMemory(true);",
+        "a device may round to eleven bits": 'context.setFloat32MatmulPrecision("highest");',
+        "cuDNN may choose kernels": "context.setUserEnabledCuDNN(false);",
+        "a device may fuse attention": "context.setSDPUseMemEfficient(false);",
+    }.items()
+]
+
+MUTANTS = [*CLIPPING, *WALLS, *RELEASE, *REFUSALS, *SETTINGS]
