@@ -219,18 +219,11 @@ WALLS: list[Mutant] = [
         on_device("ChanceInPlace"),
     ),
     without(
-        "a device adds in an order of chance",
+        "of an operator that adds in an order of chance nobody hears",
         f"{SRC}/device.cpp",
         "  context.setDeterministicAlgorithms(true, /*warn_only=*/false);\n",
-        "",
-        Engine(("test_device_start.py",), "order_of_chance", device="privateuseone"),
-    ),
-    without(
-        "a device multiplies with eleven bits",
-        f"{SRC}/device.cpp",
-        '  context.setFloat32MatmulPrecision("highest");\n',
-        "",
-        Engine(("test_device_start.py",), "24_bits", device="privateuseone"),
+        "  context.setDeterministicAlgorithms(true, /*warn_only=*/true);\n",
+        Engine(("test_device_refuses.py",), device="privateuseone"),
     ),
     without(
         "on a device all records of a pass are summed before they are rounded",
