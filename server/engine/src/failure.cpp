@@ -34,7 +34,7 @@ std::string first_line(const std::string& text) {
   if (from != std::string::npos && to != std::string::npos && from < to) line.replace(from, to + sizeof kPlea - 1 - from, ": ");
   // "... but you set 'torch.use_deterministic_algorithms(True)'. You can turn off determinism ...": nobody who reads this can.
   if (size_t at = line.find(" does not have a deterministic implementation"); at != std::string::npos)
-    line.replace(at, std::string::npos, " of a GPU adds in an order of chance; train the model on the CPU");
+    line.replace(at, std::string::npos, " has no fixed order on a GPU; train the model on the CPU");
   return line;
 }
 

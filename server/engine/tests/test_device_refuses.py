@@ -46,7 +46,7 @@ def _refuses_chance(device: str) -> None:
     said = str(refused.value)
     assert "INCOMPATIBLE_MODEL: operator 'aten::cumsum'" in said
     assert "cannot be computed on a GPU" in said
-    assert "adds in an order of chance; train the model on the CPU" in said
+    assert "has no fixed order on a GPU; train the model on the CPU" in said
     assert "turn off" not in said  # libtorch's advice is for somebody else
     os._exit(0)  # the interpreter's end would meet autograd's thread in the middle of its start
 
