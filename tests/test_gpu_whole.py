@@ -1,6 +1,6 @@
-"""Runs on a GPU through the whole product, on machines that have none: the trainer for GPUs is one that computes on the engine's
-stand-in device, whose memory the host cannot touch, and on which a kernel that fails ends the process. Server, sandbox and client are
-those of every run."""
+"""Runs on a GPU through the whole product, on machines that have none: the trainer for GPUs is one that computes on the stand-in
+device of the engine's tests, whose memory the host cannot touch, and on which a kernel that fails ends the process. Server, sandbox
+and client are those of every run."""
 
 from __future__ import annotations
 
@@ -252,6 +252,28 @@ def test_a_model_that_could_stop_a_gpu_is_refused_before_a_charge(gpu_server: Se
         assert "torch.matmul" in refused.value.next
     assert remote.budget().spent == 0.0
     assert learner_for(client, Squared(), remote, "cpu").plan(nb_epochs=1, eps=1.0).device == "cpu"
+
+
+class Pooled(nn.Module):
+    """Its gradient goes through the one operator of the stand-in that has no kernel with a fixed order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.head = nn.Linear(small.FEATURES, 64), nn.Linear(8, small.CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.avg_pool3d(self.mix(x).reshape(-1, 1, 4, 4, 4), 2).flatten(1))
+
+
+def test_an_operator_without_a_fixed_order_is_refused_before_the_data(gpu_server: ServerProcess, connect: Connect) -> None:
+    client = connect(gpu_server).client.torch
+    remote = client.RemoteDataset(small.dataset(RECORDS), privacy_limit=6.0, name="d", progress=False)
+    with pytest.raises(errors.TrainingFailed, match="no kernel there that adds in a fixed order") as refused:
+        learner_for(client, Pooled(), remote).fit(nb_epochs=1, eps=1.0)
+    assert 'device="cpu"' in str(refused.value)
+    (run,) = client.runs()
+    assert [each.type for each in run.receipts] == ["reserve", "release"]
+    assert remote.budget().spent == 0.0
 
 
 class Looks(nn.Module):
