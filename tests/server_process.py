@@ -15,6 +15,8 @@ SERVER = ROOT / "bin" / "bastionlab"
 TRAINER = ROOT / "bin" / "bastionlab-trainer"
 REPLAY_SERVER = ROOT / "build" / "bastionlab-replay"
 REPLAY_TRAINER = ROOT / "build" / "bastionlab-trainer-replay"
+# Takes the stand-in device of the engine's tests for a GPU.
+STANDIN_TRAINER = ROOT / "build" / "bastionlab-trainer-standin"
 
 START_SECONDS = 60
 STOP_SECONDS = 30

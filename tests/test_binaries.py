@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import small
-from server_process import REPLAY_TRAINER, SERVER, TRAINER, ServerProcess
+from server_process import REPLAY_TRAINER, SERVER, STANDIN_TRAINER, TRAINER, ServerProcess
 
 from bastionlab import Connection
 
@@ -54,3 +54,14 @@ def test_the_release_binaries_cannot_be_told_to_leave_out_the_noise(word: bytes)
 
 def test_that_search_finds_what_it_looks_for() -> None:
     assert b"BASTIONLAB_REPLAY" in REPLAY_TRAINER.read_bytes()
+
+
+# What the trainer that takes a stand-in for a GPU has in it: the device's name, the library, what it asks of it.
+STANDIN = [b"privateuseone", b"libstandin", b"standin_deadly", b"libbastionlab_engine_testing"]
+
+
+@pytest.mark.parametrize("word", STANDIN)
+def test_the_release_binaries_know_no_stand_in_for_a_gpu(word: bytes) -> None:
+    for program in (TRAINER, SERVER, *filter(Path.exists, [TRAINER.with_name("bastionlab-trainer-cuda")])):
+        assert word not in program.read_bytes()
+    assert word in STANDIN_TRAINER.read_bytes(), "the check can see it"

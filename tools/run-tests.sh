@@ -31,7 +31,7 @@ done
 step "client"
 (cd client && BASTIONLAB_SERVER=$PWD/../bin/bastionlab "$python" -m pytest -q)
 step "the whole: server, sandboxed trainer and client together"
-make --no-print-directory -C server replay
+make --no-print-directory -C server replay standin
 "$python" -m pytest -q tests ${all:+--all}
 if [ -n "$all" ]; then
 	step "accounting: the random plans' values, by another accountant"

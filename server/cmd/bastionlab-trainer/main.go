@@ -19,7 +19,6 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/sandbox/confined" // its constructor has acted before main
 	"github.com/bastionlab/bastionlab/server/internal/seam"
 	"github.com/bastionlab/bastionlab/server/internal/trainer"
-	"github.com/bastionlab/bastionlab/server/internal/trainer/engine"
 )
 
 const seamDescriptor = 3
@@ -54,7 +53,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	libtorch, err := engine.Start(given.threads, device)
+	libtorch, err := start(given.threads)
 	if err != nil {
 		return err
 	}

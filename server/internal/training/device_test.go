@@ -1,10 +1,12 @@
 package training
 
 import (
+	"context"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
+	trainerv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/trainer/v1"
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/planning"
 	"github.com/bastionlab/bastionlab/server/internal/receipt"
@@ -161,4 +163,17 @@ func TestAModelThatCouldStopTheDeviceIsRefused(t *testing.T) {
 	if run := w.wait(w.start(scientist, request(m, d, 1)).GetId()); run.GetStatus() != completed {
 		t.Errorf("on the CPU it is %v", run)
 	}
+}
+
+// What a model lacks on a GPU shows in the rehearsal: its author is told what helps, and nothing that a trainer said.
+func TestAModelThatTheDeviceDoesNotTakeCostsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.Devices = []string{"cuda"}
+	w.trainer.prepare = func(context.Context, *trainerv1.Train) error {
+		return refusal.New(refusal.IncompatibleModel, "", planted)
+	}
+	d := w.permitted(&bastionlabv1.Permissions{Gpu: true})
+	run := w.start(scientist, onCUDA(w.insertModel(scientist, d), d))
+	expectRun(t, w.wait(run.GetId()), failed, failureDeviceRefused, refusal.Nothing)
+	w.expectSpent(d, 0)
 }

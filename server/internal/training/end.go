@@ -18,7 +18,7 @@ func (s *Service) endBeforeData(ctx context.Context, l *live, cause error) {
 	row := l.state()
 	row.Status = int32(endedStatus(ctx))
 	if statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_FAILED {
-		row.Failure = failureBeforeData(ctx, cause)
+		row.Failure = failureBeforeData(ctx, cause, l.order.plan.GetDevice())
 	}
 	ctx = context.WithoutCancel(ctx)
 	if err := s.Budget.Release(row.DatasetID, row.ID); err != nil {

@@ -29,6 +29,7 @@ const (
 	failureAccessRevoked  = "the dataset's owner took the permission back before the run had the data"
 	failureAuthorRevoked  = "its author was revoked on this server before the run had the data"
 	failureModelRefused   = "the trainer did not take the model or the weights to go on from; the run never had the data"
+	failureDeviceRefused  = "the trainer for the GPU did not take the model, as the one for the CPU did: most often an operator has no kernel there that adds in a fixed order; the run never had the data; train with device=\"cpu\""
 	failureTrainerGone    = "the trainer ended before it had the data; try again with a smaller max_batch_size"
 	failureLimited        = "the dataset's privacy limit was set or lowered before the run had the data, and does not allow it; look at the budget and train with an eps that fits"
 	failureFrozen         = "the dataset's account was frozen before the run had the data: the server's ledger was put back from an older copy"
@@ -44,7 +45,7 @@ const failureDenied = "the run was interrupted, and the owner of its dataset did
 
 // failureBeforeData picks the text for an error of a run that never had the data. What a launcher says by itself is a list of its own:
 // TrainingFailed, which tells what to do next. What it quotes from the model is not shown to others.
-func failureBeforeData(ctx context.Context, err error) string {
+func failureBeforeData(ctx context.Context, err error, device string) string {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errDatasetDeleted):
 		return failureDatasetDeleted
@@ -72,6 +73,9 @@ func failureBeforeData(ctx context.Context, err error) string {
 	case refusal.TrainingFailed:
 		return fmt.Sprintf("%s; the run never had the data; %s", refused.What, refused.Next)
 	case refusal.IncompatibleModel, refusal.InvalidArgument:
+		if device != "" {
+			return failureDeviceRefused
+		}
 		return failureModelRefused
 	case refusal.NotFound:
 		return failureDatasetDeleted
