@@ -167,6 +167,20 @@ MUTANTS: list[Mutant] = [
         "TestTheDeviceOfARun",
     ),
     mutant(
+        "attempts that cannot begin are made and counted",
+        "training/resume.go",
+        "if !s.offers(o) &&",
+        "if false &&",
+        "TestARunWaitsForAServer",
+    ),
+    mutant(
+        "a run is approved on a device that is not there",
+        "training/approve.go",
+        "if !s.offers(l.order) {",
+        "if false {",
+        "TestARunWaitsForAServer",
+    ),
+    mutant(
         "a charge is on whatever device it says",
         "planning/agree.go",
         "case !slices.Contains(chargedDevices, c.GetDevice()):",

@@ -193,6 +193,13 @@ MUTANTS: list[Mutant] = [
         "internal/training",
     ),
     mutant(
+        "silence permits a GPU in development mode",
+        "permission/permission.go",
+        "TakeHome: true}}}",
+        "TakeHome: true}}, gpu: true}",
+        "TestSilencePermits",
+    ),
+    mutant(
         "silence permits outside development mode",
         "permission/permission.go",
         "if !development {",

@@ -28,7 +28,7 @@ func TestAnUploadedDatasetIsListedAndItsRecordsLieOneAfterTheOther(t *testing.T)
 	want := &bastionlabv1.Dataset{
 		Id: got.GetId(), Name: "SMS", Description: "messages\nand labels", Schema: smsSchema(), DeclaredSamples: 10, PrivacyLimitNano: proto.Int64(6e9),
 		DeltaAtto: 1e16, Public: smsHeader(10).GetPublic(), Owner: "alice", CreatedUnixMs: 1000, Mine: true, Account: got.GetId(),
-		Permissions: &bastionlabv1.Permissions{Grants: []*bastionlabv1.Grant{{Train: true, Test: true, TakeHome: true}}, Gpu: true},
+		Permissions: &bastionlabv1.Permissions{Grants: []*bastionlabv1.Grant{{Train: true, Test: true, TakeHome: true}}},
 		May:         &bastionlabv1.Grant{User: "alice", Train: true, Test: true, TakeHome: true},
 	}
 	if !proto.Equal(got, want) {

@@ -178,8 +178,8 @@ For a caller with one role, by how they stand to the dataset, and to a run on it
   them permits it, and are tested, or gone on with, on one of them or elsewhere, where each of the others does.
 - The unfinished runs of a user who is revoked end too; what the user owns stays.
 - ` + "`constant_time`" + ` of the permissions refuses runs of others that take no constant time.
-- Runs of others compute on a GPU ([gpu](gpu.md)) only where ` + "`gpu`" + ` of the permissions says so: no evidence speaks of a GPU's memory. It is false where the owner did not say it, but of a dataset that was
-  uploaded in development mode without permissions: there it is true, and stays so when that mode is closed. Like ` + "`constant_time`" + `, it is said with the upload.
+- Runs of others compute on a GPU ([gpu](gpu.md)) only where ` + "`gpu`" + ` of the permissions says so: no evidence speaks of a GPU's memory. Silence permits none, in development mode neither.
+- ` + "`constant_time` and `gpu`" + ` are said with the upload; grants leave them as they are. Who wants them otherwise deletes the dataset and uploads its records again: what was spent of their budget stays spent.
 - A deleted dataset is one that never was, but for its owner, who still sees what it cost, and receipts.
 `)
 	return b.String()

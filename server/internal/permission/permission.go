@@ -49,12 +49,12 @@ type Permissions struct {
 func OwnerOnly() Permissions { return Permissions{} }
 
 // Default is what holds for a dataset whose owner said nothing.
-// PRIVACY: outside development mode silence permits nothing.
+// PRIVACY: outside development mode silence permits nothing, and in no mode a GPU: that cannot be taken back.
 func Default(development bool) Permissions {
 	if !development {
 		return OwnerOnly()
 	}
-	return Permissions{grants: []Grant{{User: Everybody, Train: true, Test: true, TakeHome: true}}, gpu: true}
+	return Permissions{grants: []Grant{{User: Everybody, Train: true, Test: true, TakeHome: true}}}
 }
 
 // FromProto judges what an owner sent.

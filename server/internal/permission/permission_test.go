@@ -283,8 +283,9 @@ func TestSilencePermitsEverythingInDevelopmentAndNothingElse(t *testing.T) {
 	if may, known := Default(false).Of(bob); known {
 		t.Errorf("else: %+v", may)
 	}
-	if !Default(true).Proto().GetGpu() || Default(false).Proto().GetGpu() {
-		t.Error("who permits a GPU")
+	// PRIVACY: that mode ends and what was uploaded in it stays, and whoever runs the machine could then register somebody and read a GPU's memory.
+	if Default(true).Proto().GetGpu() || Default(false).Proto().GetGpu() {
+		t.Error("silence permits a GPU")
 	}
 }
 

@@ -48,6 +48,11 @@ func TestADeviceThatIsOfferedStandsInPlanAndCharge(t *testing.T) {
 	if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "evidence says nothing") {
 		t.Errorf("warnings %q", plan.Warnings)
 	}
+	r.ConstantTime = true
+	constant := mustPrice(t, r)
+	if len(constant.Warnings) != 2 || !strings.Contains(constant.Warnings[1], "constant_time") {
+		t.Errorf("in constant time: warnings %q", constant.Warnings)
+	}
 	// Where it computes changes nothing of what a run costs.
 	if plan.NoiseMultiplier != onCPU.NoiseMultiplier || plan.Epsilon != onCPU.Epsilon || plan.Steps != onCPU.Steps || plan.GridExponent != onCPU.GridExponent {
 		t.Errorf("%+v, on the CPU %+v", plan, onCPU)

@@ -18,6 +18,9 @@ func warnings(p Plan, r Request) []string {
 	if p.Device != "" {
 		said = append(said, "on "+p.Device+" the records, and all that is computed of them, lie in a GPU's memory, of which this server's evidence says nothing")
 	}
+	if p.Device != "" && p.PassesPerStep > 0 {
+		said = append(said, "constant_time makes as many passes in every step on "+p.Device+" too; whether a pass takes as long for any record was not looked at there")
+	}
 	if p.Accountant == string(accounting.RDP) {
 		said = append(said, "the loss distribution's numerics give out at this eps and delta; a coarser, safe bound was used, which asks for more noise")
 	}

@@ -67,6 +67,12 @@ func (s *Service) Approve(ctx context.Context, user, id string) (*bastionlabv1.R
 		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
+	if !s.offers(l.order) {
+		l.paused = l.state()
+		s.await(ctx, context.Background(), l)
+		return nil, refusal.New(refusal.Unavailable, "ask the server's operator to start it with --cuda, and approve again; or deny the run",
+			"the run computes on %s, which this server does not offer at the moment", l.order.plan.GetDevice())
+	}
 	row := l.state()
 	row.Granted = row.Attempts + 1
 	row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_QUEUED)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -42,6 +43,12 @@ func (s *Service) resume(ctx context.Context, id string) (bool, error) {
 			return false, err
 		}
 	}
+	if !s.offers(o) && statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_QUEUED {
+		// Attempts that cannot begin would use up the interruptions that all runs on the dataset have together. It is not written: the next
+		// server that offers the device goes on with the run.
+		s.Log.WarnContext(ctx, "run left by the last server waits: this server does not offer its device", "run", row.ID, "device", o.plan.GetDevice())
+		row.Status = int32(bastionlabv1.RunStatus_RUN_STATUS_WAITING)
+	}
 	l := newLive(row, o)
 	l.dataGiven = true
 	s.mu.Lock()
@@ -55,6 +62,11 @@ func (s *Service) resume(ctx context.Context, id string) (bool, error) {
 	}
 	s.Log.WarnContext(ctx, "run left by the last server is gone on with", "run", row.ID, "status", statusOf(row).String())
 	return true, nil
+}
+
+// offers says whether this server computes on the device of a run, which an earlier one may have taken.
+func (s *Service) offers(o order) bool {
+	return o.plan.GetDevice() == "" || slices.Contains(s.Devices, o.plan.GetDevice())
 }
 
 // hasWeights says whether a trainer had finished, and its weights lie here.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
+	"github.com/bastionlab/bastionlab/server/internal/refusal"
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
@@ -159,6 +161,42 @@ func TestAServerThatStopsLeavesItsRunToTheNext(t *testing.T) {
 	a := again.script(trains)
 	again.serve()
 	expectRun(t, again.wait(run), completed, "", spentTwoOfSix)
+	if made := a.made(); len(made) != 1 || string(made[0].resumed) != firstState {
+		t.Errorf("%d attempts", len(made))
+	}
+}
+
+// Its operator may have left --cuda out: that costs no attempt, and none of the interruptions that the dataset has.
+func TestARunWaitsForAServerThatOffersItsDevice(t *testing.T) {
+	w := open(t, t.TempDir(), nil)
+	w.Devices = []string{"cuda"}
+	stop := w.serve()
+	arrived := make(chan struct{})
+	w.script(func(ctx context.Context, ft *fakeTrainer) error {
+		err := ft.keep(ctx, 0, firstState)
+		close(arrived)
+		<-ctx.Done()
+		return errors.Join(err, ctx.Err())
+	})
+	d := w.permitted(&bastionlabv1.Permissions{Gpu: true})
+	run := w.start(scientist, onCUDA(w.insertModel(scientist, d), d)).GetId()
+	<-arrived
+	stop()
+	without := reopened(t, w.killed())
+	without.serve()
+	_, err := without.Approve(t.Context(), owner, run)
+	expectRefusal(t, err, refusal.Unavailable, "computes on cuda")
+	if seen := without.asOwner(run); seen.GetStatus() != waiting || seen.GetInterruptions() != 1 || without.trainer.runs() != 0 {
+		t.Errorf("it is %v", seen)
+	}
+	with := open(t, without.killed(), nil)
+	with.Devices = []string{"cuda"}
+	if err := with.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a := with.script(trains)
+	with.serve()
+	expectRun(t, with.wait(run), completed, "", spentTwoOfSix)
 	if made := a.made(); len(made) != 1 || string(made[0].resumed) != firstState {
 		t.Errorf("%d attempts", len(made))
 	}

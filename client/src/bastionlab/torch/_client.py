@@ -49,7 +49,8 @@ class TorchClient:
         :param delta: None: the largest power of ten that is at most a tenth of 1/samples
         :param declared_samples: None: as many as there are, thereby published
         :param public: what you publish, for example ``{"classes": 2, "ranges": {"input_ids": (0, 30521)}}``
-        :param permissions: who may do what with it; None: nobody but you, on a server in development mode everybody
+        :param permissions: who may do what with it; None: nobody but you, on a server in development mode everybody,
+            without a GPU
 
         >>> import torch
         >>> from torch.utils.data import TensorDataset

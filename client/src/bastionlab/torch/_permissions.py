@@ -83,8 +83,11 @@ class Permissions:
     constant_time: bool = False
     """Whether runs of others must take constant time, so that how long they take says nothing about records."""
     gpu: bool = False
-    """Whether runs of others may compute on a GPU, whose memory the server's evidence says nothing about. Without
-    ``permissions``, a server in development mode takes it for True."""
+    """Whether runs of others may compute on a GPU. Its memory is outside of what evidence speaks of: whoever runs the machine may
+    read records there, in a TEE too.
+
+    It and ``constant_time`` are said with the upload, and ``grant()`` and ``revoke()`` leave them as they are. To change one,
+    delete the dataset and upload it again; what was spent stays spent."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.grants, Mapping):
