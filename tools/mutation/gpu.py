@@ -102,6 +102,20 @@ MUTANTS: list[Mutant] = [
         Go(TRAINER, "TestATrainerForGPUsTakesRunsForGPUsOnly"),
     ),
     without(
+        "a run is attempted where its device is not offered any more",
+        "internal/training/resume.go",
+        'if device != "" && !slices.Contains(s.Devices, device) {',
+        'if device == "" && !slices.Contains(s.Devices, device) && false {',
+        Go("internal/training", "TestARunWaitsWhereItsDevice"),
+    ),
+    without(
+        "more descriptors than a filter can hold",
+        f"{SANDBOX}/cuda.go",
+        "const maxCUDADescriptors = 960",
+        "const maxCUDADescriptors = 1024",
+        Go(SANDBOX, "TestTheFilterHoldsEveryDescriptor"),
+    ),
+    without(
         "a probe does not try whether the device computes",
         f"{TRAINER}/trial.go",
         "return makeSteps(run.trainer, run)",

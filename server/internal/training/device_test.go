@@ -147,6 +147,29 @@ func TestARunIsRepeatedOnItsDevice(t *testing.T) {
 	expectRefusal(t, err, refusal.PermissionDenied, "no runs on a GPU")
 }
 
+// A server that offers no GPU any more attempts no run on one: what could not begin would count as interrupted, with every run of the dataset.
+func TestARunWaitsWhereItsDeviceIsNotOfferedAnyMore(t *testing.T) {
+	left, run := killedAt(t, t.TempDir(), "in the first epoch", "cuda")
+	w := reopened(t, left)
+	if seen := w.asOwner(run); seen.GetStatus() != waiting || seen.GetInterruptions() != 1 {
+		t.Fatalf("it is %v", seen)
+	}
+	w.approve(run) // this server does not serve
+	w = reopened(t, w.killed())
+	if seen := w.asOwner(run); seen.GetStatus() != waiting || seen.GetInterruptions() != 1 {
+		t.Fatalf("it is %v", seen)
+	}
+	w = open(t, w.killed(), nil)
+	w.Devices = []string{"cuda"}
+	if err := w.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.script(trains)
+	w.serve()
+	w.approve(run)
+	expectRun(t, w.wait(run), completed, "", spentTwoOfSix)
+}
+
 // PRIVACY: a record could stop the device, and with it the run: that is said before there is a charge.
 func TestAModelThatCouldStopTheDeviceIsRefused(t *testing.T) {
 	w := newWorld(t)

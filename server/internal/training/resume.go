@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -37,10 +38,8 @@ func (s *Service) resume(ctx context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if statusOf(row) == bastionlabv1.RunStatus_RUN_STATUS_RUNNING {
-		if row, err = s.interrupted(ctx, row, bastionlabv1.RunStatus_RUN_STATUS_QUEUED); err != nil {
-			return false, err
-		}
+	if row, err = s.requeued(ctx, row, o.plan.GetDevice()); err != nil {
+		return false, err
 	}
 	l := newLive(row, o)
 	l.dataGiven = true
@@ -55,6 +54,24 @@ func (s *Service) resume(ctx context.Context, id string) (bool, error) {
 	}
 	s.Log.WarnContext(ctx, "run left by the last server is gone on with", "run", row.ID, "status", statusOf(row).String())
 	return true, nil
+}
+
+// requeued is a run that is to be attempted again, as it stands in the store. Where its device is not offered any more it waits for the
+// dataset's owner: an attempt could not begin, and would count against all runs on the dataset.
+func (s *Service) requeued(ctx context.Context, row storage.RunRow, device string) (storage.RunRow, error) {
+	next := bastionlabv1.RunStatus_RUN_STATUS_QUEUED
+	if device != "" && !slices.Contains(s.Devices, device) {
+		next = bastionlabv1.RunStatus_RUN_STATUS_WAITING
+		s.Log.WarnContext(ctx, "run waits for its owner: what it computes on is not offered any more", "run", row.ID, "device", device)
+	}
+	switch was := statusOf(row); {
+	case was == bastionlabv1.RunStatus_RUN_STATUS_RUNNING:
+		return s.interrupted(ctx, row, next)
+	case was == bastionlabv1.RunStatus_RUN_STATUS_QUEUED && next != was:
+		row.Status = int32(next)
+		return row, s.Store.UpdateRun(ctx, row)
+	}
+	return row, nil
 }
 
 // hasWeights says whether a trainer had finished, and its weights lie here.

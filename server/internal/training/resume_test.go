@@ -5,15 +5,17 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/bastionlab/bastionlab/server/internal/storage"
 )
 
-// killedAt runs a run up to a stage and returns the data directory as kill -9 would leave it there, with the run.
-func killedAt(t *testing.T, dir, stage string) (left, run string) {
+// killedAt runs a run up to a stage and returns the data directory as kill -9 would leave it there, with the run, which is on the device.
+func killedAt(t *testing.T, dir, stage string, device ...string) (left, run string) {
 	t.Helper()
 	w := open(t, dir, nil)
+	w.Devices = device
 	if err := w.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +37,9 @@ func killedAt(t *testing.T, dir, stage string) (left, run string) {
 	}
 	if len(rows) == 0 {
 		d := w.upload(6)
-		run = w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId()
+		r := request(w.insertModel(scientist, d), d, 2)
+		r.Device = strings.Join(device, "")
+		run = w.start(scientist, r).GetId()
 	} else {
 		run = rows[0].ID
 	}
