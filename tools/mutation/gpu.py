@@ -118,9 +118,23 @@ MUTANTS: list[Mutant] = [
     without(
         "a probe does not try whether the device computes",
         f"{TRAINER}/trial.go",
-        "return makeSteps(run.trainer, run)",
-        "return nil",
+        "failed, err := makeSteps(run.trainer, run)",
+        "failed, err := false, error(nil)",
         Go(TRAINER, "TestATrialMakesPrivateSteps"),
+    ),
+    without(
+        "a device that fails at a pass is taken for one that computes",
+        f"{TRAINER}/trial.go",
+        "if err == nil && failed {",
+        "if err == nil && failed && false {",
+        Go(TRAINER, "TestAPassOfZerosThatFails"),
+    ),
+    without(
+        "a run is begun on a device that fails at a pass",
+        f"{TRAINER}/train.go",
+        "if failed && p.Engine.Device() != program.CPU {",
+        "if failed && false {",
+        Go(TRAINER, "TestAPassOfZerosThatFails"),
     ),
     without(
         "a server that was to offer a GPU starts without one",
