@@ -153,10 +153,14 @@ func openLauncher(ctx context.Context, s settings, log *slog.Logger, development
 	return opened, err
 }
 
-func probe(ctx context.Context, s settings, log *slog.Logger, failed func(task, reason string)) (*supervisor.Launcher, supervisor.Report, error) {
-	l, err := supervisor.New(supervisor.Config{
+func newLauncher(s settings, log *slog.Logger, failed func(task, reason string)) (*supervisor.Launcher, error) {
+	return supervisor.New(supervisor.Config{
 		Path: s.trainer, CUDAPath: s.cudaTrainer(), Threads: s.threads, MemoryLimitBytes: int64(s.memoryLimit), Log: log, Failed: failed,
 	})
+}
+
+func probe(ctx context.Context, s settings, log *slog.Logger, failed func(task, reason string)) (*supervisor.Launcher, supervisor.Report, error) {
+	l, err := newLauncher(s, log, failed)
 	if err != nil {
 		return nil, supervisor.Report{}, err
 	}

@@ -70,7 +70,7 @@ func examineGPU(ctx context.Context, s settings, root string) []finding {
 	if !program.OK {
 		return findings
 	}
-	l, _, err := probe(ctx, s, slog.New(slog.DiscardHandler), nil)
+	l, err := newLauncher(s, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return findings // as the other trainer's findings say
 	}

@@ -18,6 +18,9 @@ import (
 // where a filter cannot look (gVisor's nvproxy, which does judge them, has a list for each release).
 var cudaCalls = []string{"get_mempolicy", "ppoll"}
 
+// maxCUDADescriptors agrees with confine.c. Were all of them a GPU's, the filter would still be one that the kernel takes.
+const maxCUDADescriptors = 960
+
 // SECURITY: no ioctl on anything else: not on the seam, not on a file of records. A number that is given up and taken by such a file keeps it,
 // but no file that comes over the seam knows an ioctl that reaches outside.
 func cudaConditions(gpus []int) []seccomp.NameWithConditions {

@@ -2,8 +2,7 @@
 
 package sandbox
 
-// maxDescriptors agrees with confine.c.
-const maxDescriptors = 1024
+const maxDescriptors = maxCUDADescriptors
 
 // gpus are the descriptors of a GPU's device files.
 func gpus() ([]int, error) { return descriptorsOf(isGPU) }

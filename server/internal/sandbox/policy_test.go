@@ -194,7 +194,7 @@ func digest(t *testing.T, gpus []int) string {
 // As many descriptors as a trainer may hold fit into one filter.
 func TestTheFilterHoldsEveryDescriptorOfTheGPU(t *testing.T) {
 	var all []int
-	for descriptor := range 200 {
+	for descriptor := range maxCUDADescriptors {
 		all = append(all, descriptor)
 	}
 	list := policy(1, all)

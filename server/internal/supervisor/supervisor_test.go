@@ -314,7 +314,7 @@ func TestTheEnvironmentIsAList(t *testing.T) {
 	t.Setenv("BASTIONLAB_SECRET", "hunter2")
 	ofAll := []string{"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMAXPROCS"}
 	ofGPUs := []string{
-		"CUDA_VISIBLE_DEVICES", "CUDA_MODULE_LOADING", "CUDA_CACHE_DISABLE", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "CUDA_MPS_PIPE_DIRECTORY",
+		"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "CUDA_CACHE_DISABLE", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "CUDA_MPS_PIPE_DIRECTORY",
 	}
 	for device, want := range map[string][]string{CPU: ofAll, CUDA: slices.Concat(ofAll, ofGPUs)} {
 		var names []string

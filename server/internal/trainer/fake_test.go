@@ -14,6 +14,7 @@ import (
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
 	"github.com/bastionlab/bastionlab/server/internal/program"
 	"github.com/bastionlab/bastionlab/server/internal/safetensors"
+	"github.com/bastionlab/bastionlab/server/internal/sandbox"
 	"github.com/bastionlab/bastionlab/server/internal/seam"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
@@ -27,7 +28,7 @@ type repetition struct {
 
 // fakeEngine takes every archive and every graph for one parameter of four bytes, and writes down what it is asked.
 type fakeEngine struct {
-	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, trainErr, evaluateErr, passErr, stepErr error
+	readErr, graphErr, tensorsErr, buildErr, rehearseErr, rehearsedPassErr, rehearsedStepErr, trainErr, evaluateErr, passErr, stepErr error
 
 	device     string             // that programs compute on; empty: the CPU
 	unrolled   *program.Canonical // what archives are read as; nil: testProgram
@@ -40,16 +41,18 @@ type fakeEngine struct {
 	training   Training
 	evaluation Evaluation
 	passFails  bool
-	failsOn    int64
-	probed     []repetition
-	again      [][]int64
-	againSeeds [][]uint64
-	passes     [][]int64
-	seeds      [][]uint64
-	steps      int
-	noise      [][]byte
-	parameter  []byte
-	moment     []byte // what the optimizer remembers once a step was made
+
+	rehearsedPassFails bool
+	failsOn            int64
+	probed             []repetition
+	again              [][]int64
+	againSeeds         [][]uint64
+	passes             [][]int64
+	seeds              [][]uint64
+	steps              int
+	noise              [][]byte
+	parameter          []byte
+	moment             []byte // what the optimizer remembers once a step was made
 }
 
 func (e *fakeEngine) ABI() int32           { return 4 }
@@ -127,7 +130,7 @@ func (e *fakeEngine) Pass(records []byte, count int64, slots []int64, seeds []ui
 	}
 	e.passes, e.seeds = append(e.passes, slices.Clone(slots)), append(e.seeds, slices.Clone(seeds))
 	if e.trainers == 1 {
-		return false, e.rehearsedPassErr
+		return e.rehearsedPassFails, e.rehearsedPassErr
 	}
 	return e.passFails, e.passErr
 }
@@ -151,7 +154,7 @@ func (e *fakeEngine) Step(random io.Reader) error {
 	e.steps++
 	e.moment = append([]byte{'m'}, noise[:3]...)
 	if e.trainers == 1 {
-		return nil
+		return e.rehearsedStepErr
 	}
 	return e.stepErr
 }
@@ -307,6 +310,8 @@ type server struct {
 
 	keeper keeper
 }
+
+func init() { breakOut = func(int) []sandbox.Attempt { return nil } }
 
 const testOutputLimit = 1 << 20
 

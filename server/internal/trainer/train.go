@@ -150,30 +150,37 @@ func (p *Process) rehearseSteps(run *run) error {
 		return err
 	}
 	defer trainer.Close()
-	if err := makeSteps(trainer, run); err != nil {
+	failed, err := makeSteps(trainer, run)
+	if err != nil {
 		return err
+	}
+	// What fails on zeros there, and did not without a record, is the device's doing: every pass of the run would fail, and it would be paid.
+	if failed && p.Engine.Device() != program.CPU {
+		return &Failure{Status: IncompatibleModel, Reason: "a pass over a record of zeros fails on the device"}
 	}
 	remembered, err := trainer.State()
 	run.remembered = len(remembered)
 	return errors.Join(err, p.checkStateFits(trainer, run.settings))
 }
 
-// makeSteps makes steps on zeros.
-func makeSteps(trainer Trainer, run *run) error {
+// makeSteps makes steps on zeros, and says whether a pass of them failed.
+func makeSteps(trainer Trainer, run *run) (failed bool, err error) {
 	noise, err := newKeystream(rand.Reader)
 	if err != nil {
-		return err
+		return false, err
 	}
 	record, slots := make([]byte, run.recordBytes), make([]int64, run.settings.GetPassSize())
 	for range rehearsedSteps {
-		if _, err := trainer.Pass(record, 1, slots, make([]uint64, len(slots))); err != nil {
-			return err
+		passFailed, err := trainer.Pass(record, 1, slots, make([]uint64, len(slots)))
+		if err != nil {
+			return false, err
 		}
+		failed = failed || passFailed
 		if err := trainer.Step(noise); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return failed, nil
 }
 
 // checkOutputFits compares what will be written at the end with what the process may write.

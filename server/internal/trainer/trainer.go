@@ -62,7 +62,7 @@ func (p *Process) Run(role Role) error {
 		if err := p.trial(); err != nil {
 			return p.fail(faultOf(err), err)
 		}
-		if err := p.Seam.Send(probed(sandbox.Probe(p.Parent))); err != nil {
+		if err := p.Seam.Send(probed(breakOut(p.Parent))); err != nil {
 			return err
 		}
 		// The server looks at this process from outside, for which it has to be there still: an ended one has no namespaces to see.
@@ -87,6 +87,10 @@ func (p *Process) hello() *trainerv1.FromTrainer {
 	}
 	return &trainerv1.FromTrainer{Frame: &trainerv1.FromTrainer_Hello{Hello: hello}}
 }
+
+// breakOut is what a probe tries. One of the attempts starts another program in this one's place: tests, which would end there and be
+// taken to have passed, put something else here.
+var breakOut = sandbox.Probe
 
 func probed(attempts []sandbox.Attempt) *trainerv1.FromTrainer {
 	done := &trainerv1.ProbeDone{}

@@ -34,7 +34,12 @@ func (p *Process) trial() error {
 	if run.trainer, err = built.Train(trainingOf(settings)); err != nil {
 		return err
 	}
-	return makeSteps(run.trainer, run)
+	failed, err := makeSteps(run.trainer, run)
+	if err == nil && failed {
+		// The engine keeps to itself why a record fails, and takes it for one that does.
+		err = &Failure{Status: Internal, Reason: "a pass over a record of zeros fails on the device"}
+	}
+	return err
 }
 
 // trialProgram is a linear layer from four numbers to two classes. Nothing of it depends on anything.

@@ -32,17 +32,33 @@ func TestADeviceThatDoesNotComputeIsToldOf(t *testing.T) {
 	broken := &Failure{Status: Internal, Reason: "the driver cannot open its files"}
 	for name, engine := range map[string]*fakeEngine{
 		"building": {buildErr: broken}, "rehearsing": {rehearseErr: broken}, "training": {trainErr: broken},
-		"a pass": {rehearsedPassErr: broken}, "a step": {stepErr: broken},
+		"a pass": {rehearsedPassErr: broken}, "a step": {rehearsedStepErr: broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := play(t, Probe, engine)
 			if fault := s.receive().GetFault(); fault.GetCode() != trainerv1.Fault_CODE_INTERNAL || fault.GetReason() != broken.Reason {
-				t.Errorf("fault: %v", fault)
+				t.Fatalf("fault: %v", fault)
 			}
 			if err := s.end(); !errors.Is(err, broken) {
 				t.Errorf("ended with %v", err)
 			}
 		})
+	}
+}
+
+// The engine takes what a device throws in a pass for a record that fails. There is none: it is told of, and no run is begun on such a device.
+func TestAPassOfZerosThatFailsIsTheDevices(t *testing.T) {
+	s := play(t, Probe, &fakeEngine{rehearsedPassFails: true})
+	if fault := s.receive().GetFault(); fault.GetCode() != trainerv1.Fault_CODE_INTERNAL || fault.GetReason() != "a pass over a record of zeros fails on the device" {
+		t.Fatalf("fault: %v", fault)
+	}
+	for device, code := range map[string]trainerv1.Fault_Code{"cuda": trainerv1.Fault_CODE_INCOMPATIBLE_MODEL, program.CPU: 0} {
+		payload := payloadOf(t, nil)
+		s := play(t, Train, &fakeEngine{device: device, rehearsedPassFails: true})
+		s.sendTrain(&trainerv1.Train{Program: programOf(payload), Settings: settings(func(x *trainerv1.Settings) { x.Device = device })}, sealed(t, payload))
+		if frame := s.receive(); frame.GetFault().GetCode() != code || (frame.GetPrepared() == nil) != (code != 0) {
+			t.Errorf("device %q: %v", device, frame)
+		}
 	}
 }
 

@@ -23,8 +23,8 @@ enum { kExitUsage = 64, kSeamDescriptor = 3, kMaxThreads = 512 };
 
 #ifdef BL_CUDA
 // A GPU's driver opens its device files again for each mapping of them, and those of every GPU of the machine before it looks which
-// one is meant. This many is what a process has where nobody set a limit.
-enum { kMaxDescriptors = 1024 };
+// one is meant. More of them do not fit into a system call filter.
+enum { kMaxDescriptors = 960 };
 #else
 enum { kMaxDescriptors = 64 };
 #endif

@@ -46,7 +46,8 @@ static int is_number(const char* text) {
 }
 
 // SECURITY: the control device, the GPUs and their shared memory, and no more of the driver: no display, no tracing of other
-// processes (nvidia-modeset, nvidia-uvm-tools). Package sandbox has the same list, for ioctl.
+// processes (nvidia-modeset, nvidia-uvm-tools). Package sandbox has the list for ioctl: without nvidia-caps, whose files are opened
+// and shown to the control device, and never controlled themselves.
 static int is_gpu(const char* name) {
 #ifdef BL_SANDBOX_TEST
   const char* stand_in = getenv("BASTIONLAB_SANDBOX_GPU");
