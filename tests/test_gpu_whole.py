@@ -293,8 +293,13 @@ def test_a_record_out_of_range_ends_no_run(gpu_server: ServerProcess, connect: C
     words[7, 2] = 1000
     client = connect(gpu_server).client.torch
     remote = client.RemoteDataset(TensorDataset(words, labels), privacy_limit=6.0, name="d", progress=False)
-    run = learner_for(client, Looks(), remote).fit(nb_epochs=2, eps=1.0)  # every step has every record
-    assert run.plan.sample_rate == 1.0
+    learner = learner_for(client, Looks(), remote)
+    assert learner.plan(nb_epochs=2, eps=1.0).sample_rate == 1.0, "every step has every record"
+    run_id = start(client, learner, gpu_server, nb_epochs=2, eps=1.0)
+    deadline = time.monotonic() + 60
+    while (run := client.run(run_id)).status == "running":  # one whose trainer died twice waits for its owner
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert (run.status, run.interruptions) == ("completed", 0)
 
 

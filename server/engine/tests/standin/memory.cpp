@@ -84,7 +84,7 @@ Memory& memory() {
   return *memory;
 }
 
-// Had when this library is loaded: a trainer's sandbox, which begins before main, lets no file be made in memory, nor one of this size.
+// Had when this library is loaded: a trainer's sandbox, which begins before main, lets no file be made in memory.
 [[maybe_unused]] const Memory& had = memory();
 
 }  // namespace
