@@ -54,6 +54,9 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if given.role == trainer.Probe {
+		engine.QuoteLibtorch()
+	}
 	libtorch, err := engine.Start(given.threads, device)
 	if err != nil {
 		return err
