@@ -33,7 +33,7 @@ def test_without_its_program_no_gpu_is_offered(tmp_path: Path) -> None:
 def test_without_a_gpu_none_is_offered(tmp_path: Path) -> None:
     done = serve(tmp_path)
     assert done.returncode == UNAVAILABLE, done.stderr
-    assert "libtorch finds no GPU" in done.stderr
+    assert "libtorch finds no GPU: Found no NVIDIA driver on your system" in done.stderr
     assert "bastionlab doctor --cuda" in done.stderr
     said = subprocess.run([str(SERVER), "doctor", "--cuda", "--json"], capture_output=True, text=True, timeout=120)
     assert said.returncode == UNAVAILABLE

@@ -184,6 +184,13 @@ WALLS: list[Mutant] = [
         attacks("MIXING-FillByIndex"),
     ),
     without(
+        "libtorch is quoted to everybody",
+        f"{SRC}/failure.cpp",
+        "bool libtorch_is_quoted = false;",
+        "bool libtorch_is_quoted = true;",
+        Engine(("test_reasons.py",)),
+    ),
+    without(
         "a device meets what a kernel of the CPU would throw at",
         f"{SRC}/rewrite.cpp",
         "if (!device_.is_cpu()) operation = within_bounds(std::move(operation), step, context_);",

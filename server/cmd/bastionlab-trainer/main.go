@@ -53,6 +53,9 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if given.role == trainer.Probe {
+		engine.QuoteLibtorch()
+	}
 	libtorch, err := start(given.threads)
 	if err != nil {
 		return err

@@ -78,6 +78,9 @@ BL_API const char* bl_torch_version(void); /* static */
  * initialised part (CPU detection, oneDNN, interpreter, the device), flushes subnormals to zero, turns graph optimisations off.
  * device: "cpu", or "cuda" in a program that is linked with a CUDA libtorch. */
 BL_API bl_status bl_start(int32_t threads, const char* device, bl_error* err);
+/* From here on the reason of BL_INTERNAL is what libtorch said, which may quote values: for a process that gets no records and
+ * nobody's model. The only call that may come before bl_start. */
+BL_API void bl_quote_libtorch(void);
 
 /* Contiguous. */
 typedef struct bl_tensor_view {

@@ -56,6 +56,8 @@ bl_status bl_start(int32_t threads, const char* device, bl_error* err) {
   return guarded(err, [&] { bastionlab::start(threads, bastionlab::device_of(&given(device))); });
 }
 
+void bl_quote_libtorch(void) { bastionlab::quote_libtorch(); }
+
 bl_status bl_intake_read(const uint8_t* bytes, size_t size, const bl_schema* schema, const char* const* allowed, size_t n_allowed,
                          bl_intake** out, bl_error* err) {
   return guarded(err, [&] {

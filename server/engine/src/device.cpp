@@ -14,9 +14,12 @@ c10::Device device_of(const char* name) {
   if (device != "cuda") return c10::Device(device);
 #endif
   if (device != "cuda") throw Failure(BL_INVALID_ARGUMENT, "there is no device \"" + device + "\"; there are cpu and cuda");
-  if (!at::hasCUDA())
-    throw Failure(BL_INVALID_ARGUMENT,
-                  "libtorch finds no GPU: there is none, its driver is missing, or libtorch is one for the CPU");
+  // Not hasCUDA, which does not say why there is none: no driver, one that is too old, or one that does not start.
+  try {
+    at::globalContext().lazyInitDevice(c10::kCUDA);
+  } catch (const std::exception& e) {
+    throw Failure(BL_INVALID_ARGUMENT, "libtorch finds no GPU: " + first_line(e.what()));
+  }
   return c10::Device(c10::kCUDA, 0);
 }
 

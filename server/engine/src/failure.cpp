@@ -20,7 +20,11 @@ bl_status answer(bl_error* err, bl_status status, const std::string& reason) noe
   return status;
 }
 
+bool libtorch_is_quoted = false;  // PRIVACY: a libtorch text may quote values
+
 }  // namespace
+
+void quote_libtorch() noexcept { libtorch_is_quoted = true; }
 
 std::string first_line(const std::string& text) {
   std::string line = text.substr(0, text.find('\n'));
@@ -55,11 +59,7 @@ bl_status current_exception_status(bl_error* err) noexcept try {
     return answer(err, failure.status, failure.reason);
   } catch (const std::exception& e) {
     if (is_out_of_memory(e)) return answer(err, BL_OUT_OF_MEMORY, "out of memory");
-#ifdef BL_TESTING
-    return answer(err, BL_INTERNAL, first_line(e.what()));
-#else
-    return answer(err, BL_INTERNAL, "the engine failed");  // PRIVACY: a libtorch text may quote values
-#endif
+    return answer(err, BL_INTERNAL, libtorch_is_quoted ? first_line(e.what()) : "the engine failed");
   }
 } catch (...) {
   return BL_INTERNAL;

@@ -22,6 +22,9 @@ struct Failure : std::exception {
 // The first line of a libtorch message, without a stack trace and without machine paths.
 std::string first_line(const std::string& text);
 
+// From here on what libtorch says of a failure of its own is a reason.
+void quote_libtorch() noexcept;
+
 // Whether an exception is about memory, which shapes decide and records do not.
 bool is_out_of_memory(const std::exception& e);
 

@@ -158,6 +158,7 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bl_abi_version": (c_int32, []),
     "bl_torch_version": (c_char_p, []),
     "bl_start": (c_int32, [c_int32, c_char_p, _ERROR]),
+    "bl_quote_libtorch": (None, []),
     "bl_intake_read": (
         c_int32,
         [c_char_p, c_size_t, POINTER(Schema), POINTER(c_char_p), c_size_t, POINTER(c_void_p), _ERROR],

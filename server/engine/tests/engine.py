@@ -91,6 +91,7 @@ class Engine:
         self.allowed = allowed_operators(operators)
         self.device = device  # what programs compute on
         error = abi.Error()
+        self.library.bl_quote_libtorch()  # nothing here is anybody's
         _check(self.library.bl_start(threads, self.device.encode(), ctypes.byref(error)), error)
 
     def on(self, device: str) -> Engine:

@@ -50,6 +50,10 @@ func Start(threads int, device string) (*Engine, error) {
 	return &Engine{device}, nil
 }
 
+// QuoteLibtorch has failures tell what libtorch said.
+// PRIVACY: that may quote values, so it is for processes that get no records and nobody's model.
+func QuoteLibtorch() { C.bl_quote_libtorch() }
+
 // ABI is the version of the C interface.
 func (*Engine) ABI() int32 { return int32(C.bl_abi_version()) }
 
