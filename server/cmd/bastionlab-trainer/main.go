@@ -19,6 +19,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/sandbox/confined" // its constructor has acted before main
 	"github.com/bastionlab/bastionlab/server/internal/seam"
 	"github.com/bastionlab/bastionlab/server/internal/trainer"
+	"github.com/bastionlab/bastionlab/server/internal/trainer/engine"
 )
 
 const seamDescriptor = 3
