@@ -18,7 +18,8 @@ REPLAY_TRAINER = ROOT / "build" / "bastionlab-trainer-replay"
 # Takes the stand-in device of the engine's tests for a GPU.
 STANDIN_TRAINER = ROOT / "build" / "bastionlab-trainer-standin"
 
-START_SECONDS = 60
+# A server that ends is noticed at once; this bounds one that hangs, on a machine whose processors others have.
+START_SECONDS = 180
 STOP_SECONDS = 30
 
 
