@@ -18,7 +18,7 @@ else
 fi
 step "engine: clipped sums against the slow oracle, hostile models"
 libtorch=${LIBTORCH:-$("$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)')}
-make --no-print-directory -C server/engine testing LIBTORCH="$libtorch"
+make --no-print-directory -j"$(nproc)" -C server/engine testing LIBTORCH="$libtorch"
 (cd server/engine/tests && "$python" -m pytest -q ${all:+--all})
 for device in $("$python" -c 'import torch; print("privateuseone", "cuda" if torch.cuda.is_available() else "")'); do
 	step "engine: the same on the device $device"
