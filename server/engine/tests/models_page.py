@@ -15,7 +15,8 @@ HEAD = """\
 A model that does not mix records is taken as it is. This page is the table of `server/engine/tests/zoo/architectures`, which
 `make test-all` holds the engine to: {count} architectures in small sizes, each on records of which some are clipped and some are
 not. The clipped sum is compared with that of one ordinary PyTorch pass per record, to 1e-4 of its norm in float32 and 1e-10 in
-float64. For a model of your own, `remote_learner.check()` says for nothing what the server makes of it.
+float64. For a model of your own, `remote_learner.check()` says for nothing what the server makes of it; with `device="cuda"` ask
+`remote_learner.plan()`, for a [GPU](gpu.md) takes fewer operators.
 
 **Forms.** The client tries `torch.jit.script` first and `torch.jit.trace` then; the table says which of the two work.
 
