@@ -194,8 +194,8 @@ GO_MUTANTS: list[Mutant] = [
     without(
         "a device takes operators whose kernels nobody has read",
         "internal/program/kernels.go",
-        "if ok && known.kind != refusedKernels {",
-        "if !ok || known.kind != refusedKernels {",
+        "if ok && known.Kind != refusedKernels {",
+        "if !ok || known.Kind != refusedKernels {",
         Go("internal/program", "TestADeviceTakesNoOperatorThatStopsIt"),
     ),
     without(

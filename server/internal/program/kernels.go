@@ -2,8 +2,6 @@ package program
 
 import (
 	_ "embed" // for the table
-	"fmt"
-	"strings"
 	"sync"
 
 	bastionlabv1 "github.com/bastionlab/bastionlab/server/api/bastionlab/v1"
@@ -13,50 +11,20 @@ import (
 // CPU is the device that takes all that the table of operators takes.
 const CPU = "cpu"
 
-type kernelKind string
-
 // The kinds of cuda.txt.
 const (
-	plainKernels   kernelKind = "plain"
-	checkedKernels kernelKind = "checked" // the engine looks at their numbers first
-	refusedKernels kernelKind = "refused"
+	plainKernels   Kind = "plain"
+	checkedKernels Kind = "checked" // the engine looks at their numbers first
+	refusedKernels Kind = "refused"
 )
-
-// kernels is one line of cuda.txt.
-type kernels struct {
-	kind   kernelKind
-	reason string
-	fix    string
-}
 
 //go:embed cuda.txt
 var cudaText string
 
-var cuda = sync.OnceValues(func() (map[string]kernels, error) { return parseKernels(cudaText) })
+var cuda = sync.OnceValues(func() (map[string]Operator, error) { return parseKernels(cudaText) })
 
-// parseKernels reads lines "<operator> <kind> <reason>[ | <fix>]", as ParseTable does.
-func parseKernels(text string) (map[string]kernels, error) {
-	byName := map[string]kernels{}
-	for i, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		fields := strings.Fields(line)
-		if len(fields) < 3 || !validOperator(fields[0]) {
-			return nil, fmt.Errorf("cuda.txt, line %d: an operator, a kind and a reason are due", i+1)
-		}
-		kind := kernelKind(fields[1])
-		if kind != plainKernels && kind != checkedKernels && kind != refusedKernels {
-			return nil, fmt.Errorf("cuda.txt, line %d: %q is no kind", i+1, fields[1])
-		}
-		if _, twice := byName[fields[0]]; twice {
-			return nil, fmt.Errorf("cuda.txt, line %d: %s is judged twice", i+1, fields[0])
-		}
-		reason, fix, _ := strings.Cut(strings.Join(fields[2:], " "), "|")
-		byName[fields[0]] = kernels{kind: kind, reason: strings.TrimSpace(reason), fix: strings.TrimSpace(fix)}
-	}
-	return byName, nil
+func parseKernels(text string) (map[string]Operator, error) {
+	return parseLines("cuda.txt", text, plainKernels, checkedKernels, refusedKernels)
 }
 
 // JudgeDevice says whether the program, which Judge has taken, may be trained on the device too. A model with an operator whose kernels a
@@ -89,22 +57,22 @@ func judgeKernels(device, operator, layer string) error {
 		return err
 	}
 	known, ok := table[operator]
-	if ok && known.kind != refusedKernels {
+	if ok && known.Kind != refusedKernels {
 		return nil
 	}
 	// PRIVACY: deny by default: a kernel nobody has read may stop the device at a number of a record, and the run with it.
 	if !ok {
-		known = kernels{reason: "nobody has read its kernels for a GPU"}
+		known = Operator{Reason: "nobody has read its kernels for a GPU"}
 	}
 	next := "train it on the CPU"
-	if known.fix != "" {
-		next = known.fix + ", or train it on the CPU"
+	if known.Fix != "" {
+		next = known.Fix + ", or train it on the CPU"
 	}
 	where := ""
 	if layer != "" {
 		where = " in layer " + layer
 	}
-	no := refusal.New(refusal.IncompatibleModel, next, "the model uses %s%s, which cannot be trained privately on a GPU: %s", operator, where, known.reason)
-	no.Model = &refusal.Model{Operator: operator, Layer: layer, Reason: known.reason}
+	no := refusal.New(refusal.IncompatibleModel, next, "the model uses %s%s, which cannot be trained privately on a GPU: %s", operator, where, known.Reason)
+	no.Model = &refusal.Model{Operator: operator, Layer: layer, Reason: known.Reason}
 	return no
 }

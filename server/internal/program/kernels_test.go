@@ -12,7 +12,7 @@ import (
 	"github.com/bastionlab/bastionlab/server/internal/refusal"
 )
 
-func embeddedKernels(t *testing.T) map[string]kernels {
+func embeddedKernels(t *testing.T) map[string]Operator {
 	t.Helper()
 	table, err := cuda()
 	if err != nil {
@@ -63,7 +63,7 @@ func TestTheEngineChecksWhatTheTableSaysItDoes(t *testing.T) {
 		looked = append(looked, found[1])
 	}
 	for operator, judged := range embeddedKernels(t) {
-		if judged.kind == checkedKernels {
+		if judged.Kind == checkedKernels {
 			said = append(said, operator)
 		}
 	}

@@ -45,25 +45,31 @@ const maxOperatorBytes = 128
 
 // ParseTable reads lines "<operator> <kind> <reason>[ | <fix>]"; empty lines and what follows a "#" at a line's start are left out.
 func ParseTable(text string) (Table, error) {
-	table := Table{byName: map[string]Operator{}}
+	byName, err := parseLines("operators.txt", text, Pure, Random, Parameters, Forbidden)
+	return Table{byName: byName}, err
+}
+
+// parseLines reads a file of lines "<operator> <kind> <reason>[ | <fix>]", each operator once, with comments after #.
+func parseLines(file, text string, kinds ...Kind) (map[string]Operator, error) {
+	byName := map[string]Operator{}
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		operator, err := parseOperator(line)
+		operator, err := parseOperator(line, kinds)
 		if err != nil {
-			return Table{}, fmt.Errorf("operators.txt, line %d: %w", i+1, err)
+			return nil, fmt.Errorf("%s, line %d: %w", file, i+1, err)
 		}
-		if _, twice := table.byName[operator.Name]; twice {
-			return Table{}, fmt.Errorf("operators.txt, line %d: %s is judged twice", i+1, operator.Name)
+		if _, twice := byName[operator.Name]; twice {
+			return nil, fmt.Errorf("%s, line %d: %s is judged twice", file, i+1, operator.Name)
 		}
-		table.byName[operator.Name] = operator
+		byName[operator.Name] = operator
 	}
-	return table, nil
+	return byName, nil
 }
 
-func parseOperator(line string) (Operator, error) {
+func parseOperator(line string, kinds []Kind) (Operator, error) {
 	fields := strings.Fields(line)
 	if len(fields) < 3 {
 		return Operator{}, fmt.Errorf("an operator, a kind and a reason are due")
@@ -72,9 +78,7 @@ func parseOperator(line string) (Operator, error) {
 	if !validOperator(operator.Name) {
 		return Operator{}, fmt.Errorf("%q is no operator", fields[0])
 	}
-	switch operator.Kind {
-	case Pure, Random, Parameters, Forbidden:
-	default:
+	if !slices.Contains(kinds, operator.Kind) {
 		return Operator{}, fmt.Errorf("%q is no kind", fields[1])
 	}
 	reason, fix, _ := strings.Cut(strings.Join(fields[2:], " "), "|")

@@ -156,12 +156,15 @@ func (p *Process) rehearseSteps(run *run) error {
 	}
 	// What fails on zeros there, and did not without a record, is the device's doing: every pass of the run would fail, and it would be paid.
 	if failed && p.Engine.Device() != program.CPU {
-		return &Failure{Status: IncompatibleModel, Reason: "a pass over a record of zeros fails on the device"}
+		return &Failure{Status: IncompatibleModel, Reason: zerosFail}
 	}
 	remembered, err := trainer.State()
 	run.remembered = len(remembered)
 	return errors.Join(err, p.checkStateFits(trainer, run.settings))
 }
+
+// zerosFail is why a device is not computed on.
+const zerosFail = "a pass over a record of zeros fails on the device"
 
 // makeSteps makes steps on zeros, and says whether a pass of them failed.
 func makeSteps(trainer Trainer, run *run) (failed bool, err error) {

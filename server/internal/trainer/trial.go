@@ -37,7 +37,7 @@ func (p *Process) trial() error {
 	failed, err := makeSteps(run.trainer, run)
 	if err == nil && failed {
 		// The engine keeps to itself why a record fails, and takes it for one that does.
-		err = &Failure{Status: Internal, Reason: "a pass over a record of zeros fails on the device"}
+		err = &Failure{Status: Internal, Reason: zerosFail}
 	}
 	return err
 }

@@ -142,17 +142,23 @@ func TestAnApprovedRunThatNeverBeganBeginsAtTheNextStart(t *testing.T) {
 	}
 }
 
+// scriptUntilStopped has the next attempt keep its first state and then compute until it is told to end; arrived is closed in between.
+func (w *world) scriptUntilStopped() (arrived <-chan struct{}) {
+	kept := make(chan struct{})
+	w.script(func(ctx context.Context, ft *fakeTrainer) error {
+		err := ft.keep(ctx, 0, firstState)
+		close(kept)
+		<-ctx.Done()
+		return errors.Join(err, ctx.Err())
+	})
+	return kept
+}
+
 func TestAServerThatStopsLeavesItsRunToTheNext(t *testing.T) {
 	w := open(t, t.TempDir(), nil)
 	stop := w.serve()
 	d := w.upload(6)
-	arrived := make(chan struct{})
-	w.script(func(ctx context.Context, ft *fakeTrainer) error {
-		err := ft.keep(ctx, 0, firstState)
-		close(arrived)
-		<-ctx.Done()
-		return errors.Join(err, ctx.Err())
-	})
+	arrived := w.scriptUntilStopped()
 	run := w.start(scientist, request(w.insertModel(scientist, d), d, 2)).GetId()
 	<-arrived
 	stop()
@@ -171,13 +177,7 @@ func TestARunWaitsForAServerThatOffersItsDevice(t *testing.T) {
 	w := open(t, t.TempDir(), nil)
 	w.Devices = []string{"cuda"}
 	stop := w.serve()
-	arrived := make(chan struct{})
-	w.script(func(ctx context.Context, ft *fakeTrainer) error {
-		err := ft.keep(ctx, 0, firstState)
-		close(arrived)
-		<-ctx.Done()
-		return errors.Join(err, ctx.Err())
-	})
+	arrived := w.scriptUntilStopped()
 	d := w.permitted(&bastionlabv1.Permissions{Gpu: true})
 	run := w.start(scientist, onCUDA(w.insertModel(scientist, d), d)).GetId()
 	<-arrived
