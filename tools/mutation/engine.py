@@ -122,8 +122,8 @@ WALLS: list[Mutant] = [
     without(
         "one generator for all records of a pass",
         f"{SRC}/byrecord.cpp",
-        "seed_generator(frame.seeds.at(slot), place_);",
-        "if (slot == 0) seed_generator(frame.seeds.at(slot), place_);",
+        "seed_generator(frame.device, frame.seeds.at(slot), place_);",
+        "if (slot == 0) seed_generator(frame.device, frame.seeds.at(slot), place_);",
         attacks("RANDOMNESS", "SAMPLING"),
     ),
     without(
@@ -165,7 +165,7 @@ WALLS: list[Mutant] = [
     without(
         "who stands in for a record that fails counts",
         f"{SRC}/trainer.cpp",
-        "  pass->counts.logical_and_(at::from_blob(counts.data(), {static_cast<int64_t>(counts.size())}, at::kByte).ne(0));\n",
+        "  pass->counts.logical_and_(kept.to(pass->counts.device()));\n",
         "",
         attacks("FAILURE-FailsByChance"),
     ),
@@ -249,8 +249,8 @@ WALLS: list[Mutant] = [
     without(
         "a sum from a device gets no noise",
         f"{SRC}/trainer.cpp",
-        "if (noisy) add_noise(",
-        "if (noisy && on_device.numbers().device().is_cpu()) add_noise(",
+        "if (noise) return sum.release_into(",
+        "if (noise && sum.numbers().device().is_cpu()) return sum.release_into(",
         Engine(("test_device_training.py",), "same_noise", device="privateuseone"),
     ),
     without(
@@ -266,8 +266,8 @@ RELEASE: list[Mutant] = [
     without(
         "no noise",
         f"{SRC}/trainer.cpp",
-        "if (noisy) add_noise(",
-        "if (false) add_noise(",
+        "if (noise) return sum.release_into(",
+        "if (false) return sum.release_into(",
         NOISE,
     ),
     without(
@@ -280,8 +280,8 @@ RELEASE: list[Mutant] = [
     without(
         "noise where a record was only",
         f"{SRC}/trainer.cpp",
-        "if (noisy) add_noise(",
-        "if (noisy && sum.numbers().any().item<bool>()) add_noise(",
+        "if (noise) return sum.release_into(",
+        "if (noise && sum.numbers().any().item<bool>()) return sum.release_into(",
         Engine(("test_step.py",), "frozen_parameters"),
     ),
     without(
@@ -294,10 +294,31 @@ RELEASE: list[Mutant] = [
     ),
     without(
         "the next step begins with this one's sum",
-        f"{SRC}/trainer.cpp",
-        "  for (Sum& sum : sums_) sum.clear();\n",
+        f"{SRC}/grid.cpp",
+        "    numbers[i] = 0;\n",
         "",
         Engine(("test_trainer.py",), "clean"),
+    ),
+    without(
+        "the next step on a device begins with this one's sum",
+        f"{SRC}/sum.cpp",
+        "  if (!numbers.is_same(numbers_)) clear();\n",
+        "",
+        Engine(("test_device_training.py",), device="privateuseone"),
+    ),
+    without(
+        "fresh bytes for the first coordinates only",
+        f"{SRC}/noise.cpp",
+        "if (first == 0) fetch(next);",
+        "",
+        NOISE,
+    ),
+    without(
+        "words that say too little of their noise say nothing",
+        f"{SRC}/noise.cpp",
+        "word = std::bit_cast<uint64_t>(rounded_normal(word, more(), stddev_));",
+        "word = 0;",
+        Engine(("test_rounded_normal.py",)),
     ),
     Mutant(
         "an exact contribution is neither scaled nor measured on the grid",

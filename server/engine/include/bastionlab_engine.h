@@ -215,7 +215,8 @@ BL_API bl_status bl_trainer_probe(bl_trainer*, const uint8_t* records, int64_t n
 BL_API bl_status bl_trainer_again(bl_trainer*, const uint8_t* records, int64_t n_records, const int64_t* slots,
                                   const uint64_t* seeds, int64_t n_slots, bl_error* err);
 
-/* Fills n bytes from a cryptographically secure generator. Called on the thread that called bl_trainer_step. */
+/* Fills n bytes from a cryptographically secure generator. Called by one thread at a time, which need not be
+ * the one that called the engine. */
 typedef void (*bl_random)(void* context, uint8_t* out, size_t n);
 /* Ends the step: noise once, division by the normalizer, optimizer, sum back to zero. */
 BL_API bl_status bl_trainer_step(bl_trainer*, bl_random random, void* context, bl_error* err);

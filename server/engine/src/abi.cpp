@@ -230,8 +230,10 @@ bl_status bl_testing_grid_sum(bl_trainer* trainer, int64_t index, int64_t* out, 
 
 bl_status bl_testing_noise(double stddev, int64_t* out, size_t count, bl_random random, void* context, bl_error* err) {
   return guarded(err, [&] {
-    std::fill_n(&given(out), count, 0);
-    bastionlab::add_noise(out, static_cast<int64_t>(count), stddev, random, context);
+    given(out);
+    bastionlab::Noise(stddev, random, context)
+        .draw(static_cast<int64_t>(count),
+              [&](int64_t begin, std::span<const int64_t> noise) { std::copy(noise.begin(), noise.end(), out + begin); });
   });
 }
 

@@ -71,7 +71,8 @@ int64_t Evaluation::release(bl_random random, void* context) {
   if (released_) throw Failure(BL_INVALID_ARGUMENT, "the sum is given away already");
   if (stddev_ > 0 && random == nullptr) throw Failure(BL_INVALID_ARGUMENT, "a private test needs a generator");
   released_ = true;  // PRIVACY: two sums with two noises would be two queries
-  if (stddev_ > 0) add_noise(&sum_, 1, stddev_ * kOne, random, context);
+  if (stddev_ > 0)
+    Noise(stddev_ * kOne, random, context).draw(1, [&](int64_t, std::span<const int64_t> noise) { sum_ += noise.front(); });
   return sum_;
 }
 

@@ -79,15 +79,20 @@ BL_INLINE double logarithm(double x) {
   return n * ln2_high - ((half - (s * (half + r) + n * ln2_low)) - f);
 }
 
+// Of a magnitude far below 2^63, which every vector unit converts.
+BL_INLINE double tail_probability(uint64_t magnitude) {
+  return (static_cast<double>(static_cast<int64_t>(magnitude)) + 0.5) * 0x1p-64;
+}
+
 // The normal whose one-sided tail probability is p, 0 < p < 0.075.
 double tail(double p) {
   double r = std::sqrt(-logarithm(p));
   return r <= 5 ? ratio(r - 1.6, kC, kD) : ratio(r - 5, kE, kF);
 }
 
-// The same for many, as long as none is beyond 2^-36, where r is 5.
-BL_VECTOR void near_tails(const double* p, double* z, size_t n) {
-  for (size_t i = 0; i < n; i++) z[i] = ratio(std::sqrt(-logarithm(p[i])) - 1.6, kC, kD);
+// The same for many words by their place, as long as none is beyond 2^-36, where r is 5.
+BL_VECTOR void near_tails(const uint64_t* words, const uint32_t* places, double* z, size_t n) {
+  for (size_t t = 0; t < n; t++) z[t] = ratio(std::sqrt(-logarithm(tail_probability(words[places[t]] & ~kSign))) - 1.6, kC, kD);
 }
 
 // Half the magnitude fits a signed number, which every vector unit converts.
@@ -113,43 +118,49 @@ BL_INLINE bool is_open(double z, double stddev) {
   return !(from_boundary > stddev * kError * (1 + z));
 }
 
-BL_VECTOR void round(const double* z, double stddev, int64_t* out, int64_t* open, size_t n) {
+// The signed number of each word, and whether it says too little of it.
+BL_VECTOR void round(const uint64_t* words, const double* z, double stddev, int64_t* out, uint8_t* open, size_t n) {
   for (size_t i = 0; i < n; i++) {
-    out[i] = rounded(stddev * z[i]);
-    open[i] = is_open(z[i], stddev) ? 1 : 0;
+    int64_t sign = static_cast<int64_t>(words[i]) >> 63;  // 0 or -1
+    out[i] = (rounded(stddev * z[i]) ^ sign) - sign;
   }
+  for (size_t i = 0; i < n; i++)
+    open[i] = static_cast<uint8_t>(is_open(z[i], stddev)) | static_cast<uint8_t>((words[i] & ~kSign) < kCoarse);
 }
 
 }  // namespace
 
 double absolute_normal(uint64_t word) {
   uint64_t magnitude = word & ~kSign;
-  return magnitude < kFirstCentral ? tail((static_cast<double>(magnitude) + 0.5) * 0x1p-64) : central(probability(magnitude));
+  return magnitude < kFirstCentral ? tail(tail_probability(magnitude)) : central(probability(magnitude));
 }
 
 void rounded_normals(const uint64_t* words, double stddev, int64_t* out, size_t n, std::vector<uint32_t>& open) {
-  double z[kNormalBlock], p[kNormalBlock], in_tail[kNormalBlock];
-  int64_t is_open[kNormalBlock];
-  uint16_t place[kNormalBlock];
+  double z[kNormalBlock], in_tail[kNormalBlock];
+  uint32_t place[kNormalBlock];
+  uint8_t is_open[kNormalBlock] = {};
   middle(words, z, n);
   size_t tails = 0;
   for (size_t i = 0; i < n; i++) {
-    uint64_t magnitude = words[i] & ~kSign;
-    p[tails] = (static_cast<double>(static_cast<int64_t>(magnitude)) + 0.5) * 0x1p-64;
-    place[tails] = static_cast<uint16_t>(i);
-    tails += magnitude < kFirstCentral ? 1 : 0;
+    place[tails] = static_cast<uint32_t>(i);
+    tails += (words[i] & ~kSign) < kFirstCentral ? 1 : 0;
   }
-  near_tails(p, in_tail, tails);
-  for (size_t t = 0; t < tails; t++) z[place[t]] = p[t] > 0x1p-36 ? in_tail[t] : tail(p[t]);
-  round(z, stddev, out, is_open, n);
-  for (size_t i = 0; i < n; i++) {
-    if ((words[i] & kSign) != 0) out[i] = -out[i];
-    if (is_open[i] != 0 || (words[i] & ~kSign) < kCoarse) open.push_back(i);
+  near_tails(words, place, in_tail, tails);
+  for (size_t t = 0; t < tails; t++) {
+    double p = tail_probability(words[place[t]] & ~kSign);
+    z[place[t]] = p > 0x1p-36 ? in_tail[t] : tail(p);
+  }
+  round(words, z, stddev, out, is_open, n);
+  for (size_t group = 0; group < n; group += 8) {  // of which hardly any has one
+    uint64_t any;
+    std::memcpy(&any, is_open + group, sizeof(any));
+    if (any == 0) continue;
+    for (size_t i = group; i < group + 8; i++)
+      if (is_open[i] != 0) open.push_back(static_cast<uint32_t>(i));
   }
   // PRIVACY: nobody finds the noise in freed memory.
   explicit_bzero(z, sizeof(z));
   explicit_bzero(in_tail, sizeof(in_tail));
-  explicit_bzero(p, sizeof(p));
 }
 
 int64_t rounded_normal(uint64_t word, uint64_t more, double stddev) {

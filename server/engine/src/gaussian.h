@@ -12,7 +12,7 @@
 
 namespace bastionlab {
 
-constexpr size_t kNormalBlock = 4096;
+constexpr size_t kNormalBlock = 1024;
 constexpr double kLargestDeviation = 0x1p46;
 
 // out = round(stddev * z) for n <= kNormalBlock words, apart from those whose index is appended to `open`: for them

@@ -27,6 +27,10 @@ void scale_all(double* out, const int64_t* numbers, double scale, size_t n);
 void scale_all(float* out, const double* numbers, double scale, size_t n);
 void scale_all(double* out, const double* numbers, double scale, size_t n);
 
+// out = (numbers + noise) * scale, and the numbers are zero.
+void release_all(float* out, int64_t* numbers, const int64_t* noise, double scale, size_t n);
+void release_all(double* out, int64_t* numbers, const int64_t* noise, double scale, size_t n);
+
 // out = round(values * per_unit). Returns the sum of their squares, exactly; nothing where one is larger than `largest`, which is
 // at most 2^40.
 std::optional<unsigned __int128> round_all(int64_t* out, const double* values, double per_unit, int64_t largest, size_t n);

@@ -55,6 +55,20 @@ void Sum::scaled_into(at::Tensor& out, double factor) const {
   });
 }
 
+// In one walk over memory, most of what the end of a step costs.
+void Sum::release_into(at::Tensor& out, double factor, Noise& noise) {
+  at::Tensor numbers = bastionlab::on_host(numbers_);
+  auto* from = numbers.mutable_data_ptr<int64_t>();
+  // PRIVACY: noise in every coordinate, whether a record touched it or not, and nothing else reads the sum.
+  noise.draw(size(), [&](int64_t begin, std::span<const int64_t> drawn) {
+    if (out.scalar_type() == at::kDouble)
+      release_all(out.mutable_data_ptr<double>() + begin, from + begin, drawn.data(), unit() * factor, drawn.size());
+    else
+      release_all(out.mutable_data_ptr<float>() + begin, from + begin, drawn.data(), unit() * factor, drawn.size());
+  });
+  if (!numbers.is_same(numbers_)) clear();
+}
+
 at::Tensor Sum::values() const {
   at::Tensor out = at::empty(numbers_.sizes(), at::kDouble);
   on_host().scaled_into(out, 1);

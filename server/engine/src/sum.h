@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "torch.h"
+#include "noise.h"
 
 namespace bastionlab {
 
@@ -30,6 +30,8 @@ class Sum {
   const at::Tensor& numbers() const { return numbers_; }
   // The same sum in the host's memory; itself where it lies there.
   Sum on_host() const;
+  // out = the sum with noise as numbers, times factor, and the sum is zero again. Of a sum on the grid.
+  void release_into(at::Tensor& out, double factor, Noise& noise);
   // out = the sum as numbers, times factor; both on the host.  // contiguous float32 or float64
   void scaled_into(at::Tensor& out, double factor) const;
   // The sum as numbers, on the host.  // [*shape] float64

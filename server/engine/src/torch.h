@@ -19,4 +19,4 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/operator.h>
 #include <torch/csrc/jit/serialization/import.h>
-#include <torch/optim.h>
+#include <torch/utils.h>

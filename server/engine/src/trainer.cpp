@@ -9,7 +9,6 @@
 #include "grid.h"
 #include "noise.h"
 #include "optimizer.h"
-#include "optimizer_state.h"
 
 namespace bastionlab {
 namespace {
@@ -25,16 +24,21 @@ bl_tensor_view view_of(const std::string& name, const at::Tensor& tensor) {
 }  // namespace
 
 Trainer::Trainer(const Program& program, const bl_training& training)
-    : program_(program), training_(training), parameters_(program), release_(training, parameters_.tensors) {
+    : program_(program),
+      training_(training),
+      parameters_(program),
+      release_(training, parameters_.tensors),
+      optimizer_(training.optimizer, parameters_) {
   // An exact sum is added up where its integers are measured.
   c10::Device device = release_.exact ? c10::Device(c10::kCPU) : program.device;
   for (const at::Tensor& parameter : parameters_.tensors) sums_.emplace_back(parameter.sizes(), release_.unit, device);
   sums_.emplace_back(at::IntArrayRef{1}, release_.unit, device);  // of losses
   shown_.resize(parameters_.tensors.size());
-  optimizer_ = make_optimizer(training.optimizer, parameters_.tensors);
+  for (const at::Tensor& parameter : parameters_.tensors) {
+    at::Tensor& room = room_[parameter.scalar_type() == at::kDouble];
+    if (!room.defined() || room.numel() < parameter.numel()) room = at::empty(parameter.numel(), parameter.scalar_type());
+  }
 }
-
-Trainer::~Trainer() = default;
 
 // Nothing where the model fails on a record among these. PRIVACY: neither that nor why is told to anybody.
 std::optional<Measurement> Trainer::try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
@@ -151,24 +155,22 @@ void Trainer::step(bl_random random, void* context) {
   torch::NoGradGuard no_grad;
   bool noisy = release_.unit.has_value() && release_.noise_stddev > 0;
   if (noisy && random == nullptr) throw Failure(BL_INVALID_ARGUMENT, "a private step needs a generator");
-  auto noised = [&](const Sum& on_device) {
-    Sum sum = on_device.on_host();
-    // PRIVACY: before anything else reads the sum, and in every coordinate, whether a record touched it or not.
-    if (noisy) add_noise(sum.numbers().mutable_data_ptr<int64_t>(), sum.size(), release_.noise_stddev, random, context);
-    return sum;
+  std::optional<Noise> noise;
+  if (noisy) noise.emplace(release_.noise_stddev, random, context);
+  auto release = [&](Sum& sum, at::Tensor out, double factor) {
+    if (noise) return sum.release_into(out, factor, *noise);
+    sum.on_host().scaled_into(out, factor);
+    sum.clear();
   };
   for (size_t p = 0; p < parameters_.tensors.size(); p++) {
-    at::Tensor& parameter = parameters_.tensors[p];
-    // Kept from step to step: memory of this size is not had for nothing.
-    if (gradients_.size() == p) gradients_.push_back(at::empty(parameter.sizes(), parameter.scalar_type()));
-    noised(sums_[p]).scaled_into(gradients_[p], 1 / training_.normalizer);
-    parameter.mutable_grad() = gradients_[p].to(parameter.device());
+    const at::Tensor& parameter = parameters_.tensors[p];
+    at::Tensor gradient = room_[parameter.scalar_type() == at::kDouble].narrow(0, 0, parameter.numel()).view(parameter.sizes());
+    release(sums_[p], gradient, 1 / training_.normalizer);
+    optimizer_.step(p, gradient.to(parameter.device()));
   }
-  double loss = noised(sums_.back()).values().item<double>();
-  loss_ = release_.loss_bound > 0 ? loss / training_.normalizer / release_.loss_scale : 0;
-  optimizer_->step();
-  for (at::Tensor& parameter : parameters_.tensors) parameter.mutable_grad().reset();
-  for (Sum& sum : sums_) sum.clear();
+  at::Tensor loss = at::empty({1}, at::kDouble);
+  release(sums_.back(), loss, 1);
+  loss_ = release_.loss_bound > 0 ? loss.item<double>() / training_.normalizer / release_.loss_scale : 0;
 }
 
 bl_tensor_view Trainer::parameter(int64_t index) const {
@@ -178,7 +180,7 @@ bl_tensor_view Trainer::parameter(int64_t index) const {
 }
 
 int64_t Trainer::state_count() {
-  state_ = optimizer_state(*optimizer_, training_.optimizer, parameters_.names, parameters_.tensors);
+  state_ = optimizer_.state();
   for (auto& [name, tensor] : state_) tensor = on_host(tensor);
   return static_cast<int64_t>(state_.size());
 }
@@ -191,7 +193,7 @@ bl_tensor_view Trainer::state(int64_t index) const {
 void Trainer::set_state(const bl_tensor_view& given) {
   if (given.name == nullptr || (given.rank > 0 && given.shape == nullptr))
     throw Failure(BL_INVALID_ARGUMENT, "an argument is missing");
-  set_optimizer_state(*optimizer_, training_.optimizer, parameters_.names, parameters_.tensors, given);
+  optimizer_.set_state(given);
 }
 
 }  // namespace bastionlab

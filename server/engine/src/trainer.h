@@ -1,23 +1,17 @@
 // Trainer owns what a run changes: the trainable parameters, the step's sum, the optimizer's state.
 #pragma once
 
-#include <memory>
 #include <optional>
 
-#include "parameters.h"
+#include "optimizer.h"
 #include "pass.h"
 #include "release.h"
-
-namespace torch::optim {
-class Optimizer;
-}
 
 namespace bastionlab {
 
 class Trainer {
  public:
   Trainer(const Program& program, const bl_training& training);
-  ~Trainer();
 
   // False where the pass failed and counted nobody: then each of its records is to be probed, and the pass made again with those
   // that do not fail.
@@ -54,10 +48,10 @@ class Trainer {
   bl_training training_;
   Parameters parameters_;
   Release release_;
-  std::vector<at::Tensor> gradients_;  // noised, divided: what the optimizer sees; on the host
-  std::vector<Sum> sums_;              // by parameter; the last one is of losses
+  Optimizer optimizer_;
+  at::Tensor room_[2];     // on the host, for one noised gradient after the other: in float32, in float64
+  std::vector<Sum> sums_;  // by parameter; the last one is of losses
   double loss_ = 0;
-  std::unique_ptr<torch::optim::Optimizer> optimizer_;
   mutable std::vector<at::Tensor> shown_;                  // parameters as they were shown last, on the host
   std::vector<std::pair<std::string, at::Tensor>> state_;  // as it was counted last, on the host
 };

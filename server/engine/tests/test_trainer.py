@@ -173,9 +173,10 @@ def test_a_dropped_unit_differs_by_seed(engine: Engine) -> None:
         assert set(trainer.clipped_sum()["1.weight"].unique().tolist()) == {0.0, 2.0, 4.0}
 
 
-def test_the_ends_of_a_run_are_clean(program: Program, records: list[Record]) -> None:
+@pytest.mark.parametrize("training", [Training(pass_size=4), Training(pass_size=4, release=CERTIFIED, noise_stddev=1.0)])
+def test_the_ends_of_a_run_are_clean(program: Program, records: list[Record], training: Training) -> None:
     """The sum is zero after every step."""
-    trainer = program.trainer(Training(pass_size=4))
+    trainer = program.trainer(training)
     trainer.run_pass(records, [0, 1])
     assert any(bool((value != 0).any()) for value in trainer.clipped_sum().values())
     trainer.step()

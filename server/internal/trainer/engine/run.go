@@ -56,7 +56,7 @@ func (r *run) Step(random io.Reader) error {
 
 func (r *run) Loss() float64 { return float64(C.bl_trainer_loss(r.handle)) }
 
-// fillRandom is called by C in the midst of Step, on the same thread.
+// fillRandom is called by C in the midst of Step, by one of its threads at a time.
 //
 //export fillRandom
 func fillRandom(handle C.uintptr_t, out *C.uint8_t, n C.size_t) {
