@@ -58,7 +58,7 @@ test: build $(STAMPS)/demo $(STAMPS)/develop $(STAMPS)/docs
 test-all: build $(STAMPS)/demo $(STAMPS)/develop $(STAMPS)/docs
 	@PYTHON=$(PY) tools/run-tests.sh --all
 
-## make mutation   takes one defence after the other out of a copy: a test must notice; more than an hour on two cores (MUTANTS="words" for some)
+## make mutation   takes one defence after the other out of a copy: a test must notice; some hours on two cores (MUTANTS="words" for some)
 mutation: build engine-testing $(STAMPS)/demo $(STAMPS)/develop
 	@$(PY) tools/mutation/run.py $(MUTANTS)
 

@@ -15,6 +15,8 @@ echo "lint: python"
 "$venv_bin/mypy" --config-file client/pyproject.toml client/src/bastionlab
 echo "lint: c++"
 "$venv_bin/clang-format" --dry-run --Werror $(git ls-files 'server/engine/*.cpp' 'server/engine/*.h' 'server/engine/*.c' 'server/*.c')
+echo "lint: mutants"
+"$python" tools/mutation/run.py --stale
 echo "lint: sizes"
 # Hand-written files stay under 600 lines: beyond that a file holds more than one idea.
 long=$(git ls-files '*.go' '*.py' '*.cpp' '*.h' '*.c' '*.sh' | grep -v -e '_pb2' -e '\.pb\.go$' | xargs wc -l | awk '$2 != "total" && $1 > 600 {print}')

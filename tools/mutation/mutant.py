@@ -18,10 +18,12 @@ class Replacement:
 
     def apply(self, server: Path) -> None:
         path = server / self.file
-        text = path.read_text()
+        path.write_text(self.applied_to(path.read_text()))
+
+    def applied_to(self, text: str) -> str:
         if (found := text.count(self.old)) != 1:
             raise DoesNotApply(f"{self.file} holds {self.old!r} {found} times")
-        path.write_text(text.replace(self.old, self.new))
+        return text.replace(self.old, self.new)
 
 
 @dataclass(frozen=True)

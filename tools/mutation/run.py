@@ -1,6 +1,7 @@
 """Takes one defence after the other out of a copy of the product, and sees whether a test notices.
 
     run.py [WORD ...]    only the mutants whose name holds one of the words
+    run.py --stale       only which of them replace a text that is not there any more
 
 One line for each, and at the end `N passed, N failed`. Passed: the loss was noticed. Failed: no test noticed, the mutant hung or
 did not compile, or the text that it replaces is not there any more.
@@ -8,13 +9,12 @@ did not compile, or the text that it replaces is not there any more.
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-import torch
 
 import accounts
 import attestation
@@ -29,7 +29,7 @@ import server
 import storage
 import verification
 from mutant import DoesNotApply, Go, Mutant, Tests
-from scratch import Scratch
+from scratch import ROOT, Scratch
 
 PYTEST_FAILED, PYTEST_NONE = 1, 5
 
@@ -75,11 +75,29 @@ def sound(scratch: Scratch, mutants: list[Mutant]) -> str:
     return ""
 
 
+def stale(mutants: list[Mutant]) -> int:
+    """Says which mutants must follow a source that has moved on; their number."""
+    found = 0
+    for mutant in mutants:
+        try:
+            for replacement in mutant.replacements:
+                replacement.applied_to((ROOT / "server" / replacement.file).read_text())
+        except (DoesNotApply, OSError) as failure:
+            found += 1
+            print(f"the mutant {mutant.name!r} is stale: {failure}")
+    return found
+
+
 def main(words: list[str]) -> int:
-    every = tuple(mutant for part in PARTS for mutant in part.MUTANTS)
+    every = [mutant for part in PARTS for mutant in part.MUTANTS]
+    if words == ["--stale"]:
+        return 1 if stale(every) else 0
     mutants = [mutant for mutant in every if not words or any(word in mutant.name for word in words)]
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None, "torch is not installed"
+    assert torch.origin is not None
     with tempfile.TemporaryDirectory(prefix="bastionlab-mutation-") as directory:
-        scratch = Scratch(Path(directory), sys.executable, str(Path(torch.__file__).parent))
+        scratch = Scratch(Path(directory), sys.executable, str(Path(torch.origin).parent))
         if said := sound(scratch, mutants):
             print(f"the tests fail without a mutant: {said}")
             return 1
