@@ -214,6 +214,6 @@ ARCHITECTURES = [
         slow=True,
         remark='with `experts_implementation="batched_mm"`; the other ways sort tokens by expert, which is refused',
     ),
-    row("Mamba", decoder("Mamba", state_size=4, conv_kernel=3), f"convolution, {TIED}, expand, linear", slow=True),
+    row("Mamba", decoder("Mamba", state_size=4, conv_kernel=3), f"{TIED}, expand, linear", slow=True),
     row("RWKV", decoder("Rwkv", attention_hidden_size=16, context_length=12), "embedding, expand, layer_norm, linear", slow=True),
 ]
