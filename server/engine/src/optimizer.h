@@ -17,6 +17,8 @@ class Optimizer {
  public:
   // Changes the given parameters, which outlive it. Throws Failure(BL_INVALID_ARGUMENT).
   Optimizer(const bl_optimizer& settings, const Parameters& parameters);
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
 
   // gradient: of that parameter's shape, type and device.
   void step(size_t parameter, const at::Tensor& gradient);

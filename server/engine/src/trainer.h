@@ -12,6 +12,9 @@ namespace bastionlab {
 class Trainer {
  public:
   Trainer(const Program& program, const bl_training& training);
+  // PRIVACY: a copy would release the same sums a second time.
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // False where the pass failed and counted nobody: then each of its records is to be probed, and the pass made again with those
   // that do not fail.
