@@ -106,6 +106,27 @@ def test_words_are_signs_and_probabilities_and_open_ones_take_from_a_reserve(eng
     assert numbers[-2] != -numbers[-1]
 
 
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 2**18 - 1, 2**18, 2**18 + 1, 2**19, 2**19 + 777])
+def test_every_number_is_that_of_a_word_of_its_own(engine: Engine, count: int) -> None:
+    """Around the sizes of what is rounded and what is fetched at once: the words' numbers in the words' order, none left out."""
+    source, stddev = random.Random(19), 2.0**30
+    words: list[int] = []
+
+    def fill(_context: int | None, out: object, size: int) -> None:
+        given = bytes(size)  # the further words are zeros
+        if size != 8 * 64:
+            given = source.randbytes(size)
+            words.extend(np.frombuffer(given, dtype=np.uint64).tolist())
+        ctypes.memmove(out, given, size)
+
+    numbers, error = np.full(count + 1, 7, dtype=np.int64), abi.Error()
+    pointer = numbers.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+    assert engine.library.bl_testing_noise(stddev, pointer, count, abi.RANDOM(fill), None, ctypes.byref(error)) == 0
+    assert len(words) == count
+    rounded = engine.library.bl_testing_rounded_normal
+    assert numbers.tolist() == [rounded(word, 0, stddev) for word in words] + [7]
+
+
 DRAWS = 10**7
 # A right sampler fails a test at this level once in a million runs.
 LEVEL = 1e-6
@@ -148,7 +169,7 @@ def test_ten_million_fine_numbers_are_normal(engine: Engine) -> None:
         for count in (int((z > bound).sum()), int((z < -bound).sum())):
             assert stats.poisson.cdf(count, expected) > LEVEL
             assert stats.poisson.sf(count - 1, expected) > LEVEL
-    for one, other in ((z, again), (z[1:], z[:-1]), (z[4096:], z[:-4096]), (z**2 - 1, again**2 - 1)):
+    for one, other in ((z, again), (z[1:], z[:-1]), (z[1024:], z[:-1024]), (z[2**18 :], z[: -(2**18)]), (z**2 - 1, again**2 - 1)):
         scale = float(one.std() * other.std())
         assert abs(float((one * other).mean())) / scale * len(one) ** 0.5 < 5.5
     # The lowest bits of a grid of 2^-29 are even coins.

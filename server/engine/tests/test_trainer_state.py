@@ -162,6 +162,14 @@ def test_what_is_no_state_of_the_optimizer_is_refused(program: Program, dtype: t
     assert trainer.state() == {}
 
 
+def test_steps_are_counted_beyond_what_a_float32_counts(program: Program) -> None:
+    trainer = program.trainer(Training(optimizer=OPTIMIZERS["adam"]))
+    for parameter in NAMES:
+        trainer.set_state(f"step.{parameter}", torch.tensor(2**24))
+    trainer.step(generator(0))  # type: ignore[arg-type]
+    assert {trainer.state()[f"step.{parameter}"].item() for parameter in NAMES} == {2**24 + 1}
+
+
 def test_sgd_without_momentum_keeps_nothing(program: Program, dtype: torch.dtype) -> None:
     with pytest.raises(EngineError):
         program.trainer(Training(optimizer=OPTIMIZERS["sgd"])).set_state("momentum_buffer.0.weight", torch.zeros(5, 4).to(dtype))
