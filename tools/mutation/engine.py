@@ -314,6 +314,27 @@ RELEASE: list[Mutant] = [
         NOISE,
     ),
     without(
+        "the next words are fetched to where these are rounded",
+        f"{SRC}/noise.cpp",
+        "room(static_cast<int>(turn), n - begin - count)",
+        "room(0, n - begin - count)",
+        Engine(("test_rounded_normal.py",), "of_its_own"),
+    ),
+    without(
+        "all numbers that need a further word get the same one",
+        f"{SRC}/noise.cpp",
+        "  reserve_.pop_back();\n",
+        "",
+        Engine(("test_rounded_normal.py",), "reserve"),
+    ),
+    without(
+        "the loss is told without noise",
+        f"{SRC}/trainer.cpp",
+        "if (noise) return sum.release_into(",
+        "if (noise && &sum != &sums_.back()) return sum.release_into(",
+        Engine(("test_release.py",), "loss_of_a_step"),
+    ),
+    without(
         "words that say too little of their noise say nothing",
         f"{SRC}/noise.cpp",
         "word = std::bit_cast<uint64_t>(rounded_normal(word, more(), stddev_));",

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from archive import archive
@@ -156,6 +157,22 @@ def test_losses_are_clamped_summed_and_released_beside_the_gradients(engine: Eng
     trainer.step()
     expected = (1 + 4) / 4 if release == EXACT else (1 + 0.25 + 4) / 4
     assert trainer.loss() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_loss_of_a_step_has_the_noise_of_a_coordinate(engine: Engine) -> None:
+    """Steps without a record: what is told of losses is the noise, anew in each."""
+    schema = Schema.of(Record({"x": torch.zeros(3).double()}, torch.zeros(1).double()))
+    program = engine.load(archive(Line().double(), schema, "trace"), schema, "l2")
+    trainer = program.trainer(
+        Training(release=CERTIFIED, grid_exponent=24, clipping_norm=2.0, noise_stddev=3.0, normalizer=4.0, loss_bound=5.0)
+    )
+    losses = []
+    for _ in range(500):
+        trainer.step()
+        losses.append(trainer.loss())
+    scale = 2.0 * math.sqrt(0.05) / 5.0
+    # A right engine fails this once in a million runs.
+    assert stats.kstest([loss * 4.0 * scale / 3.0 for loss in losses], "norm").pvalue > 1e-6
 
 
 def test_an_exact_contribution_that_does_not_fit_is_left_out(engine: Engine) -> None:
