@@ -112,8 +112,9 @@ func (d *memoryDisk) content(number int) []byte {
 	return nil
 }
 
+// put takes a copy: what is written later must not reach the bytes of whoever called, which a fuzzer uses again.
 func (d *memoryDisk) put(number int, content []byte) {
-	d.files[nameOf(number)] = &memoryFile{disk: d, content: content, synced: len(content), named: true}
+	d.files[nameOf(number)] = &memoryFile{disk: d, content: slices.Clone(content), synced: len(content), named: true}
 }
 
 func (f *memoryFile) Write(content []byte) (int, error) {

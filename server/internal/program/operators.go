@@ -71,7 +71,7 @@ func parseLines(file, text string, kinds ...Kind) (map[string]Operator, error) {
 
 func parseOperator(line string, kinds []Kind) (Operator, error) {
 	fields := strings.Fields(line)
-	if len(fields) < 3 {
+	if len(fields) < 3 || strings.HasPrefix(fields[2], "|") {
 		return Operator{}, fmt.Errorf("an operator, a kind and a reason are due")
 	}
 	operator := Operator{Name: fields[0], Kind: Kind(fields[1])}

@@ -43,6 +43,7 @@ func TestTheTable(t *testing.T) {
 func TestATableWithAnUnclearLineIsNoTable(t *testing.T) {
 	for name, line := range map[string]string{
 		"no reason":     "aten::a pure",
+		"a fix only":    "aten::a pure | because",
 		"no kind":       "aten::a",
 		"unknown kind":  "aten::a maybe because",
 		"no operator":   "relu pure because",
