@@ -152,15 +152,14 @@ def main() -> int:
             print(f"{name}: not measured: {type(failure).__name__}: {failure}", file=sys.stderr)
     plain, private = rows["PyTorch, not private"], rows["BastionLab"]
     assert plain is not None
-    fast_enough = private is not None and private <= MOST_OF_ORDINARY * plain
     if options.json:
         print(json.dumps({"batch": BATCH, "tokens": TOKENS, "threads": options.threads, "seconds": rows}))
-        return 0 if fast_enough else 1
-    print(f"DistilBERT, {BATCH} records of {TOKENS} tokens, {options.threads} threads, median of {options.rounds} steps")
-    for name, taken in rows.items():
-        if taken is not None:
-            print(f"{name:24} {taken:6.2f} s  {taken / plain:5.2f} x")
-    return 0 if fast_enough else 1
+    else:
+        print(f"DistilBERT, {BATCH} records of {TOKENS} tokens, {options.threads} threads, median of {options.rounds} steps")
+        for name, taken in rows.items():
+            if taken is not None:
+                print(f"{name:24} {taken:6.2f} s  {taken / plain:5.2f} x")
+    return 0 if private is not None and private <= MOST_OF_ORDINARY * plain else 1
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ Trainer::Trainer(const Program& program, const bl_training& training)
   sums_.emplace_back(at::IntArrayRef{1}, release_.unit, device);  // of losses
   shown_.resize(parameters_.tensors.size());
   for (const at::Tensor& parameter : parameters_.tensors) {
-    at::Tensor& room = room_[parameter.scalar_type() == at::kDouble];
+    at::Tensor& room = room_for(parameter);
     if (!room.defined() || room.numel() < parameter.numel()) room = at::empty(parameter.numel(), parameter.scalar_type());
   }
 }
@@ -164,7 +164,7 @@ void Trainer::step(bl_random random, void* context) {
   };
   for (size_t p = 0; p < parameters_.tensors.size(); p++) {
     const at::Tensor& parameter = parameters_.tensors[p];
-    at::Tensor gradient = room_[parameter.scalar_type() == at::kDouble].narrow(0, 0, parameter.numel()).view(parameter.sizes());
+    at::Tensor gradient = room_for(parameter).narrow(0, 0, parameter.numel()).view(parameter.sizes());
     release(sums_[p], gradient, 1 / training_.normalizer);
     optimizer_.step(p, gradient.to(parameter.device()));
   }

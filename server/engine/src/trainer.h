@@ -47,6 +47,8 @@ class Trainer {
   std::optional<Measurement> try_measure(const uint8_t* records, const std::vector<int64_t>& slots,
                                          const std::vector<uint64_t>& seeds);
 
+  at::Tensor& room_for(const at::Tensor& parameter) { return room_[parameter.scalar_type() == at::kDouble]; }
+
   const Program& program_;
   bl_training training_;
   Parameters parameters_;

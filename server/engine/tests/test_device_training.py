@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,7 +137,16 @@ def test_whoever_is_in_a_pass_the_device_does_the_same_things(programs: list[Pro
 def test_a_pass_leaves_nothing_on_the_device_and_a_run_neither(engine: Engine, records: list[Record], device: str) -> None:
     if device != standin.DEVICE:
         pytest.skip("only the stand-in counts what it holds")
-    held = standin.load().standin_allocated
+    allocated = standin.load().standin_allocated
+
+    def held() -> int:
+        """The device's thread of libtorch lets go of a pass's last tensors a moment after the pass is over."""
+        least = allocated()
+        for _ in range(20):
+            time.sleep(0.002)
+            least = min(least, allocated())
+        return least
+
     schema = Schema.of(records[0])
     written = archive(nn.Linear(4, 3).to(records[0].label.dtype), schema, "script")
 

@@ -21,16 +21,10 @@ type Expected struct {
 
 // spoilt says whether no ledger ever acknowledged that.
 func (e Expected) spoilt() bool {
-	if e.Records == 0 && len(e.Chain) == 0 {
-		return e.Bytes != 0
-	}
-	if len(e.Chain) != sha256.Size {
-		return true
-	}
 	if e.Records == 0 {
-		return e.Bytes != 0 || len(bytes.Trim(e.Chain, "\x00")) > 0
+		return e.Bytes != 0 || len(e.Chain) > 0 && !bytes.Equal(e.Chain, make([]byte, sha256.Size))
 	}
-	return e.Records < 0 || e.Bytes <= 0
+	return e.Records < 0 || e.Bytes <= 0 || len(e.Chain) != sha256.Size
 }
 
 // Finding is one thing that does not fit.
